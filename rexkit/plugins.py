@@ -1,0 +1,132 @@
+"""Plugins: installed packages that add components and follow a run by hooks.
+
+A package becomes a plugin by an entry point in the group ``rexkit.plugins``::
+
+    [project.entry-points."rexkit.plugins"]
+    gui = "rexkit_plugin_gui"
+
+Its module registers components with the same decorators as rexkit's own, and may implement any of
+the hooks of `HookSpecs` as functions marked with ``rexkit.plugins.hook``. A plugin that cannot be
+imported never takes rexkit down: it is kept as a `Plugin` with its traceback, and whoever asks for
+one of its components is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+GROUP = "rexkit.plugins"
+
+hookspec = pluggy.HookspecMarker("rexkit")
+hook = pluggy.HookimplMarker("rexkit")
+"""Marks a plugin's function as the implementation of the hook of its name."""
+
+logger = logging.getLogger(__name__)
+
+
+class HookSpecs:
+    """What a plugin may take part in. Every hook is optional."""
+
+    @hookspec
+    def rexkit_config(self, config: Any) -> None:
+        """A job's config is complete; it may be changed in place before anything is built."""
+
+    @hookspec
+    def rexkit_callbacks(self, config: Any) -> Any:  # type: ignore[empty-body]
+        """A list of ``transformers.TrainerCallback`` objects that follow the training."""
+
+    @hookspec
+    def rexkit_results(self, metrics: Mapping[str, float], work_dir: Path) -> None:
+        """A test has ended; its figures and files are complete."""
+
+
+@dataclass
+class Plugin:
+    """An installed plugin, loaded or failed.
+
+    Attributes:
+        name: of the entry point.
+        package: the distribution it comes from, with its version.
+        module: what the entry point names.
+        components: registry name to the names it registered there.
+        hooks: names of the hooks it implements.
+        traceback: why it failed; empty if it loaded.
+    """
+
+    name: str
+    package: str
+    module: str
+    components: dict[str, list[str]] = field(default_factory=dict)
+    hooks: list[str] = field(default_factory=list)
+    traceback: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The last line of the traceback."""
+        return self.traceback.strip().rpartition("\n")[2]
+
+
+@cache
+def load_plugins() -> tuple[Plugin, ...]:
+    """Load every installed plugin, once in a process."""
+    return tuple(_load(entry) for entry in entry_points(group=GROUP))
+
+
+def failed_plugins() -> list[Plugin]:
+    """The plugins that could not be loaded."""
+    return [plugin for plugin in load_plugins() if plugin.traceback]
+
+
+def call_hook(name: str, **arguments: Any) -> list[Any]:
+    """Call a hook of every loaded plugin; the results that are not None.
+
+    An exception in a hook is the job's: it ends the run with the plugin's own traceback, since
+    going on could train or score something other than what was asked for.
+    """
+    load_plugins()
+    results: list[Any] = getattr(_manager().hook, name)(**arguments)
+    return results
+
+
+@cache
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager("rexkit")
+    manager.add_hookspecs(HookSpecs)
+    return manager
+
+
+def _load(entry: EntryPoint) -> Plugin:
+    from rexkit.registry import REGISTRIES
+
+    package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+    plugin = Plugin(entry.name, package, entry.value)
+    before = {name: set(registry.module_dict) for name, registry in REGISTRIES.items()}
+    try:
+        module = entry.load()
+        _manager().register(module, name=entry.name)
+        _manager().check_pending()
+        plugin.hooks = [caller.name for caller in _manager().get_hookcallers(module) or []]
+    except Exception:  # noqa: BLE001 - whatever is wrong with a plugin must not stop the rest
+        plugin.traceback = traceback.format_exc()
+        logger.warning("plugin %r (%s) failed to load: %s", entry.name, package, plugin.reason)
+        if _manager().has_plugin(entry.name):
+            _manager().unregister(name=entry.name)
+    for name, registry in REGISTRIES.items():
+        new = [
+            component
+            for component in registry.module_dict
+            if component not in before[name]
+            and not registry.module_dict[component].__module__.startswith("rexkit.")
+        ]
+        if new:
+            plugin.components[name] = new
+    return plugin

@@ -1,0 +1,180 @@
+"""The registries: names in a config to the classes they stand for.
+
+They are mmengine registries, so ``@DATASETS.register_module()`` and ``dict(type="TSVDataset", …)``
+work as mmengine's users expect. Three things are added: components of rexkit are imported only when
+a registry is first asked, plugins are loaded before a name is looked up, and errors say where in
+the config they come from and what was meant.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import mmengine.registry
+
+from rexkit.errors import ConfigError, did_you_mean, near_misses
+
+
+class Registry(mmengine.registry.Registry):
+    """A registry of components, filled by decorators.
+
+    >>> from rexkit.registry import DATASETS
+    >>> DATASETS.build(dict(type="ShapesDataset", size=2), key="train_data.dataset").size
+    2
+    """
+
+    def register_module(
+        self,
+        name: str | list[str] | None = None,
+        force: bool = False,
+        module: Any = None,
+    ) -> Any:
+        """Register a class or function, as a decorator or by ``module=``.
+
+        Raises:
+            KeyError: the name is taken and ``force`` is not set.
+        """
+        if module is None:
+            return lambda component: self.register_module(name, force, component)
+        if not str(module.__module__).startswith("rexkit."):
+            # rexkit's own names come first, or a package imported early could take one of them.
+            self.import_from_location()
+        return super().register_module(name, force, module)
+
+    def get(self, name: str) -> Any:
+        """The component of that name.
+
+        Raises:
+            ConfigError: there is none; the message holds the nearest known names.
+        """
+        return self._find(name, key="type")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.components()
+
+    def components(self) -> dict[str, Any]:
+        """Every component by name, rexkit's own and those of plugins and user code."""
+        from rexkit.plugins import load_plugins
+
+        self.import_from_location()
+        load_plugins()
+        return dict(self.module_dict)
+
+    def build(self, cfg: Mapping[str, Any], *, key: str = "", **given: Any) -> Any:
+        """Build what a config describes.
+
+        Args:
+            cfg: ``type`` and the arguments of that component.
+            key: where ``cfg`` stands in the config, for messages.
+            given: arguments that come from the code and not from the config.
+
+        Raises:
+            ConfigError: no such component, or arguments that it does not take.
+        """
+        if not isinstance(cfg, Mapping) or "type" not in cfg:
+            raise ConfigError(
+                f"{key or self.name}: expected a dict with the key 'type', got {cfg!r}"
+            )
+        arguments = {name: value for name, value in cfg.items() if name != "type"}
+        component = self.component(cfg, key)
+        check_names(component, arguments, key)
+        _check_complete(component, {**arguments, **given}, key)
+        return component(**arguments, **given)
+
+    def component(self, cfg: Mapping[str, Any], key: str = "") -> Any:
+        """The class or function that a config names by ``type``."""
+        named = cfg["type"]
+        return (
+            self._find(named, f"{key}.type" if key else "type") if isinstance(named, str) else named
+        )
+
+    def _find(self, name: str, key: str) -> Any:
+        if name not in self.module_dict:
+            self.components()
+        if name in self.module_dict:
+            return self.module_dict[name]
+        raise ConfigError(f"{key}: {name!r} is not in {self.name}.{self._hint(name)}")
+
+    def _hint(self, name: str) -> str:
+        from rexkit.plugins import failed_plugins
+
+        known = self.components()
+        near = [f"{n!r} ({known[n].__module__})" for n in near_misses(name, known)]
+        hint = f" Did you mean {' or '.join(near)}?" if near else f" It holds: {', '.join(known)}."
+        elsewhere = [r.name for r in REGISTRIES.values() if r is not self and name in r.module_dict]
+        if elsewhere:
+            hint += f" There is one in {elsewhere[0]}."
+        for plugin in failed_plugins():
+            hint += f" Plugin {plugin.name!r} failed to load and may hold it ({plugin.reason})."
+        return hint + " Own code must be imported first (custom_imports in the config)."
+
+
+def accepted_arguments(component: Callable[..., Any]) -> set[str] | None:
+    """The names of the arguments a component takes; None if it takes any.
+
+    A component with ``**kwargs`` may list what goes into them in a class method
+    ``extra_arguments()``.
+    """
+    parameters = inspect.signature(component).parameters.values()
+    named = {p.name for p in parameters if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+    if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        return named
+    extra = getattr(component, "extra_arguments", None)
+    return None if extra is None else named | set(extra())
+
+
+def check_names(component: Callable[..., Any], names: Iterable[str], key: str) -> None:
+    """Raise `ConfigError` if a component does not take arguments of these names."""
+    accepted = accepted_arguments(component)
+    for name in names:
+        if accepted is not None and name not in accepted:
+            title = getattr(component, "__name__", str(component))
+            place = f"{key}.{name}" if key else name
+            raise ConfigError(f"{place}: {title} takes no {name!r}; {did_you_mean(name, accepted)}")
+
+
+def _check_complete(component: Callable[..., Any], names: Iterable[str], key: str) -> None:
+    for parameter in inspect.signature(component).parameters.values():
+        named = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
+        if named and parameter.default is parameter.empty and parameter.name not in names:
+            title = getattr(component, "__name__", str(component))
+            raise ConfigError(f"{f'{key}: ' if key else ''}{title} needs {parameter.name!r}")
+
+
+def one_line(component: Any) -> str:
+    """The first line of a component's docstring."""
+    return (inspect.getdoc(component) or "").partition("\n")[0]
+
+
+def origin(component: Any) -> str:
+    """The top-level package a component comes from."""
+    module = sys.modules.get(component.__module__)
+    return (module.__name__ if module else component.__module__).partition(".")[0]
+
+
+def _registry(name: str, room: str) -> Registry:
+    return Registry(name, scope="rexkit", locations=[f"rexkit.{room}"])
+
+
+DATASETS = _registry("DATASETS", "datasets")
+TRANSFORMS = _registry("TRANSFORMS", "datasets")
+TASK_FNS = _registry("TASK_FNS", "tasks")
+PARSERS = _registry("PARSERS", "parsers")
+REWARDS = _registry("REWARDS", "rewards")
+METRICS = _registry("METRICS", "metrics")
+VISUALIZERS = _registry("VISUALIZERS", "visualizers")
+MODELS = _registry("MODELS", "models")
+BACKENDS = _registry("BACKENDS", "backends")
+TRAINERS = _registry("TRAINERS", "engine")
+
+REGISTRIES: dict[str, Registry] = {
+    registry.name: registry
+    for registry in (
+        *(DATASETS, TRANSFORMS, TASK_FNS, PARSERS, REWARDS),
+        *(METRICS, VISUALIZERS, MODELS, BACKENDS, TRAINERS),
+    )
+}
+"""Every registry by its name, for listings."""

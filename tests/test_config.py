@@ -1,0 +1,120 @@
+"""Configs: overrides, variables, and errors that name the key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rexkit.cli.options import parse_override
+from rexkit.config import load_config
+from rexkit.errors import ConfigError
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "job.py"
+    path.write_text(
+        'data_root = "data/here"\n'
+        'train_data = [dict(dataset=dict(type="ShapesDataset", size=4),\n'
+        '                   task=dict(type="GroundingTask", templates=["Find {phrases}."]))]\n'
+        'note = "${data_root}/notes"\n'
+    )
+    return path
+
+
+def test_variables_follow_overrides(file):
+    assert load_config(file).note == "data/here/notes"
+    assert load_config(file, {"data_root": "/elsewhere"}).note == "/elsewhere/notes"
+
+
+def test_defaults(file):
+    config = load_config(file)
+    assert config.seed == 0
+    assert Path(config.work_dir) == Path("work_dirs/job")
+
+
+def test_overrides_reach_into_lists_and_unset_arguments(file):
+    config = load_config(
+        file, {"train_data.0.dataset.size": 9, "train_data.0.dataset.seed": 5, "seed": 3}
+    )
+    assert config.train_data[0].dataset == dict(type="ShapesDataset", size=9, seed=5)
+    assert config.seed == 3
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("train_dat.0", ["'train_data'"]),
+        ("train_data.0.dataset.sise", ["'sise'", "train_data.0.dataset", "'size'"]),
+        ("train_data.0.dataste.size", ["'dataset'"]),
+        ("train_data.3.dataset", ["list of 1"]),
+        ("data_root.x", ["'data/here'"]),
+    ],
+)
+def test_a_misspelt_override_names_the_nearest_key(file, key, words):
+    with pytest.raises(ConfigError) as error:
+        load_config(file, {key: 1})
+    for word in (key, *words):
+        assert word in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("trian_data = dict()", ["'trian_data'", "'train_data'"]),
+        ('model = dict(type="TinyVLN")', ["model.type", "'TinyVLM'"]),
+        ('model = dict(type="TinyVLM", wieghts=None)', ["model.wieghts", "'weights'"]),
+        (
+            'trainer = dict(type="SFTTrainer", learning_rat=1)',
+            ["trainer.learning_rat", "'learning_rate'"],
+        ),
+        ('x = "${data_rot}"', ["x:", "data_rot", "'data_root'"]),
+    ],
+)
+def test_a_misspelt_name_in_the_file_is_found_before_anything_is_built(file, line, words):
+    file.write_text(f"{file.read_text()}{line}\n")
+    with pytest.raises(ConfigError) as error:
+        load_config(file)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_resolved_config_loads_to_the_same(file, tmp_path):
+    config = load_config(file, {"data_root": "/elsewhere"})
+    config.dump(str(tmp_path / "resolved.py"))
+    assert load_config(tmp_path / "resolved.py").to_dict() == config.to_dict()
+
+
+@pytest.mark.parametrize(
+    "path", sorted(CONFIGS.glob("[!_]*/*.py")), ids=lambda p: str(p.relative_to(CONFIGS))
+)
+def test_every_config_of_the_repository_loads(path):
+    config = load_config(path)
+    assert config.model
+    assert config.train_data or config.test_data
+
+
+def test_missing_file():
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.py"):
+        load_config("nowhere.py")
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("a=1", 1),
+        ("a=1e-4", 1e-4),
+        ("a=(1, 2)", (1, 2)),
+        ("a=None", None),
+        ("a=none", None),
+        ("a=true", True),
+        ("a=x/y", "x/y"),
+        ("a=b=c", "b=c"),
+        ("a='1'", "1"),
+    ],
+)
+def test_parse_override(word, value):
+    assert parse_override(word) == ("a", value)

@@ -1,0 +1,75 @@
+"""Registries: building, errors that teach, laziness."""
+
+from __future__ import annotations
+
+import pytest
+
+from rexkit.errors import ConfigError
+from rexkit.registry import DATASETS, METRICS, REGISTRIES, TASK_FNS, Registry
+
+
+@pytest.fixture
+def registry() -> Registry:
+    made = Registry("TOYS", scope="rexkit")
+
+    @made.register_module()
+    class SpinningTop:
+        """A toy that turns.
+
+        More words.
+        """
+
+        def __init__(self, speed: int, color: str = "red"):
+            self.speed, self.color = speed, color
+
+    return made
+
+
+def test_builds_what_a_config_names(registry):
+    top = registry.build(dict(type="SpinningTop", color="blue"), speed=3)
+    assert (top.speed, top.color) == (3, "blue")
+
+
+def test_a_class_may_stand_for_its_name(registry):
+    cls = registry.get("SpinningTop")
+    assert registry.build(dict(type=cls, speed=1)).speed == 1
+
+
+@pytest.mark.parametrize(
+    ("cfg", "words"),
+    [
+        (dict(type="SpiningTop", speed=1), ["train.toy.type", "'SpinningTop'"]),
+        (dict(type="spinningtop", speed=1), ["train.toy.type", "'SpinningTop'"]),
+        (dict(type="SpinningTop", sped=1), ["train.toy.sped", "'speed'"]),
+        (dict(type="SpinningTop"), ["train.toy", "needs 'speed'"]),
+        (dict(speed=1), ["train.toy", "'type'"]),
+        ("SpinningTop", ["train.toy", "'type'"]),
+    ],
+)
+def test_errors_name_the_key_and_the_nearest(registry, cfg, words):
+    with pytest.raises(ConfigError) as error:
+        registry.build(cfg, key="train.toy")
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_a_component_of_another_registry_is_pointed_out():
+    METRICS.components()
+    with pytest.raises(ConfigError, match="There is one in METRICS"):
+        DATASETS.get("BoxF1")
+
+
+def test_the_same_name_twice_is_an_error(registry):
+    with pytest.raises(KeyError, match="SpinningTop"):
+        registry.register_module(module=registry.get("SpinningTop"))
+
+
+def test_names_of_the_core_cannot_be_taken_by_early_user_code():
+    with pytest.raises(KeyError, match="GroundingTask"):
+        TASK_FNS.register_module("GroundingTask", module=type("Mine", (), {}))
+
+
+@pytest.mark.parametrize("name", REGISTRIES)
+def test_every_component_says_what_it_is(name):
+    for component in REGISTRIES[name].components().values():
+        assert (component.__doc__ or "").strip(), component
