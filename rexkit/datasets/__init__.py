@@ -1,0 +1,25 @@
+"""Where samples come from: TSV, COCO and JSONL files, shapes drawn from a seed, and mixtures."""
+
+from rexkit.datasets.coco import CocoDataset
+from rexkit.datasets.concat import ConcatDataset
+from rexkit.datasets.errors import DataError
+from rexkit.datasets.folder import folder_dataset
+from rexkit.datasets.jsonl import JsonlDataset
+from rexkit.datasets.shapes import ShapesDataset
+from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
+from rexkit.datasets.tsv import TSVDataset
+from rexkit.datasets.tsv_writer import TSVWriter
+
+__all__ = [
+    "CocoDataset",
+    "ColorJitter",
+    "ConcatDataset",
+    "DataError",
+    "JsonlDataset",
+    "RandomCrop",
+    "RandomFlip",
+    "ShapesDataset",
+    "TSVDataset",
+    "TSVWriter",
+    "folder_dataset",
+]

@@ -1,0 +1,132 @@
+"""COCO datasets: one JSON file of images, annotations and categories, pictures in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from rexkit.datasets.errors import DataError
+from rexkit.datasets.pictures import read_picture
+from rexkit.datasets.rows import OnError, RowDataset
+from rexkit.registry import DATASETS
+
+
+@DATASETS.register_module()
+class CocoDataset(RowDataset):
+    """A COCO JSON file and a folder of pictures: a row for each image, in the file's order.
+
+    Phrases are category names, ``iscrowd`` is ``Instance.ignore``, a segmentation is a polygon, or
+    a mask if it has several parts or is run lengths; other fields, such as keypoints, are in
+    ``Instance.extra``. Coordinates refer to the picture as people see it, by its EXIF orientation.
+    The parsed file stays in memory, and forked workers come to copy it; a set of a million
+    annotations is better converted to TSV.
+
+    Args:
+        ann_file: the JSON file.
+        image_dir: the folder of ``file_name``; left out, that of ``ann_file``.
+        exhaustive: whether every category was looked for in every picture. If so, those without an
+            annotation are known to be absent. COCO does so for its 80, federated sets such as LVIS
+            do not, and the file does not tell.
+        on_error: "raise" or "skip", as `rexkit.datasets.rows.RowDataset` tells. Annotations whose
+            image the file does not list are a row that cannot be used.
+
+    Raises:
+        FileNotFoundError: ``ann_file`` is missing.
+        DataError: it is not COCO JSON. Whatever is wrong with an image or its annotations is
+            raised when it is read.
+    """
+
+    def __init__(
+        self,
+        ann_file: str | os.PathLike[str],
+        image_dir: str | os.PathLike[str] | None = None,
+        exhaustive: bool = False,
+        on_error: OnError = "raise",
+    ):
+        self._path = Path(ann_file)
+        self._image_dir = self._path.parent if image_dir is None else Path(image_dir)
+        self._exhaustive = exhaustive
+        data = read_coco(self._path)
+        self._names = {category["id"]: category["name"] for category in data["categories"]}
+        images = {image["id"]: image for image in data["images"]}
+        annotations = defaultdict(list)
+        for annotation in data["annotations"]:
+            annotations[annotation["image_id"]].append(annotation)
+        self._images = [(i, images.get(i), annotations[i]) for i in {**images, **annotations}]
+        super().__init__(len(self._images), "xyxy", on_error)
+
+    def _source(self, row: int) -> str:
+        number, image, _ = self._images[row]
+        return f"{self._path}: image {number}" + (f" ({image['file_name']})" if image else "")
+
+    def _load(self, row: int) -> tuple[Any, bytes]:
+        _, image, annotations = self._images[row]
+        if image is None:
+            raise DataError(f"{len(annotations)} annotations name this image, 'images' does not")
+        things = [self._thing(annotation) for annotation in annotations]
+        if self._exhaustive:
+            present = {thing["phrase"] for thing in things}
+            absent = [name for name in self._names.values() if name not in present]
+            things += [{"phrase": name, "bbox": None} for name in absent]
+        size = {side: image[side] for side in ("width", "height") if side in image}
+        return {**size, "boxes": things}, read_picture(self._image_dir / str(image["file_name"]))
+
+    def _thing(self, annotation: dict[str, Any]) -> dict[str, Any]:
+        """A COCO annotation as a thing of a record."""
+        number = annotation["category_id"]
+        if number not in self._names:
+            raise DataError(f"annotation {annotation.get('id')} is of an unknown category {number}")
+        thing = {"phrase": self._names[number], **annotation}
+        for field in ("image_id", "category_id"):
+            del thing[field]
+        thing["ignore"] = thing.pop("iscrowd", 0)
+        bbox = thing.get("bbox")
+        # What is no box stays as it is, for the checks to name.
+        if isinstance(bbox, list) and [type(x) in (int, float) for x in bbox] == [True] * 4:
+            x, y, width, height = bbox
+            thing["bbox"] = [x, y, x + width, y + height]
+        return thing
+
+
+_REQUIRED = {
+    "images": ("id", "file_name"),
+    "annotations": ("image_id", "category_id"),
+    "categories": ("id", "name"),
+}
+
+
+def is_coco(path: Path) -> bool:
+    """Whether a file looks like COCO JSON rather than JSONL, by its first line."""
+    with path.open("rb") as file:
+        line = file.readline()
+    try:
+        first = json.loads(line)
+    except ValueError:  # an object over several lines, as JSON is printed with an indent
+        return line.strip() == b"{"
+    return isinstance(first, dict) and isinstance(first.get("images"), list)
+
+
+def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
+    """A COCO JSON file, with the fields that everything rests on.
+
+    Raises:
+        DataError: it is not JSON, a list or a field is missing, or an id is there twice.
+    """
+    try:
+        data: Any = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"bad JSON ({error})", str(path)) from error
+    for name, fields in _REQUIRED.items():
+        entries = data.get(name) if isinstance(data, dict) else None
+        if not isinstance(entries, list):
+            raise DataError(f"COCO JSON has a list {name!r}; this file has none", str(path))
+        for number, entry in enumerate(entries):
+            missing = [f for f in fields if not isinstance(entry, dict) or f not in entry]
+            if missing:
+                raise DataError(f"{name}[{number}] has no {missing[0]!r}", str(path))
+        if "id" in fields and len({entry["id"] for entry in entries}) != len(entries):
+            raise DataError(f"two of {name!r} have the same id", str(path))
+    return {name: data[name] for name in _REQUIRED}

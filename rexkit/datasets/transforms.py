@@ -1,0 +1,138 @@
+"""Transforms of samples: the picture and its truth change together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image, ImageEnhance, ImageOps
+
+from rexkit.registry import TRANSFORMS
+from rexkit.structures import Annotation, Array, Instance, Sample
+
+
+@TRANSFORMS.register_module()
+class RandomFlip:
+    """Mirrors a sample left to right or top to bottom, each by chance.
+
+    Phrases are kept as they are: leave it out where they speak of left and right.
+
+    Args:
+        horizontal: chance of a mirror image.
+        vertical: chance of turning it upside down.
+    """
+
+    def __init__(self, horizontal: float = 0.5, vertical: float = 0.0):
+        self.horizontal, self.vertical = horizontal, vertical
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        across, down = rng.random() < self.horizontal, rng.random() < self.vertical
+        width, height = sample.annotation.image_size
+        image = sample.image
+        if across:
+            image = ImageOps.mirror(image)
+        if down:
+            image = ImageOps.flip(image)
+
+        def move(xy: Array) -> Array:
+            x, y = xy[..., 0], xy[..., 1]
+            return np.stack([width - x if across else x, height - y if down else y], axis=-1)
+
+        return replace(sample, image=image, annotation=_moved(sample.annotation, move))
+
+
+@TRANSFORMS.register_module()
+class RandomCrop:
+    """Cuts out a random part of a sample; what is mostly outside is dropped from the truth.
+
+    Args:
+        scale: smallest and largest side of the part, as a share of the picture's.
+        min_visible: a box is kept, and cut to the part, when at least this share of its area is
+            inside; points are kept when they are inside. Polygons, masks and keypoints cannot be
+            cut and are an error.
+    """
+
+    def __init__(self, scale: tuple[float, float] = (0.5, 1.0), min_visible: float = 0.5):
+        self.scale, self.min_visible = scale, min_visible
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        width, height = sample.annotation.image_size
+        share = rng.uniform(*self.scale)
+        w, h = max(1, round(width * share)), max(1, round(height * share))
+        x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
+        kept = [self._cut(i, x, y, w, h, sample.source) for i in sample.annotation.instances]
+        instances = [i for i in kept if i is not None]
+        gone = {i.phrase for i in sample.annotation.instances} - {i.phrase for i in instances}
+        # A box cut below min_visible may still show a corner: its phrase is neither there nor
+        # known to be absent, so it is not asked about at all.
+        absent = [p for p in sample.annotation.absent if p not in gone]
+        return replace(
+            sample,
+            image=sample.image.crop((x, y, x + w, y + h)),
+            annotation=Annotation((w, h), instances, absent),
+        )
+
+    def _cut(
+        self, instance: Instance, x: int, y: int, w: int, h: int, source: str
+    ) -> Instance | None:
+        uncut = ("polygon", "keypoints", "mask")
+        if found := [name for name in uncut if getattr(instance, name) is not None]:
+            raise ValueError(f"{source}: RandomCrop cannot cut a {found[0]}")
+        box, point = instance.bbox, instance.point
+        if box is not None:
+            moved = box - [x, y, x, y]
+            inside = np.clip(moved, 0, [w, h, w, h])
+            area, visible = np.prod(moved[2:] - moved[:2]), np.prod(inside[2:] - inside[:2])
+            if visible < self.min_visible * area or visible == 0:
+                return None
+            box = inside
+        if point is not None:
+            point = point - [x, y]
+            if not ((point >= 0).all() and (point <= [w, h]).all()):
+                if box is None:
+                    return None
+                point = None
+        return replace(instance, bbox=box, point=point)
+
+
+@TRANSFORMS.register_module()
+class ColorJitter:
+    """Changes brightness, contrast and saturation by chance.
+
+    Args:
+        strength: each is multiplied by a factor from 1 - strength to 1 + strength.
+    """
+
+    def __init__(self, strength: float = 0.2):
+        self.strength = strength
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        image: Image.Image = sample.image
+        for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            image = enhance(image).enhance(1 + rng.uniform(-self.strength, self.strength))
+        return replace(sample, image=image)
+
+
+def _moved(annotation: Annotation, move: Callable[[Array], Array]) -> Annotation:
+    return replace(annotation, instances=[_moved_instance(i, move) for i in annotation.instances])
+
+
+def _moved_instance(instance: Instance, move: Callable[[Array], Array]) -> Instance:
+    """The instance with every point of every geometry moved."""
+    if instance.mask is not None:
+        raise ValueError("RandomFlip cannot mirror a mask; drop masks or leave the transform out")
+    box = instance.bbox
+    if box is not None:
+        corners = move(box.reshape(2, 2))
+        box = np.concatenate([corners.min(0), corners.max(0)])
+    keypoints = instance.keypoints
+    if keypoints is not None:
+        keypoints = {name: None if xy is None else move(xy) for name, xy in keypoints.items()}
+    return replace(
+        instance,
+        bbox=box,
+        point=None if instance.point is None else move(instance.point),
+        polygon=None if instance.polygon is None else move(instance.polygon),
+        keypoints=keypoints,
+    )

@@ -1,0 +1,71 @@
+"""What property tests draw: annotations with every geometry."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from rexkit.structures import Annotation, Instance
+
+
+def random_mask(seed: int, width: int, height: int) -> dict[str, Any]:
+    """COCO run lengths of noise, as pycocotools writes them."""
+    from pycocotools import mask as coco_mask
+
+    rng = np.random.default_rng(seed)
+    pixels = (rng.random((height, width)) < rng.random()).astype(np.uint8)
+    return dict(coco_mask.encode(np.asfortranarray(pixels)))
+
+
+@st.composite
+def annotations(draw: st.DrawFn, size: tuple[int, int] = (64, 48)) -> Annotation:
+    """Annotations of a picture of that size, with any mixture of geometries."""
+    width, height = size
+    x, y = (st.floats(0, s) | st.integers(0, s) for s in size)
+    words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<>"), min_size=1)
+    phrase = words.filter(lambda text: text.strip() == text)
+
+    def point() -> Any:
+        return np.array([draw(x), draw(y)], dtype=float)
+
+    def instance() -> Instance:
+        kinds = draw(st.sets(st.sampled_from(["bbox", "point", "polygon", "mask", "keypoints"])))
+        thing = Instance(draw(phrase))
+        if "bbox" in kinds or not kinds:
+            corners = np.stack([point(), point()])
+            thing.bbox = np.concatenate([corners.min(0), corners.max(0)])
+        if "point" in kinds:
+            thing.point = point()
+        if "polygon" in kinds:
+            thing.polygon = np.stack([point() for _ in range(draw(st.integers(3, 6)))])
+        if "mask" in kinds:
+            mask = random_mask(draw(st.integers(0, 99)), width, height)
+            thing.mask = {**mask, "counts": mask["counts"].decode()}
+        if "keypoints" in kinds:
+            thing.keypoints = {"nose": point(), "left ear": None}
+        thing.text = draw(st.none() | st.text(st.characters(exclude_categories=["Cs"])))
+        thing.score = draw(st.none() | st.floats(0, 1))
+        thing.ignore = draw(st.booleans())
+        thing.extra = draw(st.dictionaries(st.sampled_from(["id", "area"]), st.integers()))
+        return thing
+
+    instances = [instance() for _ in range(draw(st.integers(0, 4)))]
+    present = {i.phrase for i in instances}
+    absent = draw(st.lists(phrase, unique=True, max_size=3))
+    return Annotation(size, instances, [p for p in absent if p not in present])
+
+
+def plain(annotation: Annotation) -> Any:
+    """An annotation as lists and numbers, which can be compared exactly."""
+
+    def simple(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            return value.shape, value.tolist()
+        if isinstance(value, dict):
+            return {key: simple(item) for key, item in value.items()}
+        return [simple(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+    return simple(asdict(annotation))

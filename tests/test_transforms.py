@@ -1,0 +1,77 @@
+"""Transforms: the truth follows the picture."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
+from rexkit.structures import Annotation, Instance, Sample
+
+
+def painted(sample: Sample) -> list[int]:
+    """The box of the white pixels, right and bottom edge excluded."""
+    white = np.asarray(sample.image.convert("L")) > 128
+    rows, columns = np.flatnonzero(white.any(1)), np.flatnonzero(white.any(0))
+    return [int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1]
+
+
+@pytest.fixture
+def sample() -> Sample:
+    image = Image.new("RGB", (100, 60))
+    image.paste((255, 255, 255), (20, 10, 40, 50))
+    cup = Instance(
+        "cup",
+        bbox=np.array([20.0, 10, 40, 50]),
+        point=np.array([20.0, 10.0]),
+        keypoints={"top": np.array([30.0, 10.0]), "inside": None},
+    )
+    return Sample(image, Annotation((100, 60), [cup], ["dog"]), "here:1")
+
+
+@pytest.mark.parametrize(("horizontal", "vertical"), [(1, 0), (0, 1), (1, 1), (0, 0)])
+def test_flip_moves_picture_and_truth_together(sample, horizontal, vertical):
+    flipped = RandomFlip(horizontal, vertical)(sample, np.random.default_rng(0))
+    cup = flipped.annotation.instances[0]
+    assert cup.bbox.tolist() == painted(flipped)
+    x, y = (80 if horizontal else 20), (50 if vertical else 10)
+    assert cup.point.tolist() == [x, y]
+    assert cup.keypoints["top"].tolist() == [70 if horizontal else 30, y]
+    assert cup.keypoints["inside"] is None
+    assert sample.annotation.instances[0].bbox.tolist() == [20, 10, 40, 50]
+
+
+def test_flip_refuses_a_mask(sample):
+    sample.annotation.instances[0].mask = {"size": [60, 100], "counts": ""}
+    with pytest.raises(ValueError, match="mask"):
+        RandomFlip(1.0)(sample, np.random.default_rng(0))
+
+
+def test_crop_keeps_what_is_seen(sample):
+    sample.annotation.instances[0].keypoints = None
+    kept = 0
+    for seed in range(40):
+        cut = RandomCrop((0.4, 0.9), min_visible=0.5)(sample, np.random.default_rng(seed))
+        assert cut.image.size == cut.annotation.image_size
+        assert cut.annotation.absent == ["dog"]
+        for cup in cut.annotation.instances:
+            kept += 1
+            assert cup.bbox.tolist() == painted(cut)
+            assert np.prod(cup.bbox[2:] - cup.bbox[:2]) >= 0.5 * 20 * 40
+    assert 0 < kept < 40
+
+
+def test_crop_refuses_what_it_cannot_cut(sample):
+    with pytest.raises(ValueError, match=r"here:1.*keypoints"):
+        RandomCrop()(sample, np.random.default_rng(0))
+
+
+def test_jitter_changes_colours_only(sample):
+    image = Image.new("RGB", (8, 8), (120, 60, 30))
+    plain = Sample(image, sample.annotation, "here:2")
+    seen = {
+        ColorJitter(0.5)(plain, np.random.default_rng(i)).image.getpixel((0, 0)) for i in range(5)
+    }
+    assert len(seen) == 5
+    assert image.getpixel((0, 0)) == (120, 60, 30)
