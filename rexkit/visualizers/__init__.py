@@ -1,0 +1,5 @@
+"""Visualizers: annotations and predictions to pictures."""
+
+from rexkit.visualizers.pillow import PillowVisualizer
+
+__all__ = ["PillowVisualizer"]

@@ -1,0 +1,92 @@
+"""Text in pictures: cut and wrapped to a width, and placed so that it hides little."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+import numpy as np
+from PIL.ImageFont import FreeTypeFont
+
+from rexkit.geometry import box_coverage
+from rexkit.structures import Array, ImageSize
+
+ELLIPSIS = "…"
+
+
+def one_line(text: str) -> str:
+    """Text that can be drawn: white space is a blank, what is no character a question mark.
+
+    >>> one_line("two\\n lines")
+    'two lines'
+    """
+    return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+
+
+def shorten(text: str, font: FreeTypeFont, width: float) -> str:
+    """As much of a line as fits, with an ellipsis if it is cut; empty if nothing fits."""
+    if font.getlength(text) <= width:
+        return text
+    kept = _fitting(text, font, width - font.getlength(ELLIPSIS))
+    return text[:kept].rstrip() + ELLIPSIS if kept else ""
+
+
+def wrap(text: str, font: FreeTypeFont, width: float, lines: int) -> list[str]:
+    """A text in lines that fit, broken at blanks where possible; the last is cut if need be."""
+    rest = one_line(text)
+    found: list[str] = []
+    while rest and len(found) < lines:
+        if len(found) == lines - 1:
+            found.append(shorten(rest, font, width))
+            break
+        end = max(1, _fitting(rest, font, width))
+        if end < len(rest) and (blank := rest.rfind(" ", 0, end + 1)) > 0:
+            end = blank
+        found.append(rest[:end].rstrip())
+        rest = rest[end:].lstrip()
+    return found
+
+
+def place(anchors: Array, sizes: Sequence[tuple[int, int]], bounds: ImageSize) -> Array:
+    """Where labels go: inside the picture, beside what they name, hiding little.
+
+    Labels are placed one after the other. Of some places around its anchor, each takes the one
+    that overlaps least with labels placed before; of those, the one that hides the least of the
+    anchors; of those, the first: above, in the top left corner, below, and so on.
+
+    Args:
+        anchors: (N, 4), the boxes of what is named.
+        sizes: (width, height) of each label, not larger than the picture.
+        bounds: (width, height) of the picture.
+
+    Returns:
+        (N, 4) the boxes of the labels, in whole pixels.
+    """
+    placed = np.zeros((len(anchors), 4))
+    limit = np.array(bounds, dtype=np.float64)
+    for number, (anchor, size) in enumerate(zip(anchors, sizes, strict=True)):
+        room = limit - size
+        corners = np.clip(np.round(_places(anchor, *size)), 0, np.maximum(room, 0))
+        boxes = np.concatenate([corners, corners + size], axis=1)
+        on_labels = box_coverage(boxes, placed[:number]).sum(axis=1)
+        on_anchors = box_coverage(anchors, boxes).sum(axis=0)
+        cost = 100 * on_labels + on_anchors + 0.02 * np.arange(len(boxes))
+        placed[number] = boxes[cost.argmin()]
+    return placed
+
+
+def _places(anchor: Array, width: int, height: int) -> Array:
+    """Top left corners of a label around its anchor, the best first: (K, 2)."""
+    x0, y0, x1, y1 = anchor
+    right, middle = x1 - width, (x0 + x1 - width) / 2
+    rows = (y0 - height, y0, y1, y1 - height)
+    near = [(x, y) for x in (x0, right, middle) for y in rows]
+    beside = [(x, y) for y in (y0, y1 - height) for x in (x1, x0 - width)]
+    far = [(x, y) for y in (y0 - 2 * height, y1 + height) for x in (x0, right)]
+    return np.array(near + beside + far)
+
+
+def _fitting(text: str, font: FreeTypeFont, width: float) -> int:
+    """How many of the first characters fit."""
+    text = text[:1000]
+    return bisect_right(range(1, len(text) + 1), width, key=lambda n: font.getlength(text[:n]))

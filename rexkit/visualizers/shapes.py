@@ -1,0 +1,156 @@
+"""One instance as it is drawn: its geometry in pixels of a canvas, with smooth edges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from rexkit.geometry import decode_mask
+from rexkit.structures import Array, ImageSize, Instance
+from rexkit.visualizers.colors import WHITE, Color
+
+FILL = 0.25
+"""How much of a polygon's or mask's inside is its colour."""
+
+
+@dataclass
+class Shape:
+    """The geometry of an instance, in pixels of a canvas.
+
+    Attributes:
+        instance: what it is.
+        color: what it is drawn in.
+        bbox: (4,) or None.
+        points: (K, 2), its point and its visible keypoints.
+        polygon: (N, 2) or None.
+        mask: greyscale, as large as the canvas, or None.
+    """
+
+    instance: Instance
+    color: Color
+    bbox: Array | None
+    points: Array
+    polygon: Array | None
+    mask: Image.Image | None
+
+    @classmethod
+    def of(
+        cls, instance: Instance, image_size: ImageSize, canvas: ImageSize, color: Color
+    ) -> Shape:
+        """The geometry of an instance, scaled from its image to a canvas.
+
+        What is not finite, or not on the canvas, is left out.
+        """
+        scale = np.array(canvas) / np.maximum(image_size, 1)
+        # Far outside there is nothing to see, and Pillow counts in 32 bits.
+        low, high = -4.0 * np.array(canvas), 5.0 * np.array(canvas)
+
+        def scaled(values: Array | None) -> Array | None:
+            if values is None or not np.isfinite(values).all():
+                return None
+            xy = np.clip(np.reshape(values, (-1, 2)) * scale, low, high)
+            seen = (xy.max(axis=0) >= 0).all() and (xy.min(axis=0) <= canvas).all()
+            return xy if seen else None
+
+        corners = scaled(instance.bbox)
+        spots = [instance.point, *(instance.keypoints or {}).values()]
+        points = [xy for spot in spots if (xy := scaled(spot)) is not None]
+        mask = None
+        if instance.mask is not None:
+            pixels = Image.fromarray(decode_mask(instance.mask).astype(np.uint8) * 255)
+            mask = pixels.resize(canvas, Image.Resampling.BILINEAR)
+        return cls(
+            instance,
+            color,
+            None if corners is None else np.append(corners.min(axis=0), corners.max(axis=0)),
+            np.concatenate([np.empty((0, 2)), *points]),
+            scaled(instance.polygon),
+            mask,
+        )
+
+    @property
+    def extent(self) -> Array | None:
+        """The box around everything, (4,), or None if there is nothing."""
+        if self.bbox is not None:
+            return self.bbox
+        spots = (
+            self.points if self.polygon is None else np.append(self.points, self.polygon, axis=0)
+        )
+        if len(spots):
+            return np.append(spots.min(axis=0), spots.max(axis=0))
+        bounds = self.mask.getbbox() if self.mask is not None else None
+        return None if bounds is None else np.array(bounds, dtype=np.float64)
+
+    def fill(self, canvas: Image.Image) -> None:
+        """Tint the inside of a polygon or mask."""
+        if self.mask is not None:
+            canvas.paste(self.color, None, self.mask.point(lambda v: round(v * FILL)))
+        if (corners := self.polygon) is not None:
+            _stamp(canvas, corners, self.color, lambda d, at, _: d.polygon(at(corners), 255), FILL)
+
+    def outline(self, canvas: Image.Image, width: int) -> None:
+        """Draw the edges, and points as discs with a light rim."""
+        if self.polygon is not None:
+            # Beyond the first corner once more, or it would have no joint.
+            loop = np.append(self.polygon, self.polygon[:2], axis=0)
+
+            def line(drawing: ImageDraw.ImageDraw, at: Place, scale: int) -> None:
+                drawing.line(at(loop), 255, width * scale, "curve")
+
+            _stamp(canvas, loop, self.color, line, margin=width)
+        if self.bbox is not None:
+            size = np.array(canvas.size)
+            x0, y0 = np.clip(np.round(self.bbox[:2]), 0, size - 1).astype(int).tolist()
+            x1, y1 = np.clip(np.round(self.bbox[2:]) - 1, (x0, y0), size - 1).astype(int).tolist()
+            ImageDraw.Draw(canvas).rectangle((x0, y0, x1, y1), None, self.color, width)
+        for point in self.points:
+            for radius, color in ((2.4 * width, WHITE), (1.8 * width, self.color)):
+                _dot(canvas, point, radius, color)
+
+
+Place = Callable[[Array], list[tuple[float, float]]]
+Paint = Callable[[ImageDraw.ImageDraw, Place, int], object]
+
+
+def _dot(canvas: Image.Image, center: Array, radius: float, color: Color) -> None:
+    corners = np.array([center - radius, center + radius])
+    _stamp(canvas, corners, color, lambda d, at, _: d.ellipse(at(corners), 255), margin=1)
+
+
+def _stamp(
+    canvas: Image.Image,
+    corners: Array,
+    color: Color,
+    paint: Paint,
+    share: float = 1.0,
+    margin: int = 0,
+) -> None:
+    """Paint on a canvas with smooth edges: four times as large in grey first, then made smaller.
+
+    Args:
+        canvas: is changed.
+        corners: (N, 2), of what is painted.
+        color: of the paint.
+        paint: called with a drawing, with what turns canvas points into its own, and with its
+            scale.
+        share: of the paint in what it covers.
+        margin: how far beyond the corners paint may go, in pixels.
+    """
+    size = np.array(canvas.size)
+    low = np.clip(np.floor(corners.min(axis=0)) - margin, 0, size).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + margin, 0, size).astype(int)
+    width, height = (high - low).tolist()
+    if width <= 0 or height <= 0:
+        return
+    scale = 4 if width * height <= 1_000_000 else 1
+    grey = Image.new("L", (width * scale, height * scale))
+
+    def at(points: Array) -> list[tuple[float, float]]:
+        return [(x, y) for x, y in ((points - low) * scale).tolist()]
+
+    paint(ImageDraw.Draw(grey), at, scale)
+    stamp = grey.reduce(scale).point(lambda v: round(v * share))
+    canvas.paste(color, (*low.tolist(), *high.tolist()), stamp)
