@@ -1,0 +1,130 @@
+"""What a task is: how it asks, how it answers, and which parser and metrics fit the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from rexkit.datasets.errors import DataError
+from rexkit.grammar.write import Geometry, write
+from rexkit.structures import Annotation, Example, Instance, Sample
+
+
+class PhraseTask:
+    """Asks for phrases and answers with one geometry for each instance found.
+
+    A subclass names the geometry and the templates; `prompt` is the same code in training,
+    testing and one's own inference.
+
+    Args:
+        templates: prompts with a ``{phrases}`` place. Training draws one by seed; testing and
+            inference use the first. Left out, the class's own.
+        extra_categories: phrases that may be asked although no sample names them; those in the
+            picture are never taken for absent.
+        num_negatives: how many of ``extra_categories`` are asked in vain with each sample: a
+            number, or (fewest, most).
+        num_categories: at most how many phrases are asked, (fewest, most) drawn by seed or a
+            number; None asks for every phrase the sample knows.
+        shuffle_categories: ask in random order in training. Testing asks in alphabetical order,
+            which tells nothing about the answer.
+    """
+
+    name: ClassVar[str]
+    geometry: ClassVar[Geometry]
+    parser: ClassVar[str] = "SpanParser"
+    metrics: ClassVar[tuple[str, ...]]
+    templates: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        templates: Sequence[str] | None = None,
+        extra_categories: Sequence[str] = (),
+        num_negatives: int | tuple[int, int] = 0,
+        num_categories: int | tuple[int, int] | None = None,
+        shuffle_categories: bool = True,
+    ):
+        self.prompt_templates = tuple(type(self).templates if templates is None else templates)
+        for template in self.prompt_templates:
+            if "{phrases}" not in template:
+                raise ValueError(f"templates: {template!r} has no place for {{phrases}}")
+        self.extra_categories = tuple(extra_categories)
+        self.num_negatives = num_negatives
+        self.num_categories = num_categories
+        self.shuffle_categories = shuffle_categories
+
+    def prompt(self, phrases: Sequence[str], rng: np.random.Generator | None = None) -> str:
+        """The question for some phrases; with a generator, in a template drawn by it."""
+        number = 0 if rng is None else int(rng.integers(len(self.prompt_templates)))
+        return self.prompt_templates[number].replace("{phrases}", ", ".join(phrases))
+
+    def response(self, target: Annotation, phrases: Sequence[str]) -> str:
+        """The answer that training learns to write; ignored instances are left out."""
+        seen = [i for i in target.instances if not i.ignore]
+        return write(seen, target.image_size, phrases=phrases, geometry=self.geometry)
+
+    def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
+        """One question about a sample, with its answer.
+
+        Args:
+            sample: a picture with its truth.
+            rng: draws template, categories and negatives; the same generator, the same example.
+            training: whether template and order are drawn too.
+
+        Raises:
+            DataError: the sample knows no phrase that this task could ask for.
+        """
+        phrases = self._ask(sample.annotation, rng)
+        if not phrases:
+            raise DataError(
+                f"{type(self).__name__} finds nothing to ask: no instance has a {self.geometry}, "
+                "and no phrase is known to be absent; give the task extra_categories and "
+                "num_negatives",
+                sample.source,
+            )
+        if training and self.shuffle_categories:
+            phrases = [phrases[i] for i in rng.permutation(len(phrases))]
+        elif not training:
+            phrases = sorted(phrases)
+        target = self._target(sample.annotation, phrases)
+        return Example(
+            image=sample.image,
+            prompt=self.prompt(phrases, rng if training else None),
+            response=self.response(target, phrases),
+            target=target,
+            phrases=phrases,
+            task=self.name,
+            source=sample.source,
+        )
+
+    def answerable(self, instance: Instance) -> Instance | None:
+        """The instance with the geometry this task writes, or None where it has none."""
+        return instance if getattr(instance, self.geometry) is not None else None
+
+    def _ask(self, truth: Annotation, rng: np.random.Generator) -> list[str]:
+        seen = [i for i in truth.instances if not i.ignore]
+        # Asked only where every instance can be answered: the rest is there, so None were wrong.
+        mute = {i.phrase for i in seen if self.answerable(i) is None}
+        known = [p for p in dict.fromkeys([i.phrase for i in seen]) if p not in mute]
+        known += truth.absent
+        others = [p for p in self.extra_categories if p not in truth.phrases]
+        number = min(_draw(self.num_negatives, rng), len(others))
+        asked = known + [others[i] for i in rng.permutation(len(others))[:number]]
+        if self.num_categories is not None:
+            number = min(_draw(self.num_categories, rng), len(asked))
+            asked = [asked[i] for i in sorted(rng.permutation(len(asked))[:number])]
+        return asked
+
+    def _target(self, truth: Annotation, phrases: list[str]) -> Annotation:
+        asked = [i for i in truth.instances if i.phrase in phrases]
+        instances = [fit for i in asked if (fit := self.answerable(i)) is not None]
+        present = {i.phrase for i in instances}
+        return Annotation(truth.image_size, instances, [p for p in phrases if p not in present])
+
+
+def _draw(number: Any, rng: np.random.Generator) -> int:
+    if isinstance(number, int):
+        return number
+    low, high = number
+    return int(rng.integers(low, high + 1))

@@ -1,0 +1,36 @@
+"""Pointing: one point on each thing asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from rexkit.registry import TASK_FNS
+from rexkit.structures import Instance
+from rexkit.tasks.base import PhraseTask
+
+
+@TASK_FNS.register_module()
+class PointingTask(PhraseTask):
+    """A point for each instance of each phrase; where the truth has only a box, its centre.
+
+    The first template is the public one of the Rex-Omni weights. Arguments: see `PhraseTask`.
+    """
+
+    name = "pointing"
+    geometry = "point"
+    metrics = ("PointF1", "Rejection")
+    templates = (
+        "Point to {phrases}.",
+        "Point to every {phrases} in this image.",
+        "Show me where {phrases} is.",
+    )
+
+    def answerable(self, instance: Instance) -> Instance | None:
+        if instance.point is not None:
+            return instance
+        if instance.bbox is None:
+            return None
+        x0, y0, x1, y1 = instance.bbox
+        return replace(instance, point=np.array([(x0 + x1) / 2, (y0 + y1) / 2]))
