@@ -1,0 +1,42 @@
+"""Whether a phrase is in the picture at all, decided on the marginal."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from transformers import LogitsProcessor
+
+from rexkit.grammar.tokens import BOX_START, NONE
+from rexkit.models.coordinates import coordinate_ids
+
+Presence = Literal["token", "marginal"]
+
+
+class MarginalPresence(LogitsProcessor):
+    """Right after ``<|box_start|>``, weighs ``None`` against all coordinates together.
+
+    "Is it there?" is the sum over 1,000 bins against one token. Each bin holds a small share of
+    that sum, the more so after training with soft targets, so the likeliest single token is
+    ``None`` far too often. Whichever side has less probability in sum is ruled out; which bin is
+    then taken is left to the decoding method.
+
+    Args:
+        tokenizer: one that knows the coordinate tokens.
+    """
+
+    def __init__(self, tokenizer: Any):
+        self.box_start = tokenizer.convert_tokens_to_ids(BOX_START)
+        self.none = tokenizer(NONE, add_special_tokens=False).input_ids[0]
+        self.coordinates = torch.tensor(coordinate_ids(tokenizer))
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        rows = (input_ids[:, -1] == self.box_start).nonzero()[:, 0]
+        if not len(rows):
+            return scores
+        coordinates = self.coordinates.to(scores.device)
+        there = scores[rows][:, coordinates].logsumexp(1) > scores[rows, self.none]
+        scores = scores.clone()
+        scores[rows[there], self.none] = -torch.inf
+        scores[rows[~there, None], coordinates] = -torch.inf
+        return scores

@@ -1,0 +1,135 @@
+"""Samples to examples: sources mixed, every random choice fixed by (seed, epoch, index)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch.utils.data import Dataset, Sampler
+
+from rexkit.errors import ConfigError
+from rexkit.registry import DATASETS, TASK_FNS, TRANSFORMS
+from rexkit.structures import Example
+
+Key = tuple[int, int]
+"""(epoch, index): what a sampler hands to the data set."""
+
+
+@dataclass
+class Source:
+    """A data set, the task that asks about it, and how often it is drawn.
+
+    Attributes:
+        dataset: of DATASETS.
+        task: of TASK_FNS.
+        transforms: of TRANSFORMS, applied in order; each takes (sample, generator).
+        weight: how many times an epoch goes through it; 0.5 is every other sample, a different
+            half in the next epoch.
+    """
+
+    dataset: Any
+    task: Any
+    transforms: Sequence[Any] = ()
+    weight: float = 1.0
+
+    def __len__(self) -> int:
+        return max(1, round(len(self.dataset) * self.weight))
+
+
+class ExampleDataset(Dataset[Example]):
+    """The examples of one or more sources.
+
+    Args:
+        sources: what is asked about what.
+        seed: of every random choice.
+        training: whether templates and category order are drawn, and `epoch` changes the draws.
+    """
+
+    def __init__(self, sources: Sequence[Source], seed: int = 0, training: bool = False):
+        self.sources = list(sources)
+        self.seed = seed
+        self.training = training
+        self._ends = np.cumsum([len(source) for source in self.sources])
+
+    def __len__(self) -> int:
+        return int(self._ends[-1])
+
+    def __getitem__(self, key: int | Key) -> Example:
+        epoch, index = key if isinstance(key, tuple) else (0, key)
+        if not 0 <= index < len(self):
+            raise IndexError(f"example {index} of {len(self)}")
+        number = int(np.searchsorted(self._ends, index, side="right"))
+        source = self.sources[number]
+        first = int(self._ends[number]) - len(source)
+        row = (index - first + epoch * len(source)) % len(source.dataset)
+        sample = source.dataset[row]
+        rng = np.random.default_rng((self.seed, epoch, index))
+        for transform in source.transforms:
+            sample = transform(sample, rng)
+        example: Example = source.task.example(sample, rng, self.training)
+        return example
+
+    @property
+    def skipped(self) -> list[str]:
+        """What ``on_error="skip"`` left out so far, in words."""
+        return [str(e) for s in self.sources for e in getattr(s.dataset, "skipped", ())]
+
+
+class EpochSampler(Sampler[Key]):
+    """Goes through a data set in an order that depends on (seed, epoch) alone.
+
+    Args:
+        length: of the data set.
+        seed: of the order.
+    """
+
+    def __init__(self, length: int, seed: int):
+        self.length = length
+        self.seed = seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by the trainer at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[Key]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        return iter([(self.epoch, int(index)) for index in order])
+
+
+def build_examples(cfg: Any, key: str, seed: int, training: bool) -> ExampleDataset:
+    """The examples that a config's ``train_data``, ``val_data`` or ``test_data`` describes.
+
+    Args:
+        cfg: one source, ``dict(dataset=…, task=…, transforms=[…], weight=…)``, or a list.
+        key: its name in the config, for messages.
+        seed, training: as in `ExampleDataset`.
+    """
+    many = isinstance(cfg, Sequence)
+    sources = []
+    for i, source in enumerate(cfg if many else [cfg]):
+        place = f"{key}.{i}" if many else key
+        if not isinstance(source, Mapping):
+            raise ConfigError(f"{place}: expected dict(dataset=…, task=…), got {source!r}")
+        unknown = set(source) - {"dataset", "task", "transforms", "weight"}
+        missing = {"dataset", "task"} - set(source)
+        if unknown or missing:
+            wrong = f"unknown {sorted(unknown)}" if unknown else f"missing {sorted(missing)}"
+            raise ConfigError(f"{place}: {wrong}; a source has dataset, task, transforms, weight")
+        sources.append(
+            Source(
+                DATASETS.build(source["dataset"], key=f"{place}.dataset"),
+                TASK_FNS.build(source["task"], key=f"{place}.task"),
+                [
+                    TRANSFORMS.build(t, key=f"{place}.transforms.{n}")
+                    for n, t in enumerate(source.get("transforms", ()))
+                ],
+                source.get("weight", 1.0),
+            )
+        )
+    return ExampleDataset(sources, seed, training)

@@ -1,0 +1,113 @@
+"""The jobs of the command line: train a config, test a config. Each reads from top to bottom."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from transformers import set_seed
+
+from rexkit.config import need
+from rexkit.engine.curves import plot_curves
+from rexkit.engine.data import build_examples
+from rexkit.engine.evaluate import evaluate, write_metrics
+from rexkit.models import VLM, PretrainedVLM
+from rexkit.plugins import call_hook
+from rexkit.registry import BACKENDS, MODELS, TRAINERS, VISUALIZERS
+
+logger = logging.getLogger(__name__)
+
+
+def train(config: Config, resume: bool = False) -> dict[str, float]:
+    """Train what a config describes, and test it before and after.
+
+    Writes to ``work_dir``: ``config.py`` (resolved), ``log.jsonl``, ``curves.png``, TensorBoard
+    files, checkpoints, the last model in ``final``, pictures and predictions in ``before`` and
+    ``after``, and ``metrics.json``.
+
+    Args:
+        config: as `load_config` gives it.
+        resume: go on from the last checkpoint in ``work_dir``.
+
+    Returns:
+        The figures of the test, those of the untrained model under ``before/``.
+    """
+    call_hook("rexkit_config", config=config)
+    work_dir = Path(config.work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    config.dump(str(work_dir / "config.py"))
+    set_seed(config.seed)
+    vlm: VLM = MODELS.build(need(config, "model"), key="model")
+    train_data = build_examples(need(config, "train_data"), "train_data", config.seed, True)
+    val_data = None
+    if config.get("val_data"):
+        val_data = build_examples(config.val_data, "val_data", config.seed, False)
+    trainer = TRAINERS.build(
+        need(config, "trainer"),
+        key="trainer",
+        vlm=vlm,
+        train_data=train_data,
+        val_data=val_data,
+        score=None if val_data is None else lambda: evaluate(_backend(config, vlm), val_data),
+        work_dir=work_dir,
+        seed=config.seed,
+        callbacks=[c for found in call_hook("rexkit_callbacks", config=config) for c in found],
+    )
+    figures: dict[str, float] = {}
+    if config.get("test_before") and config.get("test_data"):
+        before = _test(config, vlm, work_dir / "before")
+        figures |= {f"before/{name}": value for name, value in before.items()}
+    trainer.fit(resume)
+    plot_curves(work_dir / "log.jsonl", work_dir / "curves.png")
+    for line in train_data.skipped:
+        logger.warning("skipped: %s", line)
+    if config.get("test_data"):
+        figures = _test(config, vlm, work_dir / "after") | figures
+        write_metrics(figures, work_dir)
+        call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
+    return figures
+
+
+def test(config: Config, checkpoint: str, show_dir: Path | None = None) -> dict[str, float]:
+    """Test a checkpoint on a config's ``test_data``.
+
+    Writes ``metrics.json``, ``predictions.jsonl`` and pictures to ``work_dir``.
+
+    Args:
+        config: as `load_config` gives it.
+        checkpoint: a folder or hub id, as `PretrainedVLM` takes it.
+        show_dir: where every picture is drawn, prediction beside truth; left out,
+            ``num_pictures`` of them in ``work_dir/pictures``.
+    """
+    call_hook("rexkit_config", config=config)
+    set_seed(config.seed)
+    kept = {k: v for k, v in config.get("model", {}).items() if k in ("system_prompt", "dtype")}
+    vlm = PretrainedVLM(checkpoint, **kept)
+    work_dir = Path(config.work_dir)
+    figures = _test(config, vlm, work_dir, show_dir)
+    call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
+    return figures
+
+
+def _test(
+    config: Config, vlm: VLM, out_dir: Path, show_dir: Path | None = None
+) -> dict[str, float]:
+    examples = build_examples(need(config, "test_data"), "test_data", config.seed, False)
+    return evaluate(
+        _backend(config, vlm),
+        examples,
+        metrics=config.get("metrics"),
+        out_dir=out_dir,
+        visualizer=VISUALIZERS.build(
+            config.get("visualizer") or {"type": "PillowVisualizer"}, key="visualizer"
+        ),
+        num_pictures=len(examples) if show_dir else config.get("num_pictures", 16),
+        show_dir=show_dir,
+    )
+
+
+def _backend(config: Config, vlm: VLM) -> Any:
+    cfg = config.get("backend") or {"type": "TransformersBackend"}
+    return BACKENDS.build(cfg, key="backend", vlm=vlm)

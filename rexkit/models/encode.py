@@ -1,0 +1,108 @@
+"""Questions and answers to tensors: chat markup, pictures, padding, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from rexkit.grammar.tokens import END_OF_TURN
+from rexkit.structures import Example
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IGNORE_INDEX = -100
+"""The label of a position that is not learned (the convention of torch and transformers)."""
+
+
+class Encoder:
+    """Turns examples into training batches and questions into generation batches.
+
+    It holds a processor and no model, so data workers can carry it.
+
+    Args:
+        processor: of the model, as `load_processor` gives it.
+        system_prompt: what the chat starts with; None leaves it to the chat template.
+        max_length: the longest sequence allowed, in tokens; a longer one is an error that names
+            the sample, never a cut through picture or answer.
+    """
+
+    def __init__(
+        self, processor: Any, system_prompt: str | None = None, max_length: int | None = None
+    ):
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.system_prompt = system_prompt
+        self.max_length = max_length
+        self._chats: dict[str, str] = {}
+
+    def chat(self, prompt: str) -> str:
+        """The prompt in chat markup, with one picture, up to where the answer starts."""
+        if prompt not in self._chats:
+            if len(self._chats) > 10_000:
+                self._chats.clear()
+            user = [{"type": "image"}, {"type": "text", "text": prompt}]
+            messages: list[dict[str, Any]] = [{"role": "user", "content": user}]
+            if self.system_prompt is not None:
+                messages.insert(0, {"role": "system", "content": self.system_prompt})
+            self._chats[prompt] = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        return self._chats[prompt]
+
+    def questions(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """A batch to generate from, padded on the left."""
+        encoded = self._encode(images, prompts)
+        return self._pad(encoded, [[] for _ in prompts], left=True)
+
+    def examples(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """A batch to train on, padded on the right; ``labels`` only where the answer is.
+
+        Raises:
+            ValueError: an example is longer than ``max_length``.
+        """
+        encoded = self._encode([e.image for e in examples], [e.prompt for e in examples])
+        answers = self.tokenizer(
+            [e.response + END_OF_TURN for e in examples], add_special_tokens=False
+        ).input_ids
+        for example, prompt, answer in zip(examples, encoded["input_ids"], answers, strict=True):
+            length = len(prompt) + len(answer)
+            if self.max_length is not None and length > self.max_length:
+                raise ValueError(
+                    f"{example.source}: {length} tokens (prompt {len(prompt)}, answer "
+                    f"{len(answer)}) exceed max_length={self.max_length}; raise it, or lower the "
+                    "model's max_pixels or the number of categories asked for"
+                )
+        return self._pad(encoded, answers, left=False)
+
+    def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> Any:
+        return self.processor(
+            images=list(images), text=[self.chat(p) for p in prompts], return_tensors=None
+        )
+
+    def _pad(self, encoded: Any, answers: list[list[int]], left: bool) -> dict[str, torch.Tensor]:
+        rows = [[*p, *a] for p, a in zip(encoded["input_ids"], answers, strict=True)]
+        shape = (len(rows), max(map(len, rows)))
+        ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
+        kinds, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        labels = np.full(shape, IGNORE_INDEX, dtype=np.int64)
+        for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
+            start = shape[1] - len(row) if left else 0
+            end, asked = start + len(row), start + len(row) - len(answer)
+            ids[i, start:end] = row
+            mask[i, start:end] = 1
+            kinds[i, start:asked] = encoded["mm_token_type_ids"][i]
+            labels[i, asked:end] = answer
+        batch = {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+            "mm_token_type_ids": torch.from_numpy(kinds),
+            "pixel_values": torch.as_tensor(np.asarray(encoded["pixel_values"])),
+            "image_grid_thw": torch.as_tensor(np.asarray(encoded["image_grid_thw"])),
+        }
+        if not left:
+            batch["labels"] = torch.from_numpy(labels)
+        return batch

@@ -1,0 +1,78 @@
+"""Processors that turn pictures and text into model inputs, with or without torchvision.
+
+The stock Qwen processors also build a video processor, which needs torchvision; rexkit asks
+questions about pictures only. Where torchvision is missing, the picture-only classes below stand in
+for the stock ones, and `transformers.AutoProcessor` finds them once this module is imported.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, ProcessorMixin
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLConfig
+from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
+from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLConfig
+from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
+from transformers.utils.import_utils import is_torchvision_available
+
+IMAGE_TOKEN = "<|image_pad|>"
+VIDEO_TOKEN = "<|video_pad|>"
+VISION_START = "<|vision_start|>"
+VISION_END = "<|vision_end|>"
+VISION_TOKENS = (VISION_START, VISION_END, IMAGE_TOKEN, VIDEO_TOKEN)
+
+
+class _PicturesOnly(ProcessorMixin):
+    """The part of a Qwen processor that needs no video processor."""
+
+    # ProcessorMixin reads off this signature which parts there are to save and load.
+    def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None):
+        self.image_token, self.video_token = IMAGE_TOKEN, VIDEO_TOKEN
+        self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> list[str]:
+        """Save without the name of this class: by the model's type, every reader finds its own."""
+        saved: list[str] = super().save_pretrained(save_directory, *args, **kwargs)
+        for name in ("processor_config.json", "tokenizer_config.json"):
+            file = Path(save_directory) / name
+            content = json.loads(file.read_text(encoding="utf-8"))
+            content.pop("processor_class", None)
+            file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        return saved
+
+
+class Qwen3VLPictureProcessor(_PicturesOnly, Qwen3VLProcessor):
+    """`Qwen3VLProcessor` for pictures only."""
+
+
+class Qwen2_5_VLPictureProcessor(_PicturesOnly, Qwen2_5_VLProcessor):  # noqa: N801
+    """`Qwen2_5_VLProcessor` for pictures only."""
+
+
+PICTURE_PROCESSORS: dict[str, type[ProcessorMixin]] = {
+    "qwen3_vl": Qwen3VLPictureProcessor,
+    "qwen2_5_vl": Qwen2_5_VLPictureProcessor,
+}
+
+if not is_torchvision_available():
+    AutoProcessor.register(Qwen3VLConfig, Qwen3VLPictureProcessor, exist_ok=True)
+    AutoProcessor.register(Qwen2_5_VLConfig, Qwen2_5_VLPictureProcessor, exist_ok=True)
+
+
+def load_processor(path: str, model_type: str) -> ProcessorMixin:
+    """The processor of a checkpoint, for pictures.
+
+    Args:
+        path: a folder or a hub id.
+        model_type: the checkpoint's ``config.model_type``, "qwen3_vl" or "qwen2_5_vl".
+    """
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    image_processor = AutoImageProcessor.from_pretrained(path)
+    return PICTURE_PROCESSORS[model_type](
+        image_processor, tokenizer, chat_template=tokenizer.chat_template
+    )

@@ -1,0 +1,105 @@
+"""A model with its processor: what every other room asks of a model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import PreTrainedModel, ProcessorMixin
+
+from rexkit.models.coordinates import coordinate_ids
+from rexkit.models.encode import Encoder
+from rexkit.models.processing import VISION_TOKENS
+
+Part = Literal["vision_tower", "projector", "language_model"]
+PARTS: tuple[Part, ...] = ("vision_tower", "projector", "language_model")
+
+
+class VLM:
+    """A vision-language model of the Qwen2.5-VL or Qwen3-VL family and its processor.
+
+    Args:
+        model: the transformers model.
+        processor: its processor.
+        freeze: parts that do not train: "vision_tower", "projector", "language_model".
+        system_prompt, max_length: as in `Encoder`.
+    """
+
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        processor: ProcessorMixin,
+        *,
+        freeze: tuple[Part, ...] | list[Part] = (),
+        system_prompt: str | None = None,
+        max_length: int | None = None,
+    ):
+        self.model = model
+        self.processor = processor
+        self.tokenizer: Any = processor.tokenizer
+        self.encoder = Encoder(processor, system_prompt, max_length)
+        self.coordinate_ids = coordinate_ids(self.tokenizer)
+        unknown = sorted(set(freeze) - set(PARTS))
+        if unknown:
+            raise ValueError(f"freeze: unknown part {unknown[0]!r}; the parts are {PARTS}")
+        for name, parameter in model.named_parameters():
+            if part_of(name) in freeze:
+                parameter.requires_grad_(False)
+
+    def forbidden_ids(self) -> list[int]:
+        """Token ids that no answer may hold: vision tokens and rows without a token.
+
+        A generated picture token would break the next forward pass, and rows past the tokenizer's
+        end are padding of the weight matrix.
+        """
+        table: Any = self.model.get_input_embeddings()
+        vision = [self.tokenizer.convert_tokens_to_ids(token) for token in VISION_TOKENS]
+        return sorted(
+            {i for i in vision if i is not None}
+            | set(range(len(self.tokenizer), table.num_embeddings))
+        )
+
+    def trainable_by_part(self) -> Iterator[tuple[Part, str, torch.nn.Parameter]]:
+        """Every parameter that trains, with the part of the model it belongs to."""
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad:
+                yield part_of(name), name, parameter
+
+    def save(self, folder: str | Path) -> None:
+        """Write model, processor, chat template and generation config, as transformers reads it."""
+        self.model.save_pretrained(folder)
+        self.processor.save_pretrained(folder)
+
+
+def part_of(parameter_name: str) -> Part:
+    """Which part of the model a parameter belongs to, by the names transformers gives.
+
+    >>> part_of("model.visual.merger.linear_fc1.weight"), part_of("lm_head.weight")
+    ('projector', 'language_model')
+    """
+    if ".visual." not in f".{parameter_name}":
+        return "language_model"
+    return "projector" if "merger" in parameter_name else "vision_tower"
+
+
+def pixel_budget(min_pixels: int, max_pixels: int, cell: int) -> dict[str, int]:
+    """A budget in whole cells, as the image processors take it.
+
+    Args:
+        min_pixels, max_pixels: the least and most pixels of a resized picture.
+        cell: the side of the square that becomes one token: 28 for Qwen2.5-VL, 32 for Qwen3-VL.
+
+    >>> pixel_budget(1000, 1_000_000, 28)
+    {'shortest_edge': 1568, 'longest_edge': 999600}
+    """
+    area = cell * cell
+    if not 0 < min_pixels <= max_pixels:
+        raise ValueError(f"need 0 < min_pixels <= max_pixels, got {min_pixels} and {max_pixels}")
+    if max_pixels < area:
+        raise ValueError(f"max_pixels={max_pixels} is less than one cell of {cell}x{cell} pixels")
+    return {
+        "shortest_edge": -(-min_pixels // area) * area,
+        "longest_edge": max_pixels // area * area,
+    }

@@ -1,0 +1,1 @@
+"""Rewards: a prediction and its target to a score in [0, 1]."""

@@ -1,0 +1,150 @@
+"""Testing: the truth as the answer scores full marks, and everything is written down."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import pytest
+import torch
+from PIL import Image
+
+from rexkit.backends import Backend, Generation, Request, TransformersBackend
+from rexkit.backends.presence import MarginalPresence
+from rexkit.datasets import ShapesDataset
+from rexkit.engine.data import ExampleDataset, Source
+from rexkit.engine.evaluate import evaluate
+from rexkit.grammar.tokens import BOX_START
+from rexkit.models import TinyVLM
+from rexkit.registry import VISUALIZERS
+from rexkit.tasks import GroundingTask, PointingTask
+
+
+class Scripted(Backend):
+    """Answers by a table from prompt and picture."""
+
+    def __init__(self, data: ExampleDataset, change=lambda text: text):
+        examples = [data[i] for i in range(len(data))]
+        self.answers = {(e.prompt, e.image.tobytes()): change(e.response) for e in examples}
+
+    def generate(self, requests: Sequence[Request]) -> list[Generation]:
+        texts = [self.answers[r.prompt, r.image.tobytes()] for r in requests]
+        return [Generation(text, [1, 2, 3], 10, 0.5, False) for text in texts]
+
+
+def data(*tasks, size: int = 12) -> ExampleDataset:
+    return ExampleDataset([Source(ShapesDataset(size, seed=i), t) for i, t in enumerate(tasks)])
+
+
+def test_the_truth_as_answer_is_perfect_up_to_binning(tmp_path):
+    examples = data(GroundingTask())
+    figures = evaluate(Scripted(examples), examples, out_dir=tmp_path)
+    assert figures["f1@0.5"] == figures["recall@0.5"] == figures["rejection_accuracy"] == 1.0
+    assert figures["f1@0.95"] > 0.5
+    assert json.loads((tmp_path / "metrics.json").read_text()) == pytest.approx(figures)
+
+
+def test_a_wrong_answer_costs(tmp_path):
+    examples = data(GroundingTask())
+    wrong = Scripted(examples, lambda text: text.replace("None", "<1><1><9><9>"))
+    assert evaluate(wrong, examples)["rejection_accuracy"] == 0.0
+    assert evaluate(wrong, examples)["f1@0.5"] < 1.0
+
+
+def test_predictions_are_written_with_their_problems(tmp_path):
+    examples = data(GroundingTask(), size=3)
+    backend = Scripted(examples, lambda text: text.removesuffix("<|box_end|>"))
+    evaluate(backend, examples, out_dir=tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    assert len(rows) == 3
+    for i, row in enumerate(rows):
+        assert row["prompt"] == examples[i].prompt
+        assert row["source"] == examples[i].source
+        assert set(row["extracted_predictions"]) == set(examples[i].phrases)
+        assert row["raw_output"] == examples[i].response.removesuffix("<|box_end|>")
+        assert [p["kind"] for p in row["problems"]] == ["truncated"]
+        assert row["num_output_tokens"] == 3
+
+
+def test_two_tasks_have_figures_each():
+    examples = data(GroundingTask(), PointingTask())
+    figures = evaluate(Scripted(examples), examples)
+    assert figures["detection/f1@0.5"] == figures["pointing/point_f1"] == 1.0
+
+
+def test_pictures_are_drawn(tmp_path):
+    examples = data(GroundingTask(), size=4)
+    evaluate(
+        Scripted(examples),
+        examples,
+        visualizer=VISUALIZERS.build(dict(type="PillowVisualizer")),
+        num_pictures=2,
+        show_dir=tmp_path,
+    )
+    drawn = sorted(tmp_path.glob("*.png"))
+    assert len(drawn) == 2
+    assert Image.open(drawn[0]).width > 2 * 128
+
+
+@pytest.fixture(scope="module")
+def vlm() -> TinyVLM:
+    return TinyVLM(weights=None)
+
+
+def requests(number: int) -> list[Request]:
+    shapes = ShapesDataset(number, image_size=(160, 96))
+    prompts = [GroundingTask().prompt(["cup"] * (1 + i % 3)) for i in range(number)]
+    return [Request(shapes[i].image, prompts[i]) for i in range(number)]
+
+
+def test_answers_come_in_order_whatever_the_batch(vlm):
+    alone = TransformersBackend(vlm, batch_size=1, max_new_tokens=8).generate(requests(7))
+    batched = TransformersBackend(vlm, batch_size=4, max_new_tokens=8).generate(requests(7))
+    assert [g.token_ids for g in alone] == [g.token_ids for g in batched]
+    assert [g.prompt_tokens for g in alone] == [g.prompt_tokens for g in batched]
+    assert all(g.truncated and len(g.token_ids) == 8 for g in alone)
+
+
+def test_forbidden_tokens_are_never_generated(vlm):
+    image_pad = vlm.tokenizer.convert_tokens_to_ids("<|image_pad|>")
+
+    def favour(layer, inputs, logits):
+        logits[..., image_pad] += 1000
+        return logits
+
+    hook = vlm.model.lm_head.register_forward_hook(favour)
+    try:
+        (answer,) = TransformersBackend(vlm, max_new_tokens=5).generate(requests(1))
+    finally:
+        hook.remove()
+    assert image_pad not in answer.token_ids
+
+
+def test_the_end_of_the_turn_ends_the_answer(vlm):
+    end = vlm.tokenizer.eos_token_id
+
+    def favour(layer, inputs, logits):
+        logits[..., end] += 1000
+        return logits
+
+    hook = vlm.model.lm_head.register_forward_hook(favour)
+    try:
+        (answer,) = TransformersBackend(vlm, max_new_tokens=5).generate(requests(1))
+    finally:
+        hook.remove()
+    assert (answer.text, answer.token_ids, answer.truncated) == ("", [end], False)
+
+
+def test_presence_is_decided_on_the_sum_of_all_coordinates(vlm):
+    decide = MarginalPresence(vlm.tokenizer)
+    start = vlm.tokenizer.convert_tokens_to_ids(BOX_START)
+    scores = torch.full((3, 2000), -20.0)
+    scores[:, decide.coordinates] = torch.log(torch.tensor(0.8 / 1000))
+    scores[:, decide.none] = torch.log(torch.tensor(0.2))
+    scores[1, decide.none] = 1.0
+    ids = torch.tensor([[7, start], [7, start], [start, 7]])
+    decided = decide(ids, scores)
+    assert decided[0].argmax() in decide.coordinates
+    assert decided[1].argmax() == decide.none
+    assert torch.isinf(decided[1, decide.coordinates]).all()
+    assert torch.equal(decided[2], scores[2])
