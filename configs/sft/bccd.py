@@ -1,0 +1,28 @@
+# Blood cells in microscope pictures: fine-tune the embedded model on a small real data set.
+# data_root holds train.json, val.json (COCO) with pictures in train/ and val/, or the TSV files
+# that tools/convert_json_data_to_tsv.py makes of them.
+_base_ = ["../_base_/tiny.py", "../_base_/sft.py"]
+
+data_root = "data/bccd"
+
+model = dict(min_pixels=224 * 160, max_pixels=256 * 192)
+train_data = dict(
+    dataset=dict(type="FolderDataset", root="${data_root}", split="train"),
+    transforms=[
+        dict(type="RandomCrop", scale=(0.4, 1.0)),
+        dict(type="RandomFlip", horizontal=0.5, vertical=0.5),
+        dict(type="ColorJitter", strength=0.15),
+    ],
+    task=dict(type="GroundingTask"),
+)
+test_data = [
+    dict(
+        dataset=dict(type="FolderDataset", root="${data_root}", split=split),
+        task=dict(type="GroundingTask"),
+    )
+    for split in ("val",)
+]
+trainer = dict(
+    num_train_epochs=60, per_device_train_batch_size=8, coord_sigma=(12.0, 3.0), save_strategy="no"
+)
+backend = dict(max_new_tokens=400)

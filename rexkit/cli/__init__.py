@@ -1,0 +1,44 @@
+"""The command line: ``rexkit train``, ``rexkit test``, ``rexkit plugins``, ``rexkit list``.
+
+A command parses its words and calls the engine; nothing here knows how anything is done.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from rexkit.errors import UserError, did_you_mean
+
+COMMANDS = {
+    "train": ("rexkit.cli.train", "train what a config describes"),
+    "test": ("rexkit.cli.test", "test a checkpoint on a config's test data"),
+    "plugins": ("rexkit.cli.plugins", "list installed plugins, their components, hooks, failures"),
+    "list": ("rexkit.cli.list", "list a registry, such as REWARDS"),
+    "convert": ("rexkit.cli.convert", "turn JSON annotations and pictures into TSV files"),
+    "vis-tsv": ("rexkit.cli.vis_tsv", "draw samples of TSV files"),
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; returns the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    if not words or words[0] in ("-h", "--help"):
+        listing = "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items())
+        sys.stdout.write(
+            f"usage: rexkit COMMAND …\n\n{listing}\n\nrexkit COMMAND --help tells more.\n"
+        )
+        return 0
+    if words[0] not in COMMANDS:
+        sys.stderr.write(f"rexkit: no command {words[0]!r}; {did_you_mean(words[0], COMMANDS)}\n")
+        return 2
+    return run(import_module(COMMANDS[words[0]][0]).main, words[1:])
+
+
+def run(command: object, words: list[str] | None = None) -> int:
+    """Call a command's ``main``; what people can mend is one line, everything else a traceback."""
+    try:
+        return command(words)  # type: ignore[operator, no-any-return]
+    except (UserError, FileNotFoundError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 2

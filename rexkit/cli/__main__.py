@@ -1,0 +1,5 @@
+"""``python -m rexkit.cli``."""
+
+from rexkit.cli import main
+
+raise SystemExit(main())

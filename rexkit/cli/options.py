@@ -1,0 +1,71 @@
+"""Words of the command line that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import logging
+from typing import Any
+
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+
+def start_logging() -> None:
+    """Show rexkit's log in the terminal."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)]
+    )
+    for chatty in ("httpx", "accelerate", "matplotlib"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def add_config_options(parser: argparse.ArgumentParser) -> None:
+    """Options that override a config."""
+    parser.add_argument("config", help="a Python config file")
+    parser.add_argument("--work-dir", "--output_dir", dest="work_dir", help="where results go")
+    parser.add_argument(
+        "--cfg-options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="overrides, such as trainer.learning_rate=1e-4 model.weights=None",
+    )
+
+
+def parse_override(word: str) -> tuple[str, Any]:
+    """Split ``key=value``; the value is a Python literal where it can be, else a string.
+
+    >>> parse_override("train_data.dataset.num_objects=(1, 2)"), parse_override("data_root=a/b")
+    (('train_data.dataset.num_objects', (1, 2)), ('data_root', 'a/b'))
+    """
+    key, sign, value = word.partition("=")
+    if not sign or not key:
+        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {word!r}")
+    try:
+        return key, ast.literal_eval(value)
+    except (ValueError, SyntaxError):
+        return key, {"true": True, "false": False, "none": None}.get(value.lower(), value)
+
+
+def overrides_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The config overrides that ``--cfg-options`` and ``--work-dir`` ask for."""
+    overrides = dict(parse_override(word) for word in args.cfg_options)
+    if args.work_dir:
+        overrides["work_dir"] = args.work_dir
+    return overrides
+
+
+def show_figures(figures: dict[str, float], title: str) -> None:
+    """Print figures as a table, those before training beside those after."""
+    before = {k.removeprefix("before/"): v for k, v in figures.items() if k.startswith("before/")}
+    after = {k: v for k, v in figures.items() if not k.startswith("before/")}
+    table = Table(title=title)
+    table.add_column("figure")
+    columns = [before, after] if before else [after]
+    for name in ("before", "after") if before else ("value",):
+        table.add_column(name, justify="right")
+    for name in after:
+        table.add_row(name, *(f"{c[name]:.4f}" if name in c else "" for c in columns))
+    Console().print(table)

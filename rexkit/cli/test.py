@@ -1,0 +1,30 @@
+"""``rexkit test CONFIG CHECKPOINT``: test a checkpoint on a config's test data."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rexkit.cli.options import add_config_options, overrides_of, show_figures, start_logging
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the words and test."""
+    parser = argparse.ArgumentParser(prog="rexkit test", description=__doc__)
+    add_config_options(parser)
+    parser.add_argument("checkpoint", help="a folder or hub id")
+    parser.add_argument("--show-dir", type=Path, help="draw every picture there")
+    args = parser.parse_args(argv)
+
+    from rexkit.config import load_config
+
+    start_logging()
+    config = load_config(args.config, overrides_of(args))
+    if not args.work_dir:
+        config.work_dir = str(Path(config.work_dir) / "test")
+
+    from rexkit.engine.jobs import test
+
+    figures = test(config, args.checkpoint, args.show_dir)
+    show_figures(figures, f"{args.checkpoint}: results in {config.work_dir}")
+    return 0
