@@ -1,0 +1,226 @@
+"""Instances to text: the one place that spells an answer.
+
+A span is ``<|object_ref_start|>PHRASE<|object_ref_end|><|box_start|>GEOMETRY<|box_end|>``. Spans
+are joined by ", ", items by ",", and the geometry of an absent phrase is ``None``. Keypoint answers
+are JSON in a fence. `rexkit.grammar.read` gives back the same bins.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rexkit.grammar.bins import to_bins
+from rexkit.grammar.tokens import (
+    BOX_END,
+    BOX_START,
+    COORD_TOKENS,
+    INVISIBLE,
+    ITEM_SEPARATOR,
+    NONE,
+    OBJECT_REF_END,
+    OBJECT_REF_START,
+    SPAN_SEPARATOR,
+)
+from rexkit.structures import Array, ImageSize, Instance
+
+Geometry = Literal["bbox", "point", "polygon"]
+Transcription = Literal["phrase", "inline"]
+
+_MARKUP = re.compile(r"<\|[^|<>]*\|>")
+_COORD = re.compile(r"<[0-9]+>")
+_DIGITS = "0123456789"
+
+
+def write(
+    instances: Iterable[Instance],
+    image_size: ImageSize,
+    *,
+    phrases: Sequence[str] | None = None,
+    geometry: Geometry | None = None,
+    transcription: Transcription | None = None,
+) -> str:
+    """Spell an answer.
+
+    Args:
+        instances: what is there, in pixels. Instances of one phrase share a span.
+        image_size: (width, height) of the picture they are in.
+        phrases: what to answer, in this order; a phrase without an instance is answered ``None``.
+            Left out: the phrases of the instances, in their order; one without geometry is
+            answered ``None``.
+        geometry: which geometry of an instance is written; left out, the first it has of bbox,
+            point, polygon. Instances with keypoints are always written as keypoint JSON.
+        transcription: where ``Instance.text`` goes: "phrase" in place of the phrase (as the
+            released Rex-Omni weights write OCR), "inline" after the coordinates of each item.
+            Left out, texts are not written.
+
+    Raises:
+        ValueError: a phrase or text that the grammar cannot carry, a missing geometry, one of the
+            wrong shape, a box with x1 < x0 or y1 < y0, a number that is not finite.
+
+    >>> cup = Instance("cup", point=np.array([64.0, 48]))
+    >>> for span in write([cup], (640, 480), phrases=["cup", "dog"]).split(", "):
+    ...     print(span)
+    <|object_ref_start|>cup<|object_ref_end|><|box_start|><99><99><|box_end|>
+    <|object_ref_start|>dog<|object_ref_end|><|box_start|>None<|box_end|>
+    """
+    found = list(instances)
+    if any(i.keypoints is not None for i in found):
+        return write_keypoints(found, image_size)
+    groups: dict[str, list[Instance]] = {}
+    if phrases is not None:
+        asked = [legal_phrase(phrase) for phrase in phrases]
+        present = {legal_phrase(i.phrase) for i in found}
+        if strangers := present.difference(asked):
+            raise ValueError(f"phrase {min(strangers)!r} is not among those to answer: {asked}")
+        # As transcriptions the instances bring their own spans.
+        groups = {p: [] for p in asked if transcription != "phrase" or p not in present}
+    for instance in found:
+        label = instance.text if transcription == "phrase" else instance.phrase
+        if label is None:
+            raise ValueError(f"an instance of {instance.phrase!r} has no text to be written")
+        groups.setdefault(legal_phrase(label), []).append(instance)
+    return SPAN_SEPARATOR.join(
+        _span(label, _items(group, image_size, geometry, transcription))
+        for label, group in groups.items()
+    )
+
+
+def write_keypoints(instances: Iterable[Instance], image_size: ImageSize) -> str:
+    """Spell a keypoint answer: JSON in a fence, instances without a name numbered by phrase.
+
+    Raises:
+        ValueError: an instance lacks bbox or keypoints, its phrase ends in a digit, its name is
+            not its phrase with a number, or two have one name.
+
+    >>> nose = Instance("person", bbox=np.array([0.0, 0, 9, 9]), keypoints={"nose": None})
+    >>> print(write_keypoints([nose], (10, 10)))
+    ```json
+    {"person1": {"bbox": " <0> <0> <899> <899> ", "keypoints": {"nose": "unvisible"}}}
+    ```
+    """
+    beings: dict[str, object] = {}
+    numbers: dict[str, int] = {}
+    for instance in instances:
+        if instance.keypoints is None or instance.bbox is None:
+            raise ValueError(f"a keypoint answer needs a bbox and keypoints: {instance.phrase!r}")
+        phrase = legal_phrase(instance.phrase)
+        numbers[phrase] = numbers.get(phrase, 0) + 1
+        name = instance.name or f"{phrase}{numbers[phrase]}"
+        if name.rstrip(_DIGITS).strip() != phrase:
+            raise ValueError(f"{name!r} must be the phrase {phrase!r} and a number")
+        if name in beings:
+            raise ValueError(f"two instances are called {name!r}")
+        beings[name] = {
+            "bbox": _spaced(_shaped(instance, "bbox"), image_size),
+            "keypoints": {
+                legal_phrase(key): INVISIBLE if xy is None else _spaced(xy, image_size)
+                for key, xy in instance.keypoints.items()
+            },
+        }
+    return f"```json\n{json.dumps(beings, ensure_ascii=False)}\n```"
+
+
+def write_references(boxes: Mapping[str, ArrayLike], image_size: ImageSize) -> str:
+    """Spell the reference boxes of a visual prompt.
+
+    Args:
+        boxes: name -> (N, 4) or (4,), xyxy pixels.
+        image_size: (width, height) of the picture they are in.
+
+    >>> write_references({"object_1": [[0, 0, 10, 10]]}, (10, 10))
+    '{"object_1": ["<0><0><999><999>"]}'
+    """
+    spelled = {
+        name: [_spell(box) for box in to_bins(group, image_size).reshape(-1, 4).tolist()]
+        for name, group in boxes.items()
+    }
+    return json.dumps(spelled, ensure_ascii=False)
+
+
+def legal_phrase(phrase: str) -> str:
+    """The phrase without surrounding white space.
+
+    Raises:
+        ValueError: it is empty, or holds markup such as ``<|box_end|>`` that would end its span.
+
+    >>> legal_phrase(" cup ")
+    'cup'
+    """
+    bare = phrase.strip()
+    if not bare:
+        raise ValueError("a phrase must not be empty")
+    if found := _MARKUP.search(bare):
+        raise ValueError(f"phrase {bare!r} holds {found.group()!r}, which is markup of the answer")
+    return bare
+
+
+def _span(phrase: str, items: list[str]) -> str:
+    inside = ITEM_SEPARATOR.join(items) or NONE
+    return f"{OBJECT_REF_START}{phrase}{OBJECT_REF_END}{BOX_START}{inside}{BOX_END}"
+
+
+def _items(
+    group: list[Instance],
+    image_size: ImageSize,
+    geometry: Geometry | None,
+    transcription: Transcription | None,
+) -> list[str]:
+    written = []
+    coords = []
+    for instance in group:
+        kind = geometry or _first_geometry(instance)
+        if kind is not None:
+            written.append(instance)
+            coords.append(_shaped(instance, kind).ravel())
+    if not written:
+        return []
+    tokens = [COORD_TOKENS[b] for b in to_bins(np.concatenate(coords), image_size).tolist()]
+    ends = np.cumsum([len(xy) for xy in coords]).tolist()
+    items = ["".join(tokens[a:b]) for a, b in zip([0, *ends], ends, strict=False)]
+    if transcription == "inline":
+        return [item + _legal_text(i.text) for item, i in zip(items, written, strict=True)]
+    return items
+
+
+def _first_geometry(instance: Instance) -> Geometry | None:
+    kinds: tuple[Geometry, ...] = ("bbox", "point", "polygon")
+    return next((kind for kind in kinds if getattr(instance, kind) is not None), None)
+
+
+def _shaped(instance: Instance, geometry: Geometry) -> Array:
+    """The geometry, if it reads back as what it is."""
+    coords: Array | None = getattr(instance, geometry)
+    if coords is None:
+        raise ValueError(f"an instance of {instance.phrase!r} has no {geometry}")
+    shape = np.shape(coords)
+    fits = {
+        "bbox": shape == (4,),
+        "point": shape == (2,),
+        "polygon": len(shape) == 2 and shape[0] >= 3 and shape[1] == 2,
+    }
+    if not fits[geometry]:
+        raise ValueError(f"{geometry} of {instance.phrase!r} has shape {shape}")
+    if geometry == "bbox" and (coords[2] < coords[0] or coords[3] < coords[1]):
+        raise ValueError(f"bbox of {instance.phrase!r} is not x0 y0 x1 y1: {np.asarray(coords)}")
+    return np.asarray(coords)
+
+
+def _legal_text(text: str | None) -> str:
+    bare = (text or "").strip()
+    if found := _MARKUP.search(bare) or _COORD.search(bare):
+        raise ValueError(f"text {bare!r} holds {found.group()!r}, which is markup of the answer")
+    return bare
+
+
+def _spell(bins: Iterable[int], between: str = "") -> str:
+    return between.join([COORD_TOKENS[b] for b in bins])
+
+
+def _spaced(coords: ArrayLike, image_size: ImageSize) -> str:
+    return f" {_spell(to_bins(coords, image_size).tolist(), ' ')} "

@@ -1,0 +1,416 @@
+"""What the reader makes of answers: right ones, broken ones, and any string at all."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+from grammar_strategies import BOXES, SIZES, annotations, geometry_of
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rexkit.grammar import PROBLEM_KINDS, read, to_pixels, write
+from rexkit.parsers import SpanParser
+from rexkit.registry import PARSERS
+from rexkit.structures import Instance
+
+SIZE = (999, 999)  # a pixel is a bin
+START, END = "<|object_ref_start|>", "<|object_ref_end|>"
+OPEN, CLOSE = "<|box_start|>", "<|box_end|>"
+A, B = "<1><2><3><4>", "<5><6><7><8>"
+BOX_A, BOX_B = [1, 2, 3, 4], [5, 6, 7, 8]
+
+
+def span(geometry: str, phrase: str = "cup") -> str:
+    return f"{START}{phrase}{END}{OPEN}{geometry}{CLOSE}"
+
+
+def coords(prediction) -> dict[str, list]:
+    return {p: [g["coords"] for g in rows] for p, rows in prediction.to_dict().items()}
+
+
+def kinds(prediction) -> list[str]:
+    return [problem.kind for problem in prediction.problems]
+
+
+# ----------------------------------------------------------------------------------- right answers
+
+
+def test_points_boxes_polygons_and_none():
+    text = f"{span('<1><2>,<3><4>')}, {span(A, 'dog')}, {span('<1><1><9><1><9><9>', 'sign')}, "
+    answer = read(text + span("None", "fog") + "<|im_end|>", SIZE)
+    assert answer.to_dict() == {
+        "cup": [{"type": "point", "coords": [1, 2]}, {"type": "point", "coords": [3, 4]}],
+        "dog": [{"type": "box", "coords": BOX_A}],
+        "sign": [{"type": "polygon", "coords": [[1, 1], [9, 1], [9, 9]]}],
+        "fog": [],
+    }
+    assert answer.absent == ["fog"]
+    assert not answer.problems
+
+
+def test_phrases_keep_the_order_of_the_answer():
+    text = ", ".join([span("None", "b"), span(A, "a"), span("None", "d"), span(A, "c")])
+    answer = read(text, SIZE)
+    assert answer.phrases == list(answer.to_dict()) == ["b", "a", "d", "c"]
+    assert answer.text == text
+
+
+def test_repeated_phrases_are_merged():
+    answer = read(f"{span(A)}, {span(A, 'dog')}, {span(B)}", SIZE)
+    assert coords(answer) == {"cup": [BOX_A, BOX_B], "dog": [BOX_A]}
+    assert not answer.problems
+
+
+@pytest.mark.parametrize("end", ["<|im_end|>", "<|endoftext|>", "\n<|im_end|>\n"])
+def test_nothing_is_read_after_the_end_of_the_turn(end):
+    answer = read(span(A) + end + span(B, "dog") + " and more", SIZE)
+    assert coords(answer) == {"cup": [BOX_A]}
+    assert not answer.problems
+
+
+@pytest.mark.parametrize(
+    "phrase", ["a, b", "x < y", '"q"', "l'été", "犬と猫", "<b>", "<5>", "<|", "two\nlines", "{}"]
+)
+def test_phrases_are_kept(phrase):
+    assert coords(read(span(A, f" {phrase}\t"), SIZE)) == {phrase: [BOX_A]}
+    assert coords(read(span("None", phrase), SIZE)) == {phrase: []}
+
+
+def test_instances_are_a_sequence():
+    found = read(f"{span(f'{A},{B}')}, {span('<9><9>', 'dog')}", SIZE).instances
+    assert len(found) == 3
+    assert found[1].bbox.tolist() == BOX_B
+    assert [i.phrase for i in found[1:]] == ["cup", "dog"]
+    assert found[0] is found[0]
+    assert repr(found).startswith("[Instance(phrase='cup'")
+
+
+def test_transcriptions_in_place_of_phrases():
+    answer = read(span(A, "Hello, world"), SIZE, transcription="phrase")
+    assert [(i.phrase, i.text) for i in answer.instances] == [("Hello, world",) * 2]
+
+
+@pytest.mark.parametrize(
+    ("geometry", "texts"),
+    [
+        (f"{A}Hello, world,{B}x", ["Hello, world", "x"]),
+        (f"{A}Hello,,{B},", ["Hello,", ","]),
+        (f"{A},{B}a<b>c < d", [None, "a<b>c < d"]),
+        (f" {A} two words \n , {B} 9,000 ", ["two words", "9,000"]),
+        (f"{A}None", ["None"]),
+        (A, [None]),
+    ],
+)
+def test_transcriptions_inline(geometry, texts):
+    answer = read(span(geometry, "word"), SIZE, transcription="inline")
+    assert [i.text for i in answer.instances] == texts
+    assert [i.bbox.tolist() for i in answer.instances] == [BOX_A, BOX_B][: len(texts)]
+    assert not answer.problems
+
+
+# ---------------------------------------------------------------------------------------- problems
+
+FIRST = len(f"{START}cup{END}{OPEN}")  # where the geometry of span() begins
+
+BROKEN = [
+    ("<343><358><998>xyz", [], [("odd_coordinates", 0), ("junk", 15)]),
+    (f"<343><358><998>xyz,{A}", [BOX_A], [("odd_coordinates", 0), ("junk", 15)]),
+    ("<5>", [], [("odd_coordinates", 0)]),
+    ("<1><2><3><4><5>", [], [("odd_coordinates", 0)]),
+    (f"{A} and {B}", [BOX_A, BOX_B], [("junk", 13)]),
+    (f"{A},two cups,{B}", [BOX_A, BOX_B], [("junk", 13)]),
+    ("<1><2>?<3><4>", [BOX_A], [("junk", 6)]),
+    ("<30><2><10><4>", [[10, 2, 30, 4]], [("inverted_box", 0)]),
+    (f"{A},<3><4><1><2>", [BOX_A, BOX_A], [("inverted_box", 13)]),
+    (f"<1><9>,{A},<3><4><1><2>", [[1, 9], BOX_A, BOX_A], [("inverted_box", 20)]),
+    (f"{A} , <1><5><7><5>", [BOX_A, [1, 5, 7, 5]], [("flat_box", 15)]),
+    ("<1><5><1><9>", [[1, 5, 1, 9]], [("flat_box", 0)]),
+    (f"{A}{CLOSE},{B}", [BOX_A, BOX_B], [("stray_token", 12)]),
+    (f"{A}{CLOSE}{CLOSE}", [BOX_A], [("stray_token", 23), ("stray_token", 34)]),
+    (f"{A},<|vision_start|>{B}", [BOX_A, BOX_B], [("stray_token", 13)]),
+    (f"<1000><2><3><4>,{A}", [BOX_A], [("out_of_range", 0)]),
+    (f"<{'9' * 5000}><2><3><4>", [], [("out_of_range", 0)]),
+    ("<007><2><3><4>", [], [("out_of_range", 0)]),
+    ("<1><2><-3><4><5>", [], [("out_of_range", 6)]),
+    ("<1><2><3.5><4><5>", [], [("out_of_range", 6)]),
+    ("<1><2><٣><4><5>", [], [("out_of_range", 6)]),
+    (f"{A},", [BOX_A], [("separator", 13)]),
+    (f",{A}", [BOX_A], [("separator", 0)]),
+    (f"{A},,{B}", [BOX_A, BOX_B], [("separator", 13)]),
+    ("", None, [("no_geometry", 0)]),
+    ("  ", None, [("no_geometry", 0)]),
+    ("none", None, [("junk", 0)]),
+    ("None of these", [], [("junk", 5)]),
+    (f"None,{A}", [BOX_A], [("contradiction", 0)]),
+]
+
+
+@pytest.mark.parametrize(("geometry", "expected", "problems"), BROKEN)
+@pytest.mark.parametrize("last", [True, False])
+def test_broken_geometry(geometry, expected, problems, last):
+    answer = read(span(geometry) + ("" if last else f", {span(B, 'dog')}"), SIZE)
+    assert coords(answer).get("cup", []) == (expected or [])
+    assert [(p.kind, p.offset - FIRST) for p in answer.problems] == problems
+    assert ("dog" in answer.phrases) is not last
+    assert answer.absent == (["cup"] if geometry == "None of these" else [])
+
+
+STRUCTURE = [
+    ("", {}, [("empty", 0)]),
+    (" \n<|im_end|>", {}, [("empty", 0)]),
+    ("There is no cup.", {}, [("junk", 0)]),
+    (f"Sure! {span(A)}", {"cup": [BOX_A]}, [("junk", 0)]),
+    (f"{span(A)} That is all.", {"cup": [BOX_A]}, [("junk", FIRST + 24)]),
+    (f"{span(A)} and {span(B, 'dog')}", {"cup": [BOX_A], "dog": [BOX_B]}, [("junk", FIRST + 24)]),
+    (span(A) + span(B, "dog"), {"cup": [BOX_A], "dog": [BOX_B]}, [("separator", FIRST + 23)]),
+    (f"{span(A)},, {span(B)}", {"cup": [BOX_A, BOX_B]}, [("separator", FIRST + 26)]),
+    (f"{span(A)},<|im_end|>", {"cup": [BOX_A]}, [("separator", FIRST + 24)]),
+    (f"{START}cup{OPEN}{A}{CLOSE}", {"cup": [BOX_A]}, [("missing_token", 23)]),
+    (f"{START}cup{END}{A}{CLOSE}", {"cup": [BOX_A]}, [("missing_token", 41)]),
+    (f"{START}cup{END}, {span(B, 'dog')}", {"dog": [BOX_B]}, [("unclosed_span", 43)]),
+    (f"{START}cup, {span(B, 'dog')}", {"dog": [BOX_B]}, [("unclosed_span", 25)]),
+    (f"{START}cup{END}{OPEN}{A}, {span(B)}", {"cup": [BOX_A, BOX_B]}, [("unclosed_span", 68)]),
+    (f"{START}cup{END}{OPEN}{A}<|im_end|>", {"cup": [BOX_A]}, [("unclosed_span", 66)]),
+    (span(A, " "), {"": [BOX_A]}, [("empty_phrase", 20)]),
+    (f"{span('None')}, {span(A)}", {"cup": [BOX_A]}, [("contradiction", FIRST)]),
+    (f"{START}cup{END} or {OPEN}{A}{CLOSE}", {"cup": [BOX_A]}, [("junk", 41)]),
+]
+
+
+@pytest.mark.parametrize(("text", "expected", "problems"), STRUCTURE)
+def test_broken_structure(text, expected, problems):
+    answer = read(text, SIZE)
+    assert coords(answer) == expected
+    assert [(p.kind, p.offset) for p in answer.problems] == problems
+
+
+CUT = [
+    ("", [BOX_A]),
+    (",", [BOX_A]),
+    (",<", [BOX_A]),
+    (",<5>", [BOX_A]),
+    (",<5><6>", [BOX_A]),
+    (",<5><6><7", [BOX_A]),
+    (f",{B}", [BOX_A, BOX_B]),
+    (f",{B}<", [BOX_A, BOX_B]),
+    (f",{B}<|box_e", [BOX_A, BOX_B]),
+    (f",{B}<9", [BOX_A]),
+    (f",{B}<9>", [BOX_A]),
+    (f",{B}<9><9>", [BOX_A]),
+    (f",{B}{CLOSE}, ", [BOX_A, BOX_B]),
+    (f",{B}{CLOSE}, <|object", [BOX_A, BOX_B]),
+    (f",{B}{CLOSE}, {START}d", [BOX_A, BOX_B]),
+    (f",{B}{CLOSE}, {START}dog{END}", [BOX_A, BOX_B]),
+    (f",{B}{CLOSE}, {START}dog{END}{OPEN}", [BOX_A, BOX_B]),
+    (f",{B}{CLOSE}, {START}dog{END}{OPEN}Non", [BOX_A, BOX_B]),
+    (f",{B}{CLOSE}, {START}dog{END}{OPEN}<1><2>", [BOX_A, BOX_B]),
+]
+
+
+@pytest.mark.parametrize(("tail", "expected"), CUT)
+def test_text_cut_off(tail, expected):
+    answer = read(f"{START}cup{END}{OPEN}{A}{tail}", SIZE)
+    assert coords(answer) == {"cup": expected}
+    assert kinds(answer) == ["truncated"]
+
+
+def test_a_phrase_whose_none_was_complete_is_absent():
+    assert read(f"{START}cup{END}{OPEN}None", SIZE).absent == ["cup"]
+
+
+def test_a_transcription_cut_off_keeps_its_item():
+    text = f"{START}word{END}{OPEN}{A}Hel"
+    answer = read(text, SIZE, transcription="inline")
+    assert [i.text for i in answer.instances] == ["Hel"]
+    assert kinds(answer) == ["truncated"]
+
+
+def test_inline_items_without_a_comma():
+    answer = read(span(f"{A}Hello{B}"), SIZE, transcription="inline")
+    assert [i.text for i in answer.instances] == ["Hello", None]
+    assert kinds(answer) == ["separator"]
+
+
+def test_one_broken_span_among_many_costs_only_itself():
+    good = [span(A, f"thing {i}") for i in range(20)]
+    text = ", ".join([*good[:10], span("<1><2><3>"), *good[10:]])
+    answer = read(text, SIZE)
+    assert len(answer.instances) == 20
+    assert kinds(answer) == ["odd_coordinates"]
+    assert text[answer.problems[0].offset :].startswith("<1><2><3>")
+
+
+def test_every_kind_is_described():
+    seen = {kind for rows in (BROKEN, STRUCTURE) for row in rows for kind, _ in row[2]}
+    assert {*seen, "truncated", "bad_json", "foreign_json"} == set(PROBLEM_KINDS)
+
+
+def test_a_size_that_is_none_is_an_error():
+    with pytest.raises(ValueError, match="image_size"):
+        read(span(A), (0, 10))
+
+
+# -------------------------------------------------------------------------------------------- laws
+
+FRAGMENTS = st.sampled_from(
+    [
+        *(START, END, OPEN, CLOSE, "<|im_end|>", "<|", "|>", "<", ">", ",", ", ", " ", "\n"),
+        *("None", "cup", "<1>", "<999>", "<1000>", "<007>", A, B, span(A), span("None")),
+        *("{", "}", "[", "]", '"', ":", "```json\n", '{"person1": {"bbox": " <1> <2> <3> <4> "'),
+        *('"keypoints": {', '"nose": ', '"unvisible"', "\\", '"bbox_2d": [1, 2, 3, 4]', "1e999"),
+    ]
+)
+ANY_TEXT = st.text() | st.lists(FRAGMENTS | st.text(max_size=3), max_size=25).map("".join)
+
+
+@given(ANY_TEXT, SIZES, st.sampled_from([None, "phrase", "inline"]))
+def test_reading_never_raises(text, size, transcription):
+    answer = read(text, size, transcription=transcription)
+    json.dumps(answer.to_dict())
+    for instance in answer.instances:
+        kind, xy = geometry_of(instance)
+        points = np.reshape(xy, (-1, 2))
+        assert (points >= 0).all()
+        assert (points <= np.array(size) + 1e-9).all()
+        if kind == "bbox":
+            assert (points[0] <= points[1]).all()
+    assert all(p.kind in PROBLEM_KINDS and 0 <= p.offset <= len(text) for p in answer.problems)
+    assert [p.offset for p in answer.problems] == sorted(p.offset for p in answer.problems)
+    assert not set(answer.absent) & {i.phrase for i in answer.instances}
+    assert answer.problems or answer.phrases or "{" in text
+
+
+@given(ANY_TEXT | annotations().map(lambda a: write(a.instances, a.image_size)), SIZES)
+def test_the_patterns_and_the_token_reader_agree(text, size):
+    """What a pattern accepts, the token reader reads alike; and it is never accepted wrongly."""
+    fast = read(text, size)
+    never = re.compile(r"(?!)")
+    modules = [sys.modules["rexkit.grammar.read"], sys.modules["rexkit.grammar.repair"]]
+    with patch.object(modules[0], "TIGHT", never), patch.object(modules[1], "LOOSE", never):
+        slow = read(text, size)
+    assert fast.to_dict() == slow.to_dict()
+    assert fast.phrases == slow.phrases
+    assert fast.problems == slow.problems
+
+
+# The blank is for the regular expression, the ideographic space only for the token reader.
+@given(annotations(), st.data(), st.sampled_from([" ", "\n", " \t\r\n ", "\u3000"]))
+def test_white_space_between_tokens_changes_nothing(truth, data, space):
+    text = write(truth.instances, truth.image_size, phrases=truth.phrases)
+    plain = read(text, truth.image_size)
+    head, *rest = text.split(">")
+    spaced = head + "".join(data.draw(st.sampled_from([">", f">{space}"])) + r for r in rest)
+    for token in (OPEN, CLOSE, END):
+        spaced = spaced.replace(token, f"{space}{token}")
+    if any(">" in phrase or "<|" in phrase for phrase in truth.phrases):
+        return  # there the space may be within the phrase
+    answer = read(f"{space}{spaced}{space}", truth.image_size)
+    assert answer.to_dict() == plain.to_dict()
+    assert answer.phrases == plain.phrases
+    assert kinds(answer) == kinds(plain)
+
+
+@given(st.lists(st.lists(BOXES, min_size=1, max_size=3), min_size=1, max_size=4), st.data())
+def test_what_is_cut_off_is_a_beginning(groups, data):
+    found = [
+        Instance(f"thing {n}", bbox=to_pixels(box, SIZE))
+        for n, group in enumerate(groups)
+        for box in group
+    ]
+    text = write(found, SIZE)
+    cut = data.draw(st.integers(0, len(text) - 1))
+    answer = read(text[:cut], SIZE)
+    whole = [(i.phrase, i.bbox.tolist()) for i in read(text, SIZE).instances]
+    assert [(i.phrase, i.bbox.tolist()) for i in answer.instances] == whole[: len(answer.instances)]
+    complete = text[:cut].count(">,") + text[:cut].count(CLOSE) - text[:cut].count(f"{CLOSE},")
+    assert len(answer.instances) >= complete
+    assert text[:cut].endswith(CLOSE) or set(kinds(answer)) & {"truncated", "empty", "junk"}
+
+
+# -------------------------------------------------------------------------------------------- time
+
+
+def seconds(text: str) -> float:
+    best = float("inf")
+    for _ in range(3):
+        start = time.process_time()
+        read(text, SIZE)
+        best = min(best, time.process_time() - start)
+    return best
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        *(START, END, OPEN, CLOSE, "<", ">", ",", "<|", "<1>", A, f"{A},", "None", " ", "x "),
+        *(span(A), f"{span(A)} ", span("<1><2>x<3>"), f"{START}<", f"{START}x{END}", "<1", ", <1"),
+        *("{", "[", '"', '\\"', '{"a":', '"a": "<1>", ', "```", "```json ", "\\", "{ "),
+    ],
+)
+def test_time_is_linear(unit):
+    for lead in ("", f"{START}cup{END}{OPEN}", f'{{"a": {{"bbox": "{A}", "keypoints": {{"b": "'):
+        times = 5_000 // len(unit)
+        short, long = seconds(lead + unit * times), seconds(lead + unit * times * 8)
+        assert long < 0.01 + 24 * short, (lead, short, long)  # 64 if it were quadratic
+
+
+@pytest.mark.parametrize("unit", [START, "<", "<|", '"\\'])
+def test_a_very_long_answer_is_read_in_seconds(unit):
+    start = time.process_time()
+    read(unit * 200_000, SIZE)
+    read(f"{START}cup{END}{OPEN}{A}{unit * 200_000}", SIZE)
+    assert time.process_time() - start < 20
+
+
+def test_six_thousand_characters_of_repetition():
+    text = f"{START}cup{END}{OPEN}" + f"{A}," * 460
+    assert len(text) > 6000
+    answer = read(text, SIZE)
+    assert len(answer.instances) == 460
+    assert kinds(answer) == ["truncated"]
+    babble = read("cup cup cup " * 500, SIZE)
+    assert not babble.instances
+    assert kinds(babble) == ["junk"]
+
+
+# ------------------------------------------------------------------------------------ real answers
+
+
+def test_outputs_of_the_released_weights(shared_data):
+    lines = (shared_data / "rexomni_outputs/outputs.jsonl").read_text("utf-8").splitlines()
+    outputs = [json.loads(line) for line in lines]
+    assert len(outputs) == 3
+    for output in outputs:
+        answer = read(output["raw_output"], tuple(output["image_size"]))
+        assert not answer.problems
+        if output["reported_predictions"] is not None:
+            assert answer.to_dict() == output["reported_predictions"]
+            assert answer.phrases == list(output["reported_predictions"])
+
+
+def test_the_letter_of_the_released_weights(shared_data):
+    lines = (shared_data / "rexomni_outputs/outputs.jsonl").read_text("utf-8").splitlines()
+    letter = next(row for row in map(json.loads, lines) if row["task"] == "ocr_polygon")
+    answer = read(letter["raw_output"], tuple(letter["image_size"]), transcription="phrase")
+    assert [i.text for i in answer.instances][:2] == [
+        "Hello Rachel,",
+        "It was a pleasure seeing you again at our open",
+    ]
+    assert all(i.polygon.shape == (4, 2) for i in answer.instances)
+    assert len(answer.instances) == 8
+    assert answer.instances[0].polygon[0].tolist() == [83 / 999 * 720, 305 / 999 * 720]
+
+
+# ------------------------------------------------------------------------------------------ parser
+
+
+def test_the_parser_is_registered():
+    parse = PARSERS.build({"type": "SpanParser", "transcription": "phrase"})
+    assert isinstance(parse, SpanParser)
+    assert parse(span(A), SIZE).instances[0].text == "cup"
