@@ -211,16 +211,17 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_sft import trainer
-trainer(Path({work_dir!r}), max_steps=3, per_device_train_batch_size=2, ddp_backend="gloo").fit()
+trainer(
+    Path({work_dir!r}), max_steps=3, per_device_train_batch_size=2, ddp_backend="gloo",
+    **{options!r},
+).fit()
 """
 
 
-def test_two_processes_train_like_one(tmp_path):
-    trainer(tmp_path / "one", max_steps=3, per_device_train_batch_size=4).fit()
+def run_two_processes(tmp_path: Path, work_dir: Path, **options: object) -> None:
     script = tmp_path / "job.py"
-    script.write_text(
-        DISTRIBUTED.format(tests=str(Path(__file__).parent), work_dir=str(tmp_path / "two"))
-    )
+    tests = str(Path(__file__).parent)
+    script.write_text(DISTRIBUTED.format(tests=tests, work_dir=str(work_dir), options=options))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*command, str(script)],
@@ -230,4 +231,17 @@ def test_two_processes_train_like_one(tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_two_processes_train_like_one(tmp_path):
+    trainer(tmp_path / "one", max_steps=3, per_device_train_batch_size=4).fit()
+    run_two_processes(tmp_path, tmp_path / "two")
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
+
+
+def test_deepspeed_trains_like_one_process(tmp_path):
+    pytest.importorskip("deepspeed", reason="DeepSpeed is an extra: pip install -e .[deepspeed]")
+    trainer(tmp_path / "one", max_steps=3, per_device_train_batch_size=4).fit()
+    plan = str(Path(__file__).parents[1] / "configs" / "deepspeed" / "zero2.json")
+    run_two_processes(tmp_path, tmp_path / "two", deepspeed=plan)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)

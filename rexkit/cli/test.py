@@ -12,7 +12,9 @@ def main(argv: list[str] | None = None) -> int:
     """Parse the words and test."""
     parser = argparse.ArgumentParser(prog="rexkit test", description=__doc__)
     add_config_options(parser)
-    parser.add_argument("checkpoint", help="a folder or hub id")
+    parser.add_argument(
+        "checkpoint", nargs="?", help="a folder or hub id; left out, the model of the config"
+    )
     parser.add_argument("--show-dir", type=Path, help="draw every picture there")
     args = parser.parse_args(argv)
 
@@ -26,5 +28,5 @@ def main(argv: list[str] | None = None) -> int:
     from rexkit.engine.jobs import test
 
     figures = test(config, args.checkpoint, args.show_dir)
-    show_figures(figures, f"{args.checkpoint}: results in {config.work_dir}")
+    show_figures(figures, f"{args.checkpoint or args.config}: results in {config.work_dir}")
     return 0

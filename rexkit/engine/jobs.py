@@ -70,21 +70,27 @@ def train(config: Config, resume: bool = False) -> dict[str, float]:
     return figures
 
 
-def test(config: Config, checkpoint: str, show_dir: Path | None = None) -> dict[str, float]:
+def test(
+    config: Config, checkpoint: str | None = None, show_dir: Path | None = None
+) -> dict[str, float]:
     """Test a checkpoint on a config's ``test_data``.
 
     Writes ``metrics.json``, ``predictions.jsonl`` and pictures to ``work_dir``.
 
     Args:
         config: as `load_config` gives it.
-        checkpoint: a folder or hub id, as `PretrainedVLM` takes it.
+        checkpoint: a folder or hub id, as `PretrainedVLM` takes it; left out, the config's model.
         show_dir: where every picture is drawn, prediction beside truth; left out,
             ``num_pictures`` of them in ``work_dir/pictures``.
     """
     call_hook("rexkit_config", config=config)
     set_seed(config.seed)
-    kept = {k: v for k, v in config.get("model", {}).items() if k in ("system_prompt", "dtype")}
-    vlm = PretrainedVLM(checkpoint, **kept)
+    vlm: VLM
+    if checkpoint is None:
+        vlm = MODELS.build(need(config, "model"), key="model")
+    else:
+        kept = {k: v for k, v in config.get("model", {}).items() if k in ("system_prompt", "dtype")}
+        vlm = PretrainedVLM(checkpoint, **kept)
     work_dir = Path(config.work_dir)
     figures = _test(config, vlm, work_dir, show_dir)
     call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
