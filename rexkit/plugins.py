@@ -104,29 +104,30 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
-def _load(entry: EntryPoint) -> Plugin:
-    from rexkit.registry import REGISTRIES
+_loading: list[Plugin] = []
 
+
+def credit_component(registry: str, name: str) -> None:
+    """Note a newly registered component as that of the plugin being loaded, if one is."""
+    for plugin in _loading[-1:]:
+        plugin.components.setdefault(registry, []).append(name)
+
+
+def _load(entry: EntryPoint) -> Plugin:
     package = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
     plugin = Plugin(entry.name, package, entry.value)
-    before = {name: set(registry.module_dict) for name, registry in REGISTRIES.items()}
+    manager = _manager()
+    _loading.append(plugin)
     try:
         module = entry.load()
-        _manager().register(module, name=entry.name)
-        _manager().check_pending()
-        plugin.hooks = [caller.name for caller in _manager().get_hookcallers(module) or []]
+        manager.register(module, name=entry.name)
+        manager.check_pending()
+        plugin.hooks = [caller.name for caller in manager.get_hookcallers(module) or []]
     except Exception:  # noqa: BLE001 - whatever is wrong with a plugin must not stop the rest
         plugin.traceback = traceback.format_exc()
         logger.warning("plugin %r (%s) failed to load: %s", entry.name, package, plugin.reason)
-        if _manager().has_plugin(entry.name):
-            _manager().unregister(name=entry.name)
-    for name, registry in REGISTRIES.items():
-        new = [
-            component
-            for component in registry.module_dict
-            if component not in before[name]
-            and not registry.module_dict[component].__module__.startswith("rexkit.")
-        ]
-        if new:
-            plugin.components[name] = new
+        if manager.has_plugin(entry.name):
+            manager.unregister(name=entry.name)
+    finally:
+        _loading.pop()
     return plugin

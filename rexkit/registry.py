@@ -16,6 +16,7 @@ from typing import Any
 import mmengine.registry
 
 from rexkit.errors import ConfigError, did_you_mean, near_misses
+from rexkit.plugins import credit_component, failed_plugins, load_plugins
 
 
 class Registry(mmengine.registry.Registry):
@@ -39,10 +40,16 @@ class Registry(mmengine.registry.Registry):
         """
         if module is None:
             return lambda component: self.register_module(name, force, component)
-        if not str(module.__module__).startswith("rexkit."):
+        foreign = not str(module.__module__).startswith("rexkit.")
+        if foreign:
             # rexkit's own names come first, or a package imported early could take one of them.
             self.import_from_location()
-        return super().register_module(name, force, module)
+        super().register_module(name, force, module)
+        if foreign:
+            names = [name or module.__name__] if isinstance(name, str | None) else name
+            for registered in names:
+                credit_component(self.name, registered)
+        return module
 
     def get(self, name: str) -> Any:
         """The component of that name.
@@ -57,8 +64,6 @@ class Registry(mmengine.registry.Registry):
 
     def components(self) -> dict[str, Any]:
         """Every component by name, rexkit's own and those of plugins and user code."""
-        from rexkit.plugins import load_plugins
-
         self.import_from_location()
         load_plugins()
         return dict(self.module_dict)
@@ -99,8 +104,6 @@ class Registry(mmengine.registry.Registry):
         raise ConfigError(f"{key}: {name!r} is not in {self.name}.{self._hint(name)}")
 
     def _hint(self, name: str) -> str:
-        from rexkit.plugins import failed_plugins
-
         known = self.components()
         near = [f"{n!r} ({known[n].__module__})" for n in near_misses(name, known)]
         hint = f" Did you mean {' or '.join(near)}?" if near else f" It holds: {', '.join(known)}."

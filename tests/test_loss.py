@@ -56,6 +56,26 @@ def test_the_gradient_pulls_towards_neighbours():
     assert guess.grad[0, 600] > 0
 
 
+def test_the_offset_makes_up_for_the_spread():
+    """Where a phrase is as likely there as not, the best bin and None come out level."""
+    sigma, none = 6.0, 3
+    loss = AnswerLoss(IDS, sigma, coord_offset=True)
+    guess = torch.zeros(1, 1200, requires_grad=True)
+    optimizer = torch.optim.LBFGS([guess], max_iter=200, line_search_fn="strong_wolfe")
+    labels = torch.tensor([550, none])
+
+    def step() -> torch.Tensor:
+        optimizer.zero_grad()
+        total = loss(guess.expand(2, -1), labels).sum()
+        total.backward()
+        return total
+
+    optimizer.step(step)
+    best = guess[0, 50:1050].max().item()
+    # The bell's peak lies half a nat above its entropy.
+    assert best - guess[0, none].item() == pytest.approx(0.5, abs=0.1)
+
+
 def test_presence_weighs_the_token_after_box_start_only():
     labels, previous = torch.tensor([60, 60, 3]), torch.tensor([9, 8, 9])
     plain = AnswerLoss(IDS, 4)(logits(3), labels)

@@ -2,7 +2,8 @@
 
     python tools/pretrain_tiny.py --work-dir work_dirs/pretrain_tiny
 
-The last weights are written in half precision to ``WORK_DIR/model.safetensors``.
+A stage whose checkpoint is already there is not run again. The last weights are written in half
+precision to ``WORK_DIR/model.safetensors``.
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors.torch import save_file
 
 from rexkit.cli.options import start_logging
 from rexkit.config import load_config
+from rexkit.datasets.shapes import COLORS, SHAPES
+from rexkit.engine.data import ExampleDataset, build_examples
 from rexkit.engine.jobs import train
 from rexkit.models import TinyVLM
+from rexkit.models.tiny_tokenizer import WORDS
 
 HERE = Path(__file__).parent
 
@@ -30,24 +36,46 @@ def main() -> int:
     args = parser.parse_args()
     sys.path.insert(0, str(HERE))
     start_logging()
-    started = time.time()
+    stages = load_config(args.config).stages
     weights = None
-    for number, stage in enumerate(load_config(args.config).stages):
+    for number, stage in enumerate(stages):
+        started = time.time()
         done = args.work_dir / f"stage_{number}" / "final" / "model.safetensors"
         if not done.is_file():
             config = load_config(args.config)
-            config.merge_from_dict(
-                {"work_dir": str(done.parents[1]), "model": {"weights": weights}}
-            )
+            config.merge_from_dict({"work_dir": str(done.parents[1]), "model.weights": weights})
             config.train_data = stage.train_data
             config.trainer.update(stage.trainer)
             train(config)
+            sys.stdout.write(f"stage {number}: {(time.time() - started) / 60:.1f} minutes\n")
         weights = str(done)
-        sys.stdout.write(f"stage {number} done after {(time.time() - started) / 60:.1f} minutes\n")
-    model = TinyVLM(weights=weights).model
-    state = {name: p.detach().half().contiguous() for name, p in model.named_parameters()}
+    vlm = TinyVLM(weights=weights)
+    set_apart_unseen_words(vlm, build_examples(stages[-1].train_data, "stages", 0, training=True))
+    state = {name: p.detach().half().contiguous() for name, p in vlm.model.named_parameters()}
     save_file(state, args.work_dir / "model.safetensors", metadata={"format": "pt"})
     return 0
+
+
+@torch.no_grad()
+def set_apart_unseen_words(vlm: TinyVLM, examples: ExampleDataset) -> None:
+    """Give words that no example used vectors of their own again.
+
+    Every training step pushes the vectors of all tokens that were not the answer the same way, so
+    words that never are one end up almost alike, and fine-tuning could hardly tell them apart. They
+    start anew around the mean of the words for colours and shapes that were learned.
+    """
+    tokenizer: Any = vlm.tokenizer
+    known = tokenizer.get_vocab()
+    texts = [f"{e.prompt} {e.response}" for e in (examples[i] for i in range(0, len(examples), 7))]
+    seen = {token for ids in tokenizer(texts).input_ids for token in ids}
+    weight: Any = vlm.model.get_input_embeddings().weight
+    new = [w for w in dict.fromkeys(WORDS) if not {known.get(w), known[f"Ġ{w}"]} & seen]
+    noise = torch.randn(len(new), weight.shape[1], generator=torch.Generator().manual_seed(0))
+    for space in ("", "Ġ"):
+        learned = [known[space + w] for w in (*COLORS, *SHAPES) if known[space + w] in seen]
+        around, spread = weight[learned].mean(0), weight[learned].std(0).mean()
+        rows = torch.tensor([known.get(space + w, -1) for w in new])
+        weight[rows[rows >= 0]] = around + 0.7 * spread * noise[rows >= 0]
 
 
 if __name__ == "__main__":

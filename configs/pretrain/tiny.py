@@ -32,6 +32,7 @@ def mixture(size, seed, shares, asked, naming, **options):
 
 colors_first = {"color": 0.6, "shape": 0.2, "color shape": 0.2}
 all_styles = {"color": 0.2, "shape": 0.2, "color shape": 0.6}
+settling_styles = {"color": 0.15, "shape": 0.15, "color shape": 0.7}
 
 trainer = dict(
     type="SFTTrainer",
@@ -70,10 +71,24 @@ stages = [
     ),
     dict(  # many questions a picture, most of them in vain: whether it is there
         train_data=mixture(
-            130_000, 4000, all_styles, (3, 6), 0.05, num_objects=(1, 3), num_absent=(2, 4)
+            96_000, 4000, all_styles, (3, 6), 0.05, num_objects=(1, 3), num_absent=(2, 4)
         ),
         trainer=dict(
             lr_scheduler_type="linear", warmup_steps=20, coord_sigma=(8.0, 4.0), presence_weight=2.0
+        ),
+    ),
+    dict(  # make up for the spread of the targets, and settle
+        train_data=mixture(
+            22_400, 5000, settling_styles, (1, 4), 0.02, num_objects=(1, 3), num_absent=(1, 3)
+        ),
+        trainer=dict(
+            learning_rate=7e-4,
+            muon_lr=0.014,
+            lr_scheduler_type="linear",
+            warmup_steps=20,
+            coord_sigma=(4.0, 2.5),
+            coord_offset=True,
+            presence_weight=2.0,
         ),
     ),
 ]

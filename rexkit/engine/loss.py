@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -9,6 +10,9 @@ from torch import nn
 from torch.nn.functional import log_softmax
 
 from rexkit.grammar.bins import NUM_BINS
+
+_BELL_ENTROPY = 0.5 * math.log(2 * math.pi * math.e)
+"""Entropy of a normal distribution of spread 1, in nats."""
 
 
 class AnswerLoss(nn.Module):
@@ -22,6 +26,10 @@ class AnswerLoss(nn.Module):
         coordinate_ids: the token ids of the 1,000 bins, in order.
         coord_sigma: spread in bins; 0 is plain cross-entropy.
         box_start_id: the token id of ``<|box_start|>``.
+        coord_offset: raise the logits of all other tokens, in the loss only, by the entropy of the
+            bell, ``log(coord_sigma) + log(2πe) / 2``. A bell shares its mass among that many bins,
+            so without it the likeliest single token is too often ``None``; with it, decoding may
+            simply take the likeliest token.
         presence_weight: weight of the token right after it, which says whether a phrase is in the
             picture at all: one token of an answer that is mostly coordinates.
     """
@@ -35,9 +43,11 @@ class AnswerLoss(nn.Module):
         coord_sigma: float = 0.0,
         box_start_id: int = -1,
         presence_weight: float = 1.0,
+        coord_offset: bool = False,
     ):
         super().__init__()
         self.box_start_id, self.presence_weight = box_start_id, presence_weight
+        self.coord_offset = coord_offset
         self.register_buffer("ids", torch.tensor(coordinate_ids), persistent=False)
         self.coord_sigma = coord_sigma
 
@@ -70,7 +80,11 @@ class AnswerLoss(nn.Module):
         Returns:
             (N,) losses, weighted.
         """
-        logp = log_softmax(logits.float(), dim=-1)
+        logits = logits.float()
+        if self.coord_offset and self._sigma > 0:
+            offset = logits.new_full((logits.shape[1],), math.log(self._sigma) + _BELL_ENTROPY)
+            logits = logits + offset.index_fill(0, self.ids, 0.0)
+        logp = log_softmax(logits, dim=-1)
         loss = -logp.gather(1, labels[:, None])[:, 0]
         if self._sigma > 0:
             bins = self._bin_of(labels)

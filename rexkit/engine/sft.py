@@ -43,6 +43,7 @@ class SFTTrainer(Trainer):
         seed: of data order and dropout.
         coord_sigma: spread of the coordinate targets, in bins (see `AnswerLoss`); a pair goes
             from the first to the second in the course of training, evenly in the logarithm.
+        coord_offset: make up for the spread, so that plain greedy decoding finds what is there.
         presence_weight: weight of the token that says whether a phrase is in the picture.
         mm_projector_lr: learning rate of the projector; left out, ``learning_rate``.
         vision_tower_lr: learning rate of the vision tower; left out, ``learning_rate``.
@@ -62,6 +63,7 @@ class SFTTrainer(Trainer):
         seed: int = 0,
         *,
         coord_sigma: float | tuple[float, float] = 0.0,
+        coord_offset: bool = False,
         presence_weight: float = 1.0,
         mm_projector_lr: float | None = None,
         vision_tower_lr: float | None = None,
@@ -79,7 +81,9 @@ class SFTTrainer(Trainer):
         self.muon_lr = muon_lr
         first, last = coord_sigma if isinstance(coord_sigma, (tuple, list)) else (coord_sigma,) * 2
         box_start = vlm.tokenizer.convert_tokens_to_ids(BOX_START)
-        self.answer_loss = AnswerLoss(vlm.coordinate_ids, first, box_start, presence_weight)
+        self.answer_loss = AnswerLoss(
+            vlm.coordinate_ids, first, box_start, presence_weight, coord_offset
+        )
         self._predicting: torch.Tensor | None = None
         self.work_dir = work_dir = Path(work_dir)
         super().__init__(
