@@ -59,7 +59,14 @@ def test_crop_keeps_what_is_seen(sample):
             kept += 1
             assert cup.bbox.tolist() == painted(cut)
             assert np.prod(cup.bbox[2:] - cup.bbox[:2]) >= 0.5 * 20 * 40
-    assert 0 < kept < 40
+    assert kept == 40
+
+
+def test_crop_never_leaves_a_picture_without_truth(sample):
+    sample.annotation.instances[0].keypoints = None
+    crops = [RandomCrop((0.1, 0.1))(sample, np.random.default_rng(i)) for i in range(40)]
+    assert all(len(cut.annotation.instances) == 1 for cut in crops)
+    assert any(cut is sample for cut in crops)
 
 
 def test_crop_refuses_what_it_cannot_cut(sample):

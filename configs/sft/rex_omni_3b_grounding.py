@@ -11,7 +11,6 @@ train_data = dict(
         img_tsv_file="${data_root}/train.images.tsv",
         ann_tsv_file="${data_root}/train.annotations.tsv",
         ann_lineidx_file="${data_root}/train.annotations.tsv.lineidx",
-        on_error="skip",
     ),
     task=dict(type="GroundingTask"),
 )

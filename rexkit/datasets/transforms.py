@@ -46,6 +46,8 @@ class RandomFlip:
 class RandomCrop:
     """Cuts out a random part of a sample; what is mostly outside is dropped from the truth.
 
+    A part that would show nothing of the truth is not taken: the sample stays whole.
+
     Args:
         scale: smallest and largest side of the part, as a share of the picture's.
         min_visible: a box is kept, and cut to the part, when at least this share of its area is
@@ -63,6 +65,8 @@ class RandomCrop:
         x, y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
         kept = [self._cut(i, x, y, w, h, sample.source) for i in sample.annotation.instances]
         instances = [i for i in kept if i is not None]
+        if not instances:
+            return sample
         gone = {i.phrase for i in sample.annotation.instances} - {i.phrase for i in instances}
         # A box cut below min_visible may still show a corner: its phrase is neither there nor
         # known to be absent, so it is not asked about at all.
