@@ -66,7 +66,9 @@ def set_apart_unseen_words(vlm: TinyVLM, examples: ExampleDataset) -> None:
     """
     tokenizer: Any = vlm.tokenizer
     known = tokenizer.get_vocab()
-    texts = [f"{e.prompt} {e.response}" for e in (examples[i] for i in range(0, len(examples), 7))]
+    drawn = [examples[i] for i in range(0, len(examples), 7)]
+    # With the chat markup around the prompt, whose words are no less learned.
+    texts = [vlm.encoder.chat(example.prompt) + example.response for example in drawn]
     seen = {token for ids in tokenizer(texts).input_ids for token in ids}
     weight: Any = vlm.model.get_input_embeddings().weight
     new = [w for w in dict.fromkeys(WORDS) if not {known.get(w), known[f"Ġ{w}"]} & seen]

@@ -46,6 +46,13 @@ trainer = dict(
     save_strategy="no",
     dataloader_num_workers=1,
 )
+settling = dict(
+    lr_scheduler_type="linear",
+    warmup_steps=20,
+    coord_sigma=(4.0, 2.5),
+    coord_offset=True,
+    presence_weight=2.0,
+)
 stages = [
     dict(  # one object: where it is
         train_data=mixture(
@@ -77,18 +84,16 @@ stages = [
             lr_scheduler_type="linear", warmup_steps=20, coord_sigma=(8.0, 4.0), presence_weight=2.0
         ),
     ),
-    dict(  # make up for the spread of the targets, and settle
+    dict(  # make up for the spread of the targets
         train_data=mixture(
             22_400, 5000, settling_styles, (1, 4), 0.02, num_objects=(1, 3), num_absent=(1, 3)
         ),
-        trainer=dict(
-            learning_rate=7e-4,
-            muon_lr=0.014,
-            lr_scheduler_type="linear",
-            warmup_steps=20,
-            coord_sigma=(4.0, 2.5),
-            coord_offset=True,
-            presence_weight=2.0,
+        trainer=dict(settling, learning_rate=7e-4, muon_lr=0.014),
+    ),
+    dict(  # the same with more questions, for long
+        train_data=mixture(
+            64_000, 6000, settling_styles, (2, 5), 0.02, num_objects=(1, 3), num_absent=(1, 4)
         ),
+        trainer=settling,
     ),
 ]
