@@ -39,7 +39,9 @@ def test_train_then_test(config, tmp_path, capsys):
     for key in ("f1@0.5", "f1@0.95", "f1@0.5:0.95", "rejection_accuracy"):
         assert key in metrics
         assert f"before/{key}" in metrics
-    assert "before" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "before" in shown
+    assert "ap[score=constant]" in shown
 
     assert (
         main(

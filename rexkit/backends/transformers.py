@@ -65,7 +65,8 @@ class TransformersBackend(Backend):
         model = self.vlm.model
         was_training = model.training
         model.eval()
-        torch.manual_seed(self.seed)
+        if self.generation_config.do_sample:
+            torch.manual_seed(self.seed)
         answers: dict[int, Generation] = {}
         try:
             order = sorted(range(len(requests)), key=lambda i: _length(requests[i]), reverse=True)

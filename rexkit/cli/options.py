@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.logging import RichHandler
+from rich.markup import escape
 from rich.table import Table
 
 
@@ -67,5 +68,5 @@ def show_figures(figures: dict[str, float], title: str) -> None:
     for name in ("before", "after") if before else ("value",):
         table.add_column(name, justify="right")
     for name in after:
-        table.add_row(name, *(f"{c[name]:.4f}" if name in c else "" for c in columns))
+        table.add_row(escape(name), *(f"{c[name]:.4f}" if name in c else "" for c in columns))
     Console().print(table)

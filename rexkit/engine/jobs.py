@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
+import torch
 from mmengine.config import Config
 from transformers import set_seed
 
@@ -36,8 +38,10 @@ def train(config: Config, resume: bool = False) -> dict[str, float]:
     """
     call_hook("rexkit_config", config=config)
     work_dir = Path(config.work_dir)
-    work_dir.mkdir(parents=True, exist_ok=True)
-    config.dump(str(work_dir / "config.py"))
+    main = _is_main_process()
+    if main:
+        work_dir.mkdir(parents=True, exist_ok=True)
+        config.dump(str(work_dir / "config.py"))
     set_seed(config.seed)
     vlm: VLM = MODELS.build(need(config, "model"), key="model")
     train_data = build_examples(need(config, "train_data"), "train_data", config.seed, True)
@@ -57,16 +61,18 @@ def train(config: Config, resume: bool = False) -> dict[str, float]:
     )
     figures: dict[str, float] = {}
     if config.get("test_before") and config.get("test_data"):
-        before = _test(config, vlm, work_dir / "before")
+        before = _test(config, vlm, work_dir / "before" if main else None)
         figures |= {f"before/{name}": value for name, value in before.items()}
     trainer.fit(resume)
-    plot_curves(work_dir / "log.jsonl", work_dir / "curves.png")
+    if main:
+        plot_curves(work_dir / "log.jsonl", work_dir / "curves.png")
     for line in train_data.skipped:
         logger.warning("skipped: %s", line)
     if config.get("test_data"):
-        figures = _test(config, vlm, work_dir / "after") | figures
-        write_metrics(figures, work_dir)
-        call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
+        figures = _test(config, vlm, work_dir / "after" if main else None) | figures
+        if main:
+            write_metrics(figures, work_dir)
+            call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
     return figures
 
 
@@ -91,6 +97,8 @@ def test(
     else:
         kept = {k: v for k, v in config.get("model", {}).items() if k in ("system_prompt", "dtype")}
         vlm = PretrainedVLM(checkpoint, **kept)
+    if torch.accelerator.is_available():
+        vlm.model.to(torch.accelerator.current_accelerator())
     work_dir = Path(config.work_dir)
     figures = _test(config, vlm, work_dir, show_dir)
     call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
@@ -98,7 +106,7 @@ def test(
 
 
 def _test(
-    config: Config, vlm: VLM, out_dir: Path, show_dir: Path | None = None
+    config: Config, vlm: VLM, out_dir: Path | None, show_dir: Path | None = None
 ) -> dict[str, float]:
     examples = build_examples(need(config, "test_data"), "test_data", config.seed, False)
     return evaluate(
@@ -112,6 +120,11 @@ def _test(
         num_pictures=len(examples) if show_dir else config.get("num_pictures", 16),
         show_dir=show_dir,
     )
+
+
+def _is_main_process() -> bool:
+    """Whether this process is the one that writes, among those that torchrun started."""
+    return int(os.environ.get("RANK", "0")) == 0
 
 
 def _backend(config: Config, vlm: VLM) -> Any:
