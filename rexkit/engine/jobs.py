@@ -97,8 +97,8 @@ def test(
     else:
         kept = {k: v for k, v in config.get("model", {}).items() if k in ("system_prompt", "dtype")}
         vlm = PretrainedVLM(checkpoint, **kept)
-    if torch.accelerator.is_available():
-        vlm.model.to(torch.accelerator.current_accelerator())
+    if (device := torch.accelerator.current_accelerator(check_available=True)) is not None:
+        torch.nn.Module.to(vlm.model, device)
     work_dir = Path(config.work_dir)
     figures = _test(config, vlm, work_dir, show_dir)
     call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
