@@ -1,7 +1,7 @@
 # Blood cells in microscope pictures: fine-tune the embedded model on a small real data set.
 # data_root holds train.json, val.json (COCO) with pictures in train/ and val/, or the TSV files
 # that tools/convert_json_data_to_tsv.py makes of them.
-_base_ = ["../_base_/tiny.py", "../_base_/sft.py"]
+_base_ = ["../_base_/tiny_sft.py"]
 
 data_root = "data/bccd"
 
@@ -20,16 +20,5 @@ test_data = dict(
     dataset=dict(type="FolderDataset", root="${data_root}", split="val"),
     task=dict(type="GroundingTask"),
 )
-trainer = dict(
-    num_train_epochs=1,
-    per_device_train_batch_size=8,
-    learning_rate=5e-3,
-    mm_projector_lr=1e-3,
-    vision_tower_lr=1e-3,
-    muon_lr=0.02,
-    coord_sigma=(8.0, 4.0),
-    coord_offset=True,
-    dataloader_num_workers=1,
-    save_strategy="no",
-)
+trainer = dict(per_device_train_batch_size=8, coord_sigma=(8.0, 4.0), save_strategy="no")
 backend = dict(max_new_tokens=400)
