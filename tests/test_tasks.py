@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from rexkit.datasets import DataError
+from rexkit.grammar import read
 from rexkit.structures import Annotation, Instance, Sample
 from rexkit.tasks import GroundingTask, PointingTask
 
@@ -44,6 +45,18 @@ def test_pointing_points_at_the_point_or_the_centre_of_the_box(sample):
     assert example.prompt == "Point to cup, dog, laptop."
     assert "cup<|object_ref_end|><|box_start|><24><249>,<124><249><|box_end|>" in example.response
     assert "laptop<|object_ref_end|><|box_start|><219><579><|box_end|>" in example.response
+
+
+@pytest.mark.parametrize("task", [GroundingTask, PointingTask])
+def test_left_to_right_orders_the_instances_of_a_phrase(sample, task):
+    sample.annotation.instances.reverse()
+    there = read(task(left_to_right=True).example(sample, rng(), False).response, (100, 100))
+    back = read(task().example(sample, rng(), False).response, (100, 100))
+    ordered, unordered = (
+        [i.geometries[0]["coords"][0] for i in prediction.of("cup")] for prediction in (there, back)
+    )
+    assert ordered == sorted(set(ordered))
+    assert unordered == ordered[::-1]
 
 
 def test_prompt_is_the_same_for_inference(sample):

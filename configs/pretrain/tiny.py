@@ -16,13 +16,13 @@ def shapes(style, size, seed, **options):
     return dict(type="ShapesDataset", styles=[style], size=size, seed=seed, **words, **options)
 
 
-def mixture(size, seed, shares, asked, naming, **options):
-    """Boxes three times as often as points, in several styles of phrase, and names by place."""
+def mixture(size, seed, shares, asked, naming, points=0.25, **options):
+    """Boxes and points, in several styles of phrase, and names by place."""
     grounding = dict(type="GroundingTask", num_categories=asked)
     pointing = dict(type="PointingTask", num_categories=asked)
     sources = []
     for i, (style, share) in enumerate(shares.items()):
-        for j, (task, part) in enumerate(((grounding, 0.75), (pointing, 0.25))):
+        for j, (task, part) in enumerate(((grounding, 1 - points), (pointing, points))):
             number = int(size * (1 - naming) * share * part)
             data = shapes(style, number, seed + 10 * i + j, **options)
             sources.append(dict(dataset=data, task=task))
@@ -46,13 +46,7 @@ trainer = dict(
     save_strategy="no",
     dataloader_num_workers=1,
 )
-settling = dict(
-    lr_scheduler_type="linear",
-    warmup_steps=20,
-    coord_sigma=(4.0, 2.5),
-    coord_offset=True,
-    presence_weight=2.0,
-)
+settling = dict(warmup_steps=20, coord_offset=True, presence_weight=2.0)
 stages = [
     dict(  # one object: where it is
         train_data=mixture(
@@ -84,16 +78,16 @@ stages = [
             lr_scheduler_type="linear", warmup_steps=20, coord_sigma=(8.0, 4.0), presence_weight=2.0
         ),
     ),
-    dict(  # make up for the spread of the targets
+    dict(  # make up for the spread of the targets, and go on for long
         train_data=mixture(
-            22_400, 5000, settling_styles, (1, 4), 0.02, num_objects=(1, 3), num_absent=(1, 3)
+            96_000, 5000, all_styles, (2, 6), 0.02, 0.35, num_objects=(1, 3), num_absent=(1, 3)
         ),
-        trainer=dict(settling, learning_rate=7e-4, muon_lr=0.014),
+        trainer=dict(settling, lr_scheduler_type="constant_with_warmup", coord_sigma=(5.0, 3.5)),
     ),
-    dict(  # the same with more questions, for long
+    dict(  # settle
         train_data=mixture(
-            64_000, 6000, settling_styles, (2, 5), 0.02, num_objects=(1, 3), num_absent=(1, 4)
+            48_000, 6000, settling_styles, (2, 4), 0.02, 0.35, num_objects=(1, 3), num_absent=(1, 2)
         ),
-        trainer=settling,
+        trainer=dict(settling, lr_scheduler_type="linear", coord_sigma=(3.5, 2.0)),
     ),
 ]

@@ -13,8 +13,8 @@ train_data = dict(
         dict(type="RandomFlip", horizontal=0.5, vertical=0.5),
         dict(type="ColorJitter", strength=0.15),
     ],
-    task=dict(type="GroundingTask"),
-    weight=50.0,  # fifty draws of each picture, each cut, mirrored and lit another way
+    task=dict(type="GroundingTask", left_to_right=True),
+    weight=200.0,  # draws of each picture, each cut, mirrored and lit another way
 )
 test_data = dict(
     dataset=dict(type="FolderDataset", root="${data_root}", split="val"),

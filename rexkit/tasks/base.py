@@ -29,6 +29,8 @@ class PhraseTask:
             number; None asks for every phrase the sample knows.
         shuffle_categories: ask in random order in training. Testing asks in alphabetical order,
             which tells nothing about the answer.
+        left_to_right: answer with the instances of a phrase from left to right, so that a small
+            model knows which comes next; otherwise in the order of the source.
     """
 
     name: ClassVar[str]
@@ -44,6 +46,7 @@ class PhraseTask:
         num_negatives: int | tuple[int, int] = 0,
         num_categories: int | tuple[int, int] | None = None,
         shuffle_categories: bool = True,
+        left_to_right: bool = False,
     ):
         self.prompt_templates = tuple(type(self).templates if templates is None else templates)
         for template in self.prompt_templates:
@@ -53,6 +56,7 @@ class PhraseTask:
         self.num_negatives = num_negatives
         self.num_categories = num_categories
         self.shuffle_categories = shuffle_categories
+        self.left_to_right = left_to_right
 
     def prompt(self, phrases: Sequence[str], rng: np.random.Generator | None = None) -> str:
         """The question for some phrases; with a generator, in a template drawn by it."""
@@ -62,6 +66,8 @@ class PhraseTask:
     def response(self, target: Annotation, phrases: Sequence[str]) -> str:
         """The answer that training learns to write; ignored instances are left out."""
         seen = [i for i in target.instances if not i.ignore]
+        if self.left_to_right:
+            seen.sort(key=self._left)
         return write(seen, target.image_size, phrases=phrases, geometry=self.geometry)
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
@@ -101,6 +107,9 @@ class PhraseTask:
     def answerable(self, instance: Instance) -> Instance | None:
         """The instance with the geometry this task writes, or None where it has none."""
         return instance if getattr(instance, self.geometry) is not None else None
+
+    def _left(self, instance: Instance) -> float:
+        return float(np.min(getattr(instance, self.geometry).reshape(-1, 2)[:, 0]))
 
     def _ask(self, truth: Annotation, rng: np.random.Generator) -> list[str]:
         seen = [i for i in truth.instances if not i.ignore]
