@@ -32,7 +32,7 @@ def mixture(size, seed, shares, asked, naming, points=0.25, **options):
 
 colors_first = {"color": 0.6, "shape": 0.2, "color shape": 0.2}
 all_styles = {"color": 0.2, "shape": 0.2, "color shape": 0.6}
-settling_styles = {"color": 0.15, "shape": 0.15, "color shape": 0.7}
+settling_styles = {"color": 0.1, "shape": 0.1, "color shape": 0.8}
 
 trainer = dict(
     type="SFTTrainer",
@@ -46,48 +46,39 @@ trainer = dict(
     save_strategy="no",
     dataloader_num_workers=1,
 )
-settling = dict(warmup_steps=20, coord_offset=True, presence_weight=2.0)
+steady = dict(lr_scheduler_type="constant_with_warmup", warmup_steps=20)
+answering = dict(coord_offset=True, presence_weight=2.0)
 stages = [
     dict(  # one object: where it is
         train_data=mixture(
-            12_000, 1000, {"color": 1.0}, (1, 2), 0.1, num_objects=(1, 1), num_absent=(0, 1)
+            12_800, 1000, {"color": 1.0}, (1, 2), 0.05, 0.1, num_objects=(1, 1), num_absent=(0, 1)
         ),
-        trainer=dict(lr_scheduler_type="constant_with_warmup", warmup_steps=100, coord_sigma=15.0),
+        trainer=dict(steady, warmup_steps=100, coord_sigma=15.0),
     ),
     dict(  # two objects: which of them
         train_data=mixture(
-            48_000, 2000, colors_first, (1, 3), 0.2, num_objects=(1, 2), num_absent=(1, 2)
+            48_000, 2000, colors_first, (1, 2), 0.1, 0.2, num_objects=(1, 2), num_absent=(1, 2)
+        ),
+        trainer=dict(**steady, coord_sigma=(15.0, 10.0)),
+    ),
+    dict(  # three objects, and what is at a place
+        train_data=mixture(
+            48_000, 3000, all_styles, (1, 3), 0.35, num_objects=(1, 3), num_absent=(1, 2)
+        ),
+        trainer=dict(**steady, **answering, coord_sigma=(10.0, 8.0)),
+    ),
+    dict(  # many questions a picture, half of them in vain: whether it is there
+        train_data=mixture(
+            80_000, 4000, all_styles, (3, 6), 0.05, num_objects=(1, 3), num_absent=(2, 4)
+        ),
+        trainer=dict(**steady, **answering, coord_sigma=(8.0, 4.0)),
+    ),
+    dict(  # settle, on answers of the usual length
+        train_data=mixture(
+            48_000, 5000, settling_styles, (2, 4), 0.02, 0.35, num_objects=(1, 3), num_absent=(1, 2)
         ),
         trainer=dict(
-            lr_scheduler_type="constant_with_warmup", warmup_steps=20, coord_sigma=(15.0, 10.0)
+            **answering, lr_scheduler_type="linear", warmup_steps=20, coord_sigma=(4.0, 2.0)
         ),
-    ),
-    dict(  # three objects
-        train_data=mixture(
-            48_000, 3000, all_styles, (1, 4), 0.3, num_objects=(1, 3), num_absent=(1, 2)
-        ),
-        trainer=dict(
-            lr_scheduler_type="constant_with_warmup", warmup_steps=20, coord_sigma=(10.0, 8.0)
-        ),
-    ),
-    dict(  # many questions a picture, most of them in vain: whether it is there
-        train_data=mixture(
-            96_000, 4000, all_styles, (3, 6), 0.05, num_objects=(1, 3), num_absent=(2, 4)
-        ),
-        trainer=dict(
-            lr_scheduler_type="linear", warmup_steps=20, coord_sigma=(8.0, 4.0), presence_weight=2.0
-        ),
-    ),
-    dict(  # make up for the spread of the targets, and go on for long
-        train_data=mixture(
-            96_000, 5000, all_styles, (2, 6), 0.02, 0.35, num_objects=(1, 3), num_absent=(1, 3)
-        ),
-        trainer=dict(settling, lr_scheduler_type="constant_with_warmup", coord_sigma=(5.0, 3.5)),
-    ),
-    dict(  # settle
-        train_data=mixture(
-            48_000, 6000, settling_styles, (2, 4), 0.02, 0.35, num_objects=(1, 3), num_absent=(1, 2)
-        ),
-        trainer=dict(settling, lr_scheduler_type="linear", coord_sigma=(3.5, 2.0)),
     ),
 ]

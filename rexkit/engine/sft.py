@@ -18,6 +18,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from rexkit.engine.data import EpochSampler, ExampleDataset, Key
 from rexkit.engine.loss import AnswerLoss
+from rexkit.engine.muon import Muon
 from rexkit.engine.optim import Together, is_inner_matrix
 from rexkit.grammar.tokens import BOX_START
 from rexkit.models.encode import IGNORE_INDEX
@@ -47,7 +48,7 @@ class SFTTrainer(Trainer):
         presence_weight: weight of the token that says whether a phrase is in the picture.
         mm_projector_lr: learning rate of the projector; left out, ``learning_rate``.
         vision_tower_lr: learning rate of the vision tower; left out, ``learning_rate``.
-        muon_lr: trains the matrices inside the network by `torch.optim.Muon` at this rate, and only
+        muon_lr: trains the matrices inside the network by `Muon` at this rate, and only
             the rest by the optimizer that ``optim`` names; left out, everything by the latter.
         callbacks: of transformers.
         training_arguments: every field of `transformers.TrainingArguments`, by its own name.
@@ -136,7 +137,7 @@ class SFTTrainer(Trainer):
             self.optimizer = optimizer(self._parameter_groups(model), **options)
             if self.muon_lr is not None:
                 matrices = [p for _, n, p in self.vlm.trainable_by_part() if is_inner_matrix(n, p)]
-                muon = torch.optim.Muon(matrices, lr=self.muon_lr, weight_decay=0.0)
+                muon = Muon(matrices, lr=self.muon_lr)
                 self.optimizer = Together(muon, self.optimizer)
         created: torch.optim.Optimizer = super().create_optimizer(model)
         return created
