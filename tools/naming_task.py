@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -20,8 +20,8 @@ class NamingTask:
     """
 
     name = "naming"
-    parser = "SpanParser"
-    metrics: tuple[str, ...] = ()
+    parser: ClassVar = {"type": "SpanParser"}
+    metrics = ()
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """All objects in random order."""

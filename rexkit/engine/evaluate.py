@@ -47,13 +47,11 @@ def evaluate(
     Returns:
         Every figure by name; with more than one task, by ``task/name``.
     """
-    parsers = {s.task.name: PARSERS.build({"type": s.task.parser}) for s in examples.sources}
+    parsers = {s.task.name: PARSERS.build(s.task.parser) for s in examples.sources}
     tables = {
         source.task.name: [
-            METRICS.build(cfg, key=f"metrics.{i}")
-            for i, cfg in enumerate(
-                metrics if metrics is not None else [{"type": name} for name in source.task.metrics]
-            )
+            METRICS.build({"type": cfg} if isinstance(cfg, str) else cfg, key=f"metrics.{i}")
+            for i, cfg in enumerate(source.task.metrics if metrics is None else metrics)
         ]
         for source in examples.sources
     }

@@ -1,7 +1,8 @@
 """Tasks: how a question is asked and what its answer is."""
 
-from rexkit.tasks.base import PhraseTask
 from rexkit.tasks.grounding import GroundingTask
+from rexkit.tasks.phrase import PhraseTask
 from rexkit.tasks.pointing import PointingTask
+from rexkit.tasks.task import Question, Task
 
-__all__ = ["GroundingTask", "PhraseTask", "PointingTask"]
+__all__ = ["GroundingTask", "PhraseTask", "PointingTask", "Question", "Task"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rexkit.registry import TASK_FNS
-from rexkit.tasks.base import PhraseTask
+from rexkit.tasks.phrase import PhraseTask
 
 
 @TASK_FNS.register_module()

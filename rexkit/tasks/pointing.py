@@ -8,7 +8,7 @@ import numpy as np
 
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Instance
-from rexkit.tasks.base import PhraseTask
+from rexkit.tasks.phrase import PhraseTask
 
 
 @TASK_FNS.register_module()

@@ -1,4 +1,4 @@
-"""What a task is: how it asks, how it answers, and which parser and metrics fit the answer."""
+"""Tasks that ask for phrases and answer with one geometry for each instance found."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from rexkit.datasets.errors import DataError
-from rexkit.grammar.write import Geometry, write
-from rexkit.structures import Annotation, Example, Instance, Sample
+from rexkit.grammar.write import Geometry, legal_phrase, write
+from rexkit.structures import Annotation, Example, ImageSize, Instance, Sample
+from rexkit.tasks.task import Question, Task
 
 
-class PhraseTask:
+class PhraseTask(Task):
     """Asks for phrases and answers with one geometry for each instance found.
 
     A subclass names the geometry and the templates; `prompt` is the same code in training,
@@ -33,10 +35,7 @@ class PhraseTask:
             model knows which comes next; otherwise in the order of the source.
     """
 
-    name: ClassVar[str]
     geometry: ClassVar[Geometry]
-    parser: ClassVar[str] = "SpanParser"
-    metrics: ClassVar[tuple[str, ...]]
     templates: ClassVar[tuple[str, ...]]
 
     def __init__(
@@ -70,17 +69,23 @@ class PhraseTask:
             seen.sort(key=self._left)
         return write(seen, target.image_size, phrases=phrases, geometry=self.geometry)
 
+    def ask(
+        self,
+        image_size: ImageSize,
+        *,
+        categories: Sequence[str] = (),
+        keypoint_type: str | None = None,
+        reference_boxes: ArrayLike | None = None,
+    ) -> Question:
+        if not categories:
+            raise ValueError(f"categories: {self.name} must be told what to look for")
+        if keypoint_type is not None or reference_boxes is not None:
+            given = "reference_boxes" if keypoint_type is None else "keypoint_type"
+            raise ValueError(f"{given}: {self.name} has no use for it")
+        phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(categories)]
+        return Question(self.prompt(phrases), phrases)
+
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
-        """One question about a sample, with its answer.
-
-        Args:
-            sample: a picture with its truth.
-            rng: draws template, categories and negatives; the same generator, the same example.
-            training: whether template and order are drawn too.
-
-        Raises:
-            DataError: the sample knows no phrase that this task could ask for.
-        """
         phrases = self._ask(sample.annotation, rng)
         if not phrases:
             raise DataError(

@@ -1,0 +1,74 @@
+"""What a task is: how it asks, how it answers, and which parser and metrics fit the answer."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rexkit.structures import Example, ImageSize, Sample
+
+
+@dataclass(slots=True)
+class Question:
+    """A question without its answer.
+
+    Attributes:
+        prompt: the question in words, without chat markup or picture.
+        phrases: what is asked for, in the order of the prompt.
+    """
+
+    prompt: str
+    phrases: list[str]
+
+
+class Task(ABC):
+    """A kind of question about a picture.
+
+    Attributes:
+        name: what it goes by in figures, files and `Predictor.predict`: "detection".
+        parser: config of PARSERS, how its answers are read.
+        metrics: names or configs of METRICS, how they are scored.
+    """
+
+    name: ClassVar[str]
+    parser: Mapping[str, Any] = {"type": "SpanParser"}
+    metrics: ClassVar[tuple[str | Mapping[str, Any], ...]]
+
+    @abstractmethod
+    def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
+        """One question about a sample, with its answer.
+
+        Args:
+            sample: a picture with its truth.
+            rng: draws whatever is drawn; the same generator, the same example.
+            training: whether the words and their order are drawn too; in testing they are fixed.
+
+        Raises:
+            DataError: the sample holds nothing that this task could ask for.
+        """
+
+    @abstractmethod
+    def ask(
+        self,
+        image_size: ImageSize,
+        *,
+        categories: Sequence[str] = (),
+        keypoint_type: str | None = None,
+        reference_boxes: ArrayLike | None = None,
+    ) -> Question:
+        """The question for a picture of one's own, in the words that testing uses.
+
+        Args:
+            image_size: (width, height) of the picture.
+            categories: what to look for.
+            keypoint_type: whose keypoints: a schema such as "person".
+            reference_boxes: (N, 4) xyxy pixels, examples of what to look for.
+
+        Raises:
+            ValueError: something the task needs is not given, or something it has no use for is.
+        """
