@@ -15,6 +15,7 @@ COMMANDS = {
     "test": ("rexkit.cli.test", "test a checkpoint on a config's test data"),
     "plugins": ("rexkit.cli.plugins", "list installed plugins, their components, hooks, failures"),
     "list": ("rexkit.cli.list", "list a registry, such as REWARDS"),
+    "export": ("rexkit.cli.export", "turn a training checkpoint into a plain model folder"),
     "convert": ("rexkit.cli.convert", "turn JSON annotations and pictures into TSV files"),
     "vis-tsv": ("rexkit.cli.vis_tsv", "draw samples of TSV files"),
 }

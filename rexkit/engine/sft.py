@@ -16,6 +16,7 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import Trainer, TrainerCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 
+from rexkit.engine.checkpoints import DescribeShards
 from rexkit.engine.data import EpochSampler, ExampleDataset, Key
 from rexkit.engine.loss import AnswerLoss
 from rexkit.engine.muon import Muon
@@ -107,6 +108,7 @@ class SFTTrainer(Trainer):
             compute_loss_func=self._loss_of_answers,
             callbacks=[
                 LogFile(work_dir / "log.jsonl"),
+                DescribeShards(),
                 TensorBoardCallback(SummaryWriter(str(work_dir / "tensorboard"))),
                 *([SigmaSchedule(self.answer_loss, first, last)] if first != last else []),
                 *(callbacks or []),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoModelForImageTextToText
 
 from rexkit.errors import ConfigError
+from rexkit.models.adapter import merge_adapter
 from rexkit.models.coordinates import add_coordinate_tokens
 from rexkit.models.processing import PICTURE_PROCESSORS, load_processor
 from rexkit.models.vlm import VLM, Part, pixel_budget
@@ -21,12 +24,15 @@ class PretrainedVLM(VLM):
     Missing coordinate tokens are added once and saved with the checkpoint.
 
     Args:
-        path: a folder or a hub id, such as "IDEA-Research/Rex-Omni".
+        path: a folder or a hub id, such as "IDEA-Research/Rex-Omni"; a LoRA adapter in a folder is
+            merged into the model it was trained on.
         min_pixels, max_pixels: budget of a resized picture, rounded to whole cells of the family
             (28 x 28 for Qwen2.5-VL, 32 x 32 for Qwen3-VL); left out, the checkpoint's own.
         dtype: "auto" for the checkpoint's own, or a torch dtype's name such as "bfloat16".
         attn_implementation: as transformers takes it; "sdpa", "flash_attention_2".
         device_map: as transformers takes it; left out, the trainer or backend places the model.
+        lora: trains a LoRA adapter and nothing else, the arguments of ``peft.LoraConfig``, such as
+            ``dict(r=16, target_modules="all-linear")``; its checkpoints hold the adapter alone.
         freeze, system_prompt, max_length: as in `VLM`.
 
     Raises:
@@ -42,24 +48,27 @@ class PretrainedVLM(VLM):
         dtype: str = "auto",
         attn_implementation: str = "sdpa",
         device_map: Any = None,
+        lora: Mapping[str, Any] | None = None,
         freeze: tuple[Part, ...] | list[Part] = (),
         system_prompt: str | None = None,
         max_length: int | None = None,
     ):
-        config = AutoConfig.from_pretrained(path)
-        if config.model_type not in PICTURE_PROCESSORS:
-            known = ", ".join(PICTURE_PROCESSORS)
-            raise ConfigError(
-                f"{path} is a {config.model_type!r} model; known families are {known}"
-            )
-        model = AutoModelForImageTextToText.from_pretrained(
-            path,
-            dtype=dtype if dtype == "auto" else getattr(torch, dtype),
-            attn_implementation=attn_implementation,
-            device_map=device_map,
-        )
-        processor = load_processor(path, config.model_type)
+        options = {
+            "dtype": dtype if dtype == "auto" else getattr(torch, dtype),
+            "attn_implementation": attn_implementation,
+            "device_map": device_map,
+        }
+        if (Path(path) / "adapter_config.json").is_file():
+            model, home = merge_adapter(Path(path), **options)
+        else:
+            _check_family(path)
+            model, home = AutoModelForImageTextToText.from_pretrained(path, **options), path
+        processor = load_processor(home, model.config.model_type)
         add_coordinate_tokens(model, processor.tokenizer)
+        if lora is not None:
+            from peft import LoraConfig, get_peft_model
+
+            model = get_peft_model(model, LoraConfig(**lora))
         images = processor.image_processor
         size = images.size
         images.size = pixel_budget(
@@ -70,3 +79,10 @@ class PretrainedVLM(VLM):
         super().__init__(
             model, processor, freeze=freeze, system_prompt=system_prompt, max_length=max_length
         )
+
+
+def _check_family(path: str) -> None:
+    family = AutoConfig.from_pretrained(path).model_type
+    if family not in PICTURE_PROCESSORS:
+        known = ", ".join(PICTURE_PROCESSORS)
+        raise ConfigError(f"{path} is a {family!r} model; known families are {known}")
