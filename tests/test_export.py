@@ -39,9 +39,11 @@ vlm = PretrainedVLM(base, lora=lora) if kind == "adapter" else TinyVLM(weights=N
 class KeepLogits(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
         if state.global_step == 3:
-            model = job.model_wrapped.eval()
+            model = job.model_wrapped
+            model.eval()
             with torch.no_grad():
                 logits = model(**batch(vlm)).logits
+            model.train()
             if state.is_world_process_zero:
                 torch.save(logits, work_dir + "/logits.pt")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+import transformers
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig, PreTrainedModel
 
@@ -104,7 +105,9 @@ def _load(source: Path, state: dict[str, torch.Tensor] | None = None) -> PreTrai
         )
     else:
         config = AutoConfig.from_pretrained(source)
-        model, found = AutoModelForImageTextToText.from_pretrained(
+        # The auto class cannot do without a path; the class that config.json names can.
+        model_class = getattr(transformers, config.architectures[0])
+        model, found = model_class.from_pretrained(
             None, config=config, state_dict=state, dtype=config.dtype, output_loading_info=True
         )
         if (source / "generation_config.json").is_file():
