@@ -168,11 +168,13 @@ class Sample:
         image: RGB.
         annotation: its truth, in pixels of ``image``.
         source: where it comes from, for messages: "train.annotations.tsv:17".
+        image_path: the file of the picture, where it has one of its own.
     """
 
     image: Image
     annotation: Annotation
     source: str
+    image_path: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -187,6 +189,7 @@ class Example:
         phrases: what was asked for, in the order of the prompt.
         task: the task's name, such as "detection".
         source: as in `Sample`.
+        image_path: as in `Sample`.
     """
 
     image: Image
@@ -196,3 +199,4 @@ class Example:
     phrases: list[str]
     task: str
     source: str
+    image_path: str | None = None

@@ -13,6 +13,8 @@ from rexkit.errors import UserError, did_you_mean
 COMMANDS = {
     "train": ("rexkit.cli.train", "train what a config describes"),
     "test": ("rexkit.cli.test", "test a checkpoint on a config's test data"),
+    "compare": ("rexkit.cli.compare", "lay the results of several runs side by side"),
+    "analyse": ("rexkit.cli.analyse", "count the faults of a test and show its worst samples"),
     "plugins": ("rexkit.cli.plugins", "list installed plugins, their components, hooks, failures"),
     "list": ("rexkit.cli.list", "list a registry, such as REWARDS"),
     "convert": ("rexkit.cli.convert", "turn JSON annotations and pictures into TSV files"),

@@ -5,6 +5,7 @@ from rexkit.datasets.concat import ConcatDataset
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.folder import folder_dataset
 from rexkit.datasets.jsonl import JsonlDataset
+from rexkit.datasets.rexomni_eval import RexOmniEvalDataset
 from rexkit.datasets.shapes import ShapesDataset
 from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
 from rexkit.datasets.tsv import TSVDataset
@@ -18,6 +19,7 @@ __all__ = [
     "JsonlDataset",
     "RandomCrop",
     "RandomFlip",
+    "RexOmniEvalDataset",
     "ShapesDataset",
     "TSVDataset",
     "TSVWriter",

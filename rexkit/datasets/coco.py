@@ -72,7 +72,10 @@ class CocoDataset(RowDataset):
             absent = [name for name in self._names.values() if name not in present]
             things += [{"phrase": name, "bbox": None} for name in absent]
         size = {side: image[side] for side in ("width", "height") if side in image}
-        return {**size, "boxes": things}, read_picture(self._image_dir / str(image["file_name"]))
+        return {**size, "boxes": things}, read_picture(self._image_path(row))
+
+    def _image_path(self, row: int) -> Path:
+        return self._image_dir / str(self._images[row][1]["file_name"])
 
     def _thing(self, annotation: dict[str, Any]) -> dict[str, Any]:
         """A COCO annotation as a thing of a record."""

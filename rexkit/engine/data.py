@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from rexkit.structures import Example
 Key = tuple[int, int]
 """(epoch, index): what a sampler hands to the data set."""
 
+_SOURCE_KEYS = ("dataset", "task", "transforms", "weight", "name")
+
 
 @dataclass
 class Source:
@@ -27,12 +30,14 @@ class Source:
         transforms: of TRANSFORMS, applied in order; each takes (sample, generator).
         weight: how many times an epoch goes through it; 0.5 is every other sample, a different
             half in the next epoch.
+        name: of the data set, in results; left out, it is made from the data set's class.
     """
 
     dataset: Any
     task: Any
     transforms: Sequence[Any] = ()
     weight: float = 1.0
+    name: str = ""
 
     def __len__(self) -> int:
         return max(1, round(len(self.dataset) * self.weight))
@@ -60,7 +65,7 @@ class ExampleDataset(Dataset[Example]):
         epoch, index = key if isinstance(key, tuple) else (0, key)
         if not 0 <= index < len(self):
             raise IndexError(f"example {index} of {len(self)}")
-        number = int(np.searchsorted(self._ends, index, side="right"))
+        number = self.source_of(index)
         source = self.sources[number]
         first = int(self._ends[number]) - len(source)
         row = (index - first + epoch * len(source)) % len(source.dataset)
@@ -69,7 +74,12 @@ class ExampleDataset(Dataset[Example]):
         for transform in source.transforms:
             sample = transform(sample, rng)
         example: Example = source.task.example(sample, rng, self.training)
+        example.image_path = sample.image_path
         return example
+
+    def source_of(self, index: int) -> int:
+        """The number of the source that an example comes from."""
+        return int(np.searchsorted(self._ends, index, side="right"))
 
     @property
     def skipped(self) -> list[str]:
@@ -106,7 +116,8 @@ def build_examples(cfg: Any, key: str, seed: int, training: bool) -> ExampleData
     """The examples that a config's ``train_data``, ``val_data`` or ``test_data`` describes.
 
     Args:
-        cfg: one source, ``dict(dataset=…, task=…, transforms=[…], weight=…)``, or a list.
+        cfg: one source, ``dict(dataset=…, task=…)`` with the other fields of `Source` if wanted,
+            or a list.
         key: its name in the config, for messages.
         seed, training: as in `ExampleDataset`.
     """
@@ -116,11 +127,14 @@ def build_examples(cfg: Any, key: str, seed: int, training: bool) -> ExampleData
         place = f"{key}.{i}" if many else key
         if not isinstance(source, Mapping):
             raise ConfigError(f"{place}: expected dict(dataset=…, task=…), got {source!r}")
-        unknown = set(source) - {"dataset", "task", "transforms", "weight"}
+        unknown = set(source) - set(_SOURCE_KEYS)
         missing = {"dataset", "task"} - set(source)
         if unknown or missing:
             wrong = f"unknown {sorted(unknown)}" if unknown else f"missing {sorted(missing)}"
-            raise ConfigError(f"{place}: {wrong}; a source has dataset, task, transforms, weight")
+            raise ConfigError(f"{place}: {wrong}; a source has {', '.join(_SOURCE_KEYS)}")
+        name = source.get("name", "")
+        if not isinstance(name, str) or name != Path(name).name or name == "..":
+            raise ConfigError(f"{place}.name: {name!r} cannot be the name of a folder")
         sources.append(
             Source(
                 DATASETS.build(source["dataset"], key=f"{place}.dataset"),
@@ -130,6 +144,7 @@ def build_examples(cfg: Any, key: str, seed: int, training: bool) -> ExampleData
                     for n, t in enumerate(source.get("transforms", ()))
                 ],
                 source.get("weight", 1.0),
+                name,
             )
         )
     return ExampleDataset(sources, seed, training)

@@ -19,6 +19,7 @@ class PointingTask(PhraseTask):
     """
 
     name = "pointing"
+    results_dir = "point_eval"
     geometry = "point"
     metrics = ("PointF1", "Rejection")
     templates = (
