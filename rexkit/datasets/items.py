@@ -115,16 +115,18 @@ def _item(instance: Instance, order: Sequence[str]) -> Any:
         named = {
             n: INVISIBLE if xy is None else xy.tolist() for n, xy in instance.keypoints.items()
         }
-        name = instance.name or instance.phrase
-        item: Any = {"bbox": _plain(instance.bbox), "keypoints": named, "phrase": name}
-        more = {"ignore": True} if instance.ignore else {}
-        return {**item, **more}
+        item: Any = {
+            "bbox": _plain(instance.bbox),
+            "keypoints": named,
+            "phrase": instance.name or instance.phrase,
+        }
+        return {**item, "ignore": True} if instance.ignore else item
     key = next((key for key in order if getattr(instance, key) is not None), None)
     item = _plain(getattr(instance, key)) if key else None
-    more = {"text": instance.text} if instance.text is not None else {}
+    more: dict[str, Any] = {} if instance.text is None else {"text": instance.text}
     if instance.ignore:
         more["ignore"] = True
-    return {key: item, **more} if more or item is None else item
+    return {**({key: item} if key else {}), **more} if more or key is None else item
 
 
 def _plain(value: Any) -> Any:

@@ -88,18 +88,20 @@ def evaluate(
                     text=generation.text,
                 )
                 picture.save(show_dir / f"{index:05d}.png")
+    found = [_figures(table) for table in tables]
+    if out_dir is not None:
+        for place, one in zip(places, found, strict=True):
+            write_metrics(one, out_dir.joinpath(*place))
     figures: dict[str, float] = {}
     tasks = dict.fromkeys(source.task.name for source in sources)
     for task in tasks:
-        prefix = f"{task}/" if len(tasks) > 1 else ""
-        of_task = [i for i, source in enumerate(sources) if source.task.name == task]
-        together = _build_metrics(sources[of_task[0]], metrics)
-        for i in of_task:
-            for whole, part in zip(together, tables[i], strict=True):
+        first, *others = [i for i, source in enumerate(sources) if source.task.name == task]
+        for other in others:
+            for whole, part in zip(tables[first], tables[other], strict=True):
                 whole.merge(part)
-            if out_dir is not None:
-                write_metrics(_figures(tables[i]), out_dir.joinpath(*places[i]))
-        figures |= {f"{prefix}{name}": value for name, value in _figures(together).items()}
+        together = _figures(tables[first]) if others else found[first]
+        prefix = f"{task}/" if len(tasks) > 1 else ""
+        figures |= {f"{prefix}{name}": value for name, value in together.items()}
     if out_dir is not None:
         write_metrics(figures, out_dir)
         write_tables(out_dir)

@@ -17,8 +17,8 @@ duplicate      answered   a true instance of its phrase is right for it but take
                           points: the same bin)
 hallucinated   answered   its phrase is known not to be in the picture
 wrong_phrase   answered   it is right for a true instance of another phrase
-wrong_place    answered   it is near (`NEAR_IOU`, `NEAR_POINT`) a true instance of its phrase that no
-                          answer is right for, one to one
+wrong_place    answered   it is near (`NEAR_IOU`, `NEAR_POINT`) a true instance of its phrase that
+                          no answer is right for, one to one
 spurious       answered   none of these, and its phrase was asked for
 missed         true       no answer is right for it, near it, or right for it but for the phrase
 =============  =========  ==========================================================================
@@ -70,8 +70,10 @@ FAULT_KINDS: dict[str, str] = {
 """Every kind, with what it means to a reader; the table above defines them."""
 
 LOSING_PROBLEMS = frozenset(
-    ("empty", "junk", "truncated", "unclosed_span", "odd_coordinates", "out_of_range")
-    + ("no_geometry", "empty_phrase", "bad_json", "foreign_json")
+    (
+        *("empty", "junk", "truncated", "unclosed_span", "odd_coordinates", "out_of_range"),
+        *("no_geometry", "empty_phrase", "bad_json", "foreign_json"),
+    )
 )
 """Kinds of `rexkit.grammar.PROBLEM_KINDS` by which something written is lost."""
 
@@ -210,10 +212,10 @@ def _overlap(
     overlap = box_iou(boxes, true_boxes)
     outlined = np.flatnonzero([i.polygon is not None and i.keypoints is None for i in answers])
     if len(outlined) and len(truths):
-        outlines = [answers[i].polygon for i in outlined]
+        boxed = [_corners(box) for box in true_boxes]
         overlap[outlined] = polygon_iou(
-            [o for o in outlines if o is not None],
-            [_corners(b) if t.polygon is None else t.polygon for t, b in zip(truths, true_boxes)],
+            [o for i in outlined if (o := answers[i].polygon) is not None],
+            [b if t.polygon is None else t.polygon for t, b in zip(truths, boxed, strict=True)],
         )
     near = np.where(overlap >= NEAR_IOU, overlap, 0.0)
     pointed = np.flatnonzero([_is_point(i) for i in answers])
