@@ -14,7 +14,7 @@ from rexkit.registry import DATASETS
 from rexkit.structures import Annotation
 from rexkit.tasks import GroundingTask, PointingTask
 
-RLE = {"size": [48, 64], "counts": [48 * 10 + 8, 20, 28, 20, 48 * 52 - 28]}
+RLE = {"size": [48, 64], "counts": [48 * 10 + 8, 20, 28, 20, 48 * 64 - 556]}
 
 
 @pytest.fixture

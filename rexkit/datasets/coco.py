@@ -72,10 +72,11 @@ class CocoDataset(RowDataset):
             absent = [name for name in self._names.values() if name not in present]
             things += [{"phrase": name, "bbox": None} for name in absent]
         size = {side: image[side] for side in ("width", "height") if side in image}
-        return {**size, "boxes": things}, read_picture(self._image_path(row))
+        return {**size, "boxes": things}, read_picture(self._image_dir / str(image["file_name"]))
 
-    def _image_path(self, row: int) -> Path:
-        return self._image_dir / str(self._images[row][1]["file_name"])
+    def _image_path(self, row: int) -> Path | None:
+        image = self._images[row][1]
+        return None if image is None else self._image_dir / str(image["file_name"])
 
     def _thing(self, annotation: dict[str, Any]) -> dict[str, Any]:
         """A COCO annotation as a thing of a record."""

@@ -53,7 +53,8 @@ class TestedPictures:
         examples = self._examples
         if examples is not None and record.index < len(examples):
             example = examples[record.index]
-            if (example.source, example.prompt) == (record.source, record.prompt):
+            found = (example.source, example.prompt, example.target.image_size)
+            if found == (record.source, record.prompt, record.truth.image_size):
                 return example.image
         if record.image_path is None:
             raise UserError(

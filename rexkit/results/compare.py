@@ -45,12 +45,12 @@ class Row:
 
     def cells(self) -> list[str]:
         """What a table says of each run: the figure, and its difference to the first."""
-        first = self.values[0]
-        return [
-            format_figure(value)
-            + (f" ({value - first:+.4f})" if number and None not in (value, first) else "")
-            for number, value in enumerate(self.values)
-        ]
+        first, *others = self.values
+        cells = [format_figure(first)]
+        for value in others:
+            change = "" if value is None or first is None else f" ({value - first:+.4f})"
+            cells.append(format_figure(value) + change)
+        return cells
 
 
 @dataclass(slots=True)

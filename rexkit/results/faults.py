@@ -174,7 +174,7 @@ def _of_instances(
         kinds[kind] = free & which
         free[kinds[kind]] = False
 
-    take("hallucinated", np.isin(answered, list(truth.absent)))
+    take("hallucinated", _among(answered, truth.absent))
     take("duplicate", again)
     elsewhere = right & ~same
     take("wrong_phrase", elsewhere.any(axis=1))
@@ -183,7 +183,7 @@ def _of_instances(
     placed = np.zeros_like(free)
     placed[rows] = True
     take("wrong_place", placed)
-    take("spurious", np.isin(answered, list(phrases)))
+    take("spurious", _among(answered, phrases))
     open_truths[columns] = False
     open_truths &= ~(elsewhere & kinds["wrong_phrase"][:, None]).any(axis=0)
     best = elsewhere.argmax(axis=1) if truths else np.zeros(len(answers), np.int64)
@@ -214,7 +214,7 @@ def _overlap(
     if len(outlined) and len(truths):
         boxed = [_corners(box) for box in true_boxes]
         overlap[outlined] = polygon_iou(
-            [o for i in outlined if (o := answers[i].polygon) is not None],
+            [o for i in outlined.tolist() if (o := answers[i].polygon) is not None],
             [b if t.polygon is None else t.polygon for t, b in zip(truths, boxed, strict=True)],
         )
     near = np.where(overlap >= NEAR_IOU, overlap, 0.0)
@@ -263,6 +263,10 @@ def _repeated(answers: Sequence[Instance], same: Mask, image_size: tuple[int, in
     spot = (np.abs(bins[:, None] - bins) < 1).all(axis=2) & points[:, None] & points
     there = (box_iou(boxes, boxes) >= DUPLICATE_IOU) | spot
     return np.asarray((np.tril(there & same, k=-1)).any(axis=1))
+
+
+def _among(answered: Sequence[str], phrases: Sequence[str]) -> Mask:
+    return same_phrase(answered, phrases).any(axis=1)
 
 
 def _is_point(instance: Instance) -> bool:
