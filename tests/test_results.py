@@ -146,7 +146,7 @@ def test_runs_are_laid_side_by_side(run, tmp_path, capsys):
     words = [str(run), str(tmp_path / "other")]
     files = ["--markdown", str(tmp_path / "t.md"), "--csv", str(tmp_path / "t.csv")]
     assert main(["compare", *words, *files]) == 0
-    assert "+0.2500" in capsys.readouterr().out
+    assert "* 0.7500 (+0.2500)" in capsys.readouterr().out
     assert (
         "| box_eval | COCO | f1@0.5 | 0.5000 | **0.7500 (+0.2500)** |"
         in (tmp_path / "t.md").read_text()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rexkit.config import load_config
 from rexkit.engine.data import build_examples
 from rexkit.engine.evaluate import evaluate
 from rexkit.engine.pictures import TestedPictures
-from rexkit.errors import UserError
+from rexkit.errors import ConfigError, UserError
 from rexkit.results.record import Record, read_records
 from tests.test_evaluate import Scripted
 
@@ -87,3 +88,27 @@ def test_from_results_to_page(tested, capsys):
     page = (tested / "analysis.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 3
     assert page.count("<section>") == 3
+
+
+def test_files_are_named_where_pictures_have_one_each(tmp_path):
+    Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
+    thing = {"bbox": [1, 1, 5, 5], "phrase": "cup"}
+    (tmp_path / "a.jsonl").write_text(json.dumps({"image": "a.png", "boxes": [thing]}))
+    coco = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4]}],
+        "categories": [{"id": 1, "name": "cup"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(coco))
+    for kind, file in (("JsonlDataset", "a.jsonl"), ("CocoDataset", "a.json")):
+        dataset = {"type": kind, "ann_file": str(tmp_path / file)}
+        source = {"dataset": dataset, "task": {"type": "GroundingTask"}}
+        examples = build_examples(source, "test_data", 0, False)
+        assert examples[0].image_path == str(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "/", 3])
+def test_a_name_must_be_one_of_a_folder(name):
+    source = dict(dataset=dict(type="ShapesDataset"), task=dict(type="GroundingTask"), name=name)
+    with pytest.raises(ConfigError, match=r"test_data\.name"):
+        build_examples(source, "test_data", 0, False)

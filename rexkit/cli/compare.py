@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Literal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 EPILOG = """
-Differences are to the first run; the best of each row is bold, in Markdown too.
+Differences are to the first run; the best of each row has a star, and is bold in Markdown.
 """
 
 
@@ -30,13 +31,14 @@ def main(argv: list[str] | None = None) -> int:
     comparison = compare(args.folders)
     table = Table()
     for number, name in enumerate(comparison.header):
-        table.add_column(escape(name), justify="left" if number < 3 else "right")
-    plain, marked = comparison.texts(), comparison.texts("[bold green]{}[/bold green]")
+        justify: Literal["left", "right"] = "left" if number < 3 else "right"
+        table.add_column(escape(name), justify=justify, overflow="fold")
+    plain, marked = comparison.texts(), comparison.texts("[bold green]* {}[/bold green]")
     for shown, cells in zip(plain, marked, strict=True):
         table.add_row(*map(escape, shown[:3]), *cells[3:])
     Console().print(table)
     if args.markdown:
-        text = markdown(comparison.header, comparison.texts("**{}**"))
+        text = markdown(comparison.header, comparison.texts("**{}**"), words=3)
         args.markdown.write_text(text, "utf-8")
     if args.csv:
         rows = [[row.task, row.dataset, row.figure, *row.values] for row in comparison.rows]

@@ -177,7 +177,7 @@ def _of_instances(
     take("hallucinated", _among(answered, truth.absent))
     take("duplicate", again)
     elsewhere = right & ~same
-    take("wrong_phrase", elsewhere.any(axis=1))
+    take("wrong_phrase", np.asarray(elsewhere.any(axis=1)))
     close = near * same * free[:, None] * open_truths
     rows, columns = match(close, np.nextafter(0.0, 1.0))
     placed = np.zeros_like(free)
@@ -266,7 +266,7 @@ def _repeated(answers: Sequence[Instance], same: Mask, image_size: tuple[int, in
 
 
 def _among(answered: Sequence[str], phrases: Sequence[str]) -> Mask:
-    return same_phrase(answered, phrases).any(axis=1)
+    return np.asarray(same_phrase(answered, phrases).any(axis=1))
 
 
 def _is_point(instance: Instance) -> bool:

@@ -39,15 +39,15 @@ def write_tables(folder: Path) -> None:
     )
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    r"""A Markdown table; columns after the first are aligned to the right.
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+    r"""A Markdown table; columns after the first few, which hold words, are aligned to the right.
 
     >>> print(markdown(["figure", "a|b"], [["f1@0.5", "0.9000"]]), end="")
     | figure | a\|b |
     | --- | ---: |
     | f1@0.5 | 0.9000 |
     """
-    rule = ["---", *["---:"] * (len(header) - 1)]
+    rule = ["---"] * words + ["---:"] * (len(header) - words)
     lines = [_cells(header), f"| {' | '.join(rule)} |", *map(_cells, rows)]
     return "".join(f"{line}\n" for line in lines)
 
