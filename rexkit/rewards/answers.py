@@ -45,9 +45,7 @@ def count(prediction: Prediction, target: Annotation) -> float:
 
 
 @REWARDS.register_module("length")
-def length(
-    prediction: Prediction, target: Annotation, free: int = 2000, most: int = 4000
-) -> float:
+def length(prediction: Prediction, target: Annotation, free: int = 2000, most: int = 4000) -> float:
     """1 up to a length, falling evenly to 0 at another, in characters of the answer.
 
     The form is that of the soft overlong punishment of DAPO (arXiv 2503.14476, equation 13), moved

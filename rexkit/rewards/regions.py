@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from rexkit.geometry import match, polygon_iou as iou
+from rexkit.geometry import match
+from rexkit.geometry import polygon_iou as iou
 from rexkit.registry import REWARDS
 from rexkit.rewards.items import compare
 from rexkit.structures import Annotation, Array, Instance, Prediction

@@ -133,7 +133,7 @@ class WeightedRewards:
                 dtype=np.float64,
             )
         wrong_ones = ~((values >= 0) & (values <= 1))
-        for i in np.flatnonzero(wrong_ones):
+        for i in np.flatnonzero(wrong_ones).tolist():
             self._fail(name, sources[i], f"gave {values[i]}, which is not in [0, 1]", None)
         return np.where(wrong_ones, 0.0, values)
 
