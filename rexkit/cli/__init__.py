@@ -17,6 +17,7 @@ COMMANDS = {
     "analyse": ("rexkit.cli.analyse", "count the faults of a test and show its worst samples"),
     "plugins": ("rexkit.cli.plugins", "list installed plugins, their components, hooks, failures"),
     "list": ("rexkit.cli.list", "list a registry, such as REWARDS"),
+    "reward": ("rexkit.cli.reward", "replay rewards on a file of answers"),
     "convert": ("rexkit.cli.convert", "turn JSON annotations and pictures into TSV files"),
     "vis-tsv": ("rexkit.cli.vis_tsv", "draw samples of TSV files"),
 }

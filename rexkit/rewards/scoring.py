@@ -63,7 +63,7 @@ class WeightedRewards:
         self._rewards: dict[str, Any] = {}
         self._weights: dict[str, float] = {}
         for i, given in enumerate(self.configs):
-            config = {"type": given} if isinstance(given, str) else dict(given)
+            config: dict[str, Any] = {"type": given} if isinstance(given, str) else dict(given)
             weight, name = config.pop("weight", 1.0), config.pop("name", None)
             place = f"{self.key}.{i}"
             if not weight >= 0:
