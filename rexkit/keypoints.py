@@ -194,9 +194,7 @@ def oks(found: ArrayLike, true: ArrayLike, sigmas: ArrayLike, areas: ArrayLike) 
     array([[0.5]])
     """
     sigma = np.asarray(sigmas, dtype=np.float64)
-    points, wanted = (
-        np.asarray(x, dtype=np.float64).reshape(-1, len(sigma), 2) for x in (found, true)
-    )
+    points, wanted = (np.asarray(xy, dtype=np.float64) for xy in (found, true))
     scale = np.asarray(areas, dtype=np.float64).reshape(-1, 1) + np.spacing(1)
     error = np.square(points[:, None] - wanted).sum(axis=3) / (2 * sigma) ** 2 / scale / 2
     labelled = np.isfinite(wanted).all(axis=2)
