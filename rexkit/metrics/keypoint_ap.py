@@ -156,6 +156,8 @@ def _evaluate(state: State) -> dict[str, float]:
     places = np.column_stack([picture_number[groups[:, 0]], phrase_number[groups[:, 1]]])
     # A phrase without truth has no figures and takes no part in the means.
     present = np.unique(groups[groups[:, 3] > 0, 1])
+    if len(present) == 0:
+        return dict.fromkeys(FIGURES, -1.0)
     wanted, answered, alike = [], [], {}
     for (picture, phrase), kept, truths, answers, table in zip(
         places.tolist(),
@@ -176,8 +178,6 @@ def _evaluate(state: State) -> dict[str, float]:
             ]
             order = np.argsort(-answers[:, 1], kind="stable")[:MOST_ANSWERS]
             alike[picture, phrase] = table.reshape(len(answers), len(truths))[order]
-    if not wanted:
-        return dict.fromkeys(FIGURES, -1.0)
     precision, recall = _run(wanted, answered, alike)
     # precision: (OKS, recall, phrase, size, most answers); recall: the same without the second.
     parts = [
