@@ -3,6 +3,7 @@
 from rexkit.datasets.coco import CocoDataset
 from rexkit.datasets.concat import ConcatDataset
 from rexkit.datasets.errors import DataError
+from rexkit.datasets.figures import FiguresDataset
 from rexkit.datasets.folder import folder_dataset
 from rexkit.datasets.jsonl import JsonlDataset
 from rexkit.datasets.rexomni_eval import RexOmniEvalDataset
@@ -16,6 +17,7 @@ __all__ = [
     "ColorJitter",
     "ConcatDataset",
     "DataError",
+    "FiguresDataset",
     "JsonlDataset",
     "RandomCrop",
     "RandomFlip",

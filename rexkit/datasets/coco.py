@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rexkit.datasets.coordinates import short
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.pictures import read_picture
 from rexkit.datasets.rows import OnError, RowDataset
+from rexkit.keypoints import KeypointSchema, find_schema
 from rexkit.registry import DATASETS
 
 
@@ -19,10 +22,10 @@ class CocoDataset(RowDataset):
     """A COCO JSON file and a folder of pictures: a row for each image, in the file's order.
 
     Phrases are category names, ``iscrowd`` is ``Instance.ignore``, a segmentation is a polygon, or
-    a mask if it has several parts or is run lengths; other fields, such as keypoints, are in
-    ``Instance.extra``. Coordinates refer to the picture as people see it, by its EXIF orientation.
-    The parsed file stays in memory, and forked workers come to copy it; a set of a million
-    annotations is better converted to TSV.
+    a mask if it has several parts or is run lengths; other fields are in ``Instance.extra``, and so
+    are keypoints unless ``keypoints`` says how they are called. Coordinates refer to the picture as
+    people see it, by its EXIF orientation. The parsed file stays in memory, and forked workers come
+    to copy it; a set of a million annotations is better converted to TSV.
 
     Args:
         ann_file: the JSON file.
@@ -30,13 +33,16 @@ class CocoDataset(RowDataset):
         exhaustive: whether every category was looked for in every picture. If so, those without an
             annotation are known to be absent. COCO does so for its 80, federated sets such as LVIS
             do not, and the file does not tell.
+        keypoints: the schema of the file's keypoints, a name or a config
+            (`rexkit.keypoints.find_schema`). Those labelled, hidden ones (v = 1) too, have a place
+            in ``Instance.keypoints``; the others (v = 0) are None.
         on_error: "raise" or "skip", as `rexkit.datasets.rows.RowDataset` tells. Annotations whose
             image the file does not list are a row that cannot be used.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
-        DataError: it is not COCO JSON. Whatever is wrong with an image or its annotations is
-            raised when it is read.
+        DataError: it is not COCO JSON, or its keypoints are not those of the schema. Whatever is
+            wrong with an image or its annotations is raised when it is read.
     """
 
     def __init__(
@@ -44,6 +50,7 @@ class CocoDataset(RowDataset):
         ann_file: str | os.PathLike[str],
         image_dir: str | os.PathLike[str] | None = None,
         exhaustive: bool = False,
+        keypoints: str | Mapping[str, Any] | None = None,
         on_error: OnError = "raise",
     ):
         self._path = Path(ann_file)
@@ -51,6 +58,9 @@ class CocoDataset(RowDataset):
         self._exhaustive = exhaustive
         data = read_coco(self._path)
         self._names = {category["id"]: category["name"] for category in data["categories"]}
+        self._keypoints: dict[Any, list[str]] = {}
+        if keypoints is not None:
+            self._keypoints = self._keypoint_names(find_schema(keypoints), data["categories"])
         images = {image["id"]: image for image in data["images"]}
         annotations = defaultdict(list)
         for annotation in data["annotations"]:
@@ -92,7 +102,33 @@ class CocoDataset(RowDataset):
         if isinstance(bbox, list) and [type(x) in (int, float) for x in bbox] == [True] * 4:
             x, y, width, height = bbox
             thing["bbox"] = [x, y, x + width, y + height]
+        if number in self._keypoints and "keypoints" in thing:
+            thing["keypoints"] = _named(thing["keypoints"], self._keypoints[number])
         return thing
+
+    def _keypoint_names(
+        self, schema: KeypointSchema, categories: Sequence[dict[str, Any]]
+    ) -> dict[Any, list[str]]:
+        """The schema's names for the keypoints of each category that has any."""
+        found = {}
+        for category in categories:
+            if names := category.get("keypoints"):
+                try:
+                    found[category["id"]] = schema.rename(names)
+                except ValueError as error:
+                    place = f"{self._path}: category {category['name']!r}"
+                    raise DataError(str(error), place) from error
+        if not found:
+            raise DataError("no category lists its 'keypoints'", str(self._path))
+        return found
+
+
+def _named(triples: Any, names: Sequence[str]) -> dict[str, list[float] | None]:
+    """COCO's x, y, v of every keypoint as places by name."""
+    if not isinstance(triples, list) or len(triples) != 3 * len(names):
+        raise DataError(f"keypoints must be {len(names)} times x, y, v; got {short(triples)}")
+    places = zip(triples[0::3], triples[1::3], triples[2::3], strict=True)
+    return {name: [x, y] if v else None for name, (x, y, v) in zip(names, places, strict=True)}
 
 
 _REQUIRED = {
