@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rexkit.errors import ConfigError, UserError
 from rexkit.grammar import read, write
+from rexkit.keypoints import SCHEMAS
 from rexkit.registry import REWARDS
 from rexkit.rewards import RewardError, WeightedRewards, build_reward
 from rexkit.structures import Annotation, Instance, Prediction, Problem
@@ -108,6 +109,26 @@ def test_polygons_are_paid_by_their_overlap():
     half = Instance("word", polygon=square * [1, 0.5])
     assert reward("polygon_iou", answer(half), target) == pytest.approx(0.5)
     assert reward("polygon_iou", answer(box("word", 0, 0, 10, 10)), target) == pytest.approx(1.0)
+
+
+def test_keypoints_are_paid_by_their_similarity():
+    names = SCHEMAS["person"].keypoints
+    points = {name: np.array([10.0 + i, 20.0 + i]) for i, name in enumerate(names)}
+    person = box("person", 0, 0, 50, 50, keypoints={**points, "left ear": None})
+    target = truth(person, absent=("horse",))
+    assert reward("keypoint_oks", answer(person, absent=("horse",)), target) == 1.0
+    shifted = box(
+        "person", 0, 0, 50, 50, keypoints={n: np.add(xy, (2, 0)) for n, xy in points.items()}
+    )
+    expected = np.delete(np.asarray(SCHEMAS["person"].sigmas), names.index("left ear"))
+    similar = np.exp(-4 / (2 * 2500 * (2 * expected) ** 2)).mean()
+    got = reward("keypoint_oks", answer(shifted, absent=("horse",)), target)
+    assert got == pytest.approx((2 * similar + 2) / 4)
+    two = answer(person, person, absent=("horse",))
+    assert reward("keypoint_oks", two, target) == pytest.approx(4 / 5)
+    unknown = truth(box("x", 0, 0, 9, 9, keypoints={"gizmo": np.array([1.0, 1.0])}))
+    with pytest.raises(ValueError, match="gizmo"):
+        reward("keypoint_oks", answer(), unknown)
 
 
 def test_ignored_instances_count_neither_way():

@@ -12,6 +12,7 @@ A class works too: its objects are called likewise, or once for many answers by 
 
 from rexkit.rewards.answers import count, length, rejection, well_formed
 from rexkit.rewards.boxes import box_f1, box_iou
+from rexkit.rewards.keypoints import keypoint_oks
 from rexkit.rewards.points import point_in_box, point_in_mask
 from rexkit.rewards.regions import polygon_iou
 from rexkit.rewards.scoring import RewardError, RewardTable, WeightedRewards, build_reward
@@ -24,6 +25,7 @@ __all__ = [
     "box_iou",
     "build_reward",
     "count",
+    "keypoint_oks",
     "length",
     "point_in_box",
     "point_in_mask",
