@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rexkit.metrics import BoxF1, CocoAP, PointF1, Rejection
+from rexkit.metrics import BoxF1, CocoAP, PointF1, Rejection, VisualPrompting
 from rexkit.metrics.coco_ap import FIGURES
+from rexkit.metrics.sizes import SIZES
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Instance, Prediction
 
@@ -55,7 +56,11 @@ class TestBoxF1:
             box("cat", 50, 50, 90, 90),  # the dog's box under another name
         )
         figures = score(BoxF1(), (given_answer, target))
-        assert list(figures) == ["f1@0.5", "f1@0.95", "f1@0.5:0.95", "precision@0.5", "recall@0.5"]
+        ious = ["0.5", "0.75", "0.95", "0.5:0.95"]
+        names = [f"{name}@{iou}" for name in ("f1", "precision", "recall") for iou in ious]
+        sizes = [f"f1_{x}@{iou}" for x in SIZES for iou in ("0.5", "0.5:0.95")]
+        assert list(figures) == names + sizes
+        assert (figures["f1@0.75"], figures["recall@0.75"]) == pytest.approx((4 / 7, 2 / 3))
         assert figures["precision@0.5"] == 2 / 4
         assert figures["recall@0.5"] == pytest.approx(2 / 3)
         assert figures["f1@0.5"] == pytest.approx(4 / 7)
@@ -72,7 +77,36 @@ class TestBoxF1:
         table = metric.per_category()
         assert list(table) == ["cup", "dog"]
         assert table["cup"]["f1@0.5"] == 1.0
-        assert table["dog"] == {**dict.fromkeys(metric.compute(), 0.0), "answers": 0, "truths": 1}
+        assert set(table["dog"]) < {*metric.compute(), "answers", "truths"}
+        assert (table["dog"].pop("answers"), table["dog"].pop("truths")) == (0, 1)
+        assert set(table["dog"].values()) == {0.0}
+
+    def test_by_size(self):
+        small, large = box("cup", 0, 0, 31, 33), box("cup", 100, 100, 300, 300)
+        near = box("cup", 0, 0, 33, 33)  # medium by its own area, but the small one's answer
+        lost = box("cup", 400, 0, 450, 50)  # medium, and nothing there
+        outlined = box("cup", 0, 400, 100, 500, extra={"area": 500})  # small, as its outline says
+        metric = BoxF1()
+        figures = score(
+            metric, (answer(near, lost, outlined), truth(small, large, outlined, size=(500, 500)))
+        )
+        assert figures["f1_small@0.5"] == 1.0
+        assert figures["f1_medium@0.5"] == figures["f1_large@0.5"] == 0.0
+        table = metric.per_group()
+        assert [(x["answers"], x["truths"]) for x in table.values()] == [(2, 2), (1, 0), (0, 1)]
+        assert table["small"]["f1@0.95"] == 0.5
+        # At 0.95 the near one is nobody's answer and belongs to its own size.
+        assert metric.state()["counts"][0, :, 1, -1].tolist() == [1, 2, 0]
+
+    def test_sizes_add_up(self):
+        metric = BoxF1()
+        score(metric, *pictures(20, seed=4, scored=False))
+        whole = metric.state()["counts"].sum(axis=(0, 1))
+        tables = metric.per_group().values()
+        assert sum(x["truths"] for x in tables) == whole[2, 0]
+        assert sum(x["answers"] for x in tables) == whole[1, 0]
+        assert (metric.state()["counts"][:, :, 0] <= metric.state()["counts"][:, :, 1]).all()
+        assert (metric.state()["counts"][:, :, 0] <= metric.state()["counts"][:, :, 2]).all()
 
     def test_duplicate_is_wrong(self):
         cup = box("cup", 0, 0, 10, 10)
@@ -114,12 +148,18 @@ class TestBoxF1:
         )
 
     def test_nothing_against_nothing(self):
-        nothing = score(BoxF1(), (answer(), truth()))
-        assert set(nothing.values()) == {1.0}
-        assert set(BoxF1().compute().values()) == {1.0}
+        def values(*pairs):
+            """Of all sizes, and by size."""
+            figures = score(BoxF1(), *pairs)
+            return tuple(
+                {value for name, value in figures.items() if name.startswith("f1_") == by_size}
+                for by_size in (False, True)
+            )
+
+        assert values((answer(), truth())) == values() == ({1.0}, {-1.0})
         cup = box("cup", 0, 0, 10, 10)
-        assert set(score(BoxF1(), (answer(cup), truth())).values()) == {0.0}
-        assert set(score(BoxF1(), (answer(), truth(cup))).values()) == {0.0}
+        assert values((answer(cup), truth())) == ({0.0}, {0.0, -1.0})
+        assert values((answer(), truth(cup))) == ({0.0}, {0.0, -1.0})
 
     def test_points_are_no_boxes(self):
         figures = score(BoxF1(), (answer(point("cup", 5, 5)), truth(box("cup", 0, 0, 10, 10))))
@@ -344,7 +384,7 @@ class TestCocoAP:
         assert score(CocoAP(), *pairs) == pytest.approx(expected, abs=1e-6)
 
 
-METRIC_TYPES = [BoxF1, CocoAP, PointF1, Rejection]
+METRIC_TYPES = [BoxF1, CocoAP, PointF1, Rejection, VisualPrompting]
 
 
 def mixed_pictures(number, seed):
@@ -397,7 +437,7 @@ class TestAllMetrics:
             BoxF1().merge(PointF1())
 
     def test_registered(self):
-        names = {"BoxF1", "CocoAP", "PointF1", "Rejection"}
+        names = {kind.__name__ for kind in METRIC_TYPES}
         assert names <= set(METRICS.components())
         assert isinstance(METRICS.build({"type": "PointF1", "distance": 0.1}), PointF1)
 

@@ -7,5 +7,15 @@ from rexkit.metrics.keypoint_ap import KeypointAP
 from rexkit.metrics.keypoint_pck import KeypointPCK
 from rexkit.metrics.point_f1 import PointF1
 from rexkit.metrics.rejection import Rejection
+from rexkit.metrics.visual_prompting import VisualPrompting
 
-__all__ = ["BoxF1", "CocoAP", "KeypointAP", "KeypointPCK", "Metric", "PointF1", "Rejection"]
+__all__ = [
+    "BoxF1",
+    "CocoAP",
+    "KeypointAP",
+    "KeypointPCK",
+    "Metric",
+    "PointF1",
+    "Rejection",
+    "VisualPrompting",
+]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rexkit.geometry import Indices
 from rexkit.metrics.base import Metric, State
+from rexkit.metrics.sizes import area
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
@@ -56,7 +57,7 @@ class CocoAP(Metric):
         truth = [i for i in target.instances if i.bbox is not None]
         answer = [i for i in prediction.instances if i.bbox is not None and not i.ignore]
         boxes = Annotation(target.image_size, truth).boxes()
-        areas = [_area(i, box) for i, box in zip(truth, boxes, strict=True)]
+        areas = [area(i, box) for i, box in zip(truth, boxes, strict=True)]
         truths = self._table(truth, boxes, areas, [i.ignore for i in truth])
         scores = [np.nan if i.score is None else i.score for i in answer]
         answers = self._table(answer, Annotation(target.image_size, answer).boxes(), scores)
@@ -101,11 +102,6 @@ class CocoAP(Metric):
 
     def _index(self, phrase: str) -> int:
         return self._phrases.setdefault(phrase, len(self._phrases))
-
-
-def _area(instance: Instance, box: Array) -> float:
-    area = instance.extra.get("area")
-    return float(area if isinstance(area, (int, float)) else (box[2:] - box[:2]).prod())
 
 
 def _key(instances: Sequence[Instance], numbers: Array) -> int:
