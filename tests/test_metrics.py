@@ -94,7 +94,7 @@ class TestBoxF1:
         assert figures["f1_medium@0.5"] == figures["f1_large@0.5"] == 0.0
         table = metric.per_group()
         assert [(x["answers"], x["truths"]) for x in table.values()] == [(2, 2), (1, 0), (0, 1)]
-        assert table["small"]["f1@0.95"] == 0.5
+        assert table["small"]["f1@0.95"] == pytest.approx(2 / 3)
         # At 0.95 the near one is nobody's answer and belongs to its own size.
         assert metric.state()["counts"][0, :, 1, -1].tolist() == [1, 2, 0]
 
@@ -348,7 +348,7 @@ class TestCocoAP:
     def test_many_phrases_are_evaluated_in_parts(self, monkeypatch):
         pairs = list(pictures(20, seed=2, scored=True))
         whole = score(CocoAP(), *pairs)
-        monkeypatch.setattr("rexkit.metrics.coco_ap.PHRASES_AT_ONCE", 1)
+        monkeypatch.setattr("rexkit.metrics.coco_tables.PHRASES_AT_ONCE", 1)
         assert score(CocoAP(), *pairs) == pytest.approx(whole, abs=1e-12)
 
     def test_perfect_without_scores(self):
@@ -398,7 +398,7 @@ def mixed_pictures(number, seed):
 
 class TestAllMetrics:
     @pytest.mark.parametrize("kind", METRIC_TYPES)
-    @settings(max_examples=10)
+    @settings(max_examples=10, deadline=None)
     @given(st.randoms(use_true_random=False), st.integers(0, 12))
     def test_order_and_shards_change_nothing(self, kind, random, cut):
         pairs = list(mixed_pictures(12, seed=7))

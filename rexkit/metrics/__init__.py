@@ -5,6 +5,7 @@ from rexkit.metrics.box_f1 import BoxF1
 from rexkit.metrics.coco_ap import CocoAP
 from rexkit.metrics.keypoint_ap import KeypointAP
 from rexkit.metrics.keypoint_pck import KeypointPCK
+from rexkit.metrics.lvis_ap import LvisAP
 from rexkit.metrics.point_f1 import PointF1
 from rexkit.metrics.rejection import Rejection
 from rexkit.metrics.visual_prompting import VisualPrompting
@@ -14,6 +15,7 @@ __all__ = [
     "CocoAP",
     "KeypointAP",
     "KeypointPCK",
+    "LvisAP",
     "Metric",
     "PointF1",
     "Rejection",
