@@ -128,7 +128,7 @@ def test_records_are_written_as_answers_come(tmp_path, monkeypatch):
 def test_two_tasks_have_figures_each():
     examples = data(GroundingTask(), PointingTask())
     figures = evaluate(Scripted(examples), examples)
-    assert figures["detection/f1@0.5"] == figures["pointing/point_f1"] == 1.0
+    assert figures["detection/f1@0.5"] == figures["pointing/f1"] == 1.0
 
 
 def test_pictures_are_drawn(tmp_path):
