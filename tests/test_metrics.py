@@ -451,6 +451,13 @@ class TestCocoAP:
         )
         assert (out, err) == ("", "")
 
+    @settings(max_examples=5, deadline=None)
+    @given(st.integers(0, 10_000))
+    def test_equals_pycocotools_on_any_pictures(self, seed):
+        pairs = list(pictures(12, seed, scored=True))
+        expected = {f"{k}[score=model]": v for k, v in by_pycocotools(pairs).items()}
+        assert score(CocoAP(), *pairs) == pytest.approx(expected, abs=1e-6)
+
     def test_equals_pycocotools_without_scores(self):
         """Ties are ranked by picture, so the pictures must come in the metric's own order."""
         pairs = list(pictures(40, seed=1, scored=False))

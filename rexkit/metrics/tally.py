@@ -61,11 +61,11 @@ class TallyMetric(Metric):
         columns = np.arange(self._thresholds)[:, None]
         rows = np.array([index[phrase] for phrase in answered], dtype=np.int64)
         groups = np.zeros(hit.shape, np.int64) if answer_groups is None else answer_groups
-        np.add.at(counts, (rows, groups, 0, columns), hit)
-        np.add.at(counts, (rows, groups, 1, columns), counted)
+        np.add.at(counts[:, :, 0], (rows, groups, columns), hit)
+        np.add.at(counts[:, :, 1], (rows, groups, columns), counted)
         rows = np.array([index[phrase] for phrase in wanted], dtype=np.int64)
         groups = np.zeros(len(rows), np.int64) if truth_groups is None else truth_groups
-        np.add.at(counts, (rows, groups, 2, columns), 1 if required is None else required)
+        np.add.at(counts[:, :, 2], (rows, groups, columns), True if required is None else required)
         self._sum_up(index, counts)
 
     def compute(self) -> dict[str, float]:

@@ -92,8 +92,11 @@ def _paired(
     """The places of the answers that are a reference."""
     found = [n for n, i in enumerate(answers) if i.bbox is not None and not i.ignore]
     true = [n for n, i in enumerate(truths) if i.bbox is not None and not i.ignore]
-    overlap = box_iou([answers[n].bbox for n in found], [truths[n].bbox for n in true])
-    rows, columns = match(overlap, SHOWN)
+    boxes, true_boxes = (
+        Annotation((0, 0), [side[n] for n in numbers]).boxes()
+        for side, numbers in ((answers, found), (truths, true))
+    )
+    rows, columns = match(box_iou(boxes, true_boxes), SHOWN)
     return {
         found[row] for row, column in zip(rows, columns, strict=True) if references[true[column]]
     }
