@@ -40,6 +40,7 @@ def test_the_mask_is_where_the_number_is(tmp_path: Path, kind: type, number: int
     [
         ({"instances": [{"instance": 9, "point": [1, 1]}]}, "no pixel .* has the value 9"),
         ({"instances": None}, "must have a list 'instances'"),
+        ({"annotation": 3}, "must have a list 'instances'"),
         ({"instances": [3]}, "must be a JSON object"),
         ({"instance_mask": None}, "must name its 'instance_mask'"),
         ({"instance_mask": "no.png"}, "cannot read the picture"),

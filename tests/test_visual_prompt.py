@@ -103,6 +103,14 @@ def test_testing_depends_on_the_sample_alone(sample):
     assert len(set(map(category, first))) > 6
 
 
+def test_references_of_the_data_set_are_the_ones(sample):
+    for number in (1, 3):
+        sample.annotation.instances[number].extra["reference"] = True
+    for example in examples(VisualPromptTask(), sample, 9):
+        assert [n for n, i in enumerate(example.target.instances) if i.extra["reference"]] == [1, 3]
+        assert category(example) == "cup"
+
+
 def test_left_to_right(sample):
     for example in examples(VisualPromptTask(left_to_right=True), sample, 20):
         lefts = read(example.response, SIZE).boxes()[:, 0].tolist()

@@ -30,11 +30,11 @@ class InstanceMaskDataset(JsonlDataset):
 
     def _load(self, row: int) -> tuple[Any, bytes]:
         record, picture = super()._load(row)
-        name = record.get("instance_mask")
+        name = self._fields(row).get("instance_mask")
         if not isinstance(name, str):
             raise DataError("a row must name its 'instance_mask'; JsonlDataset needs none")
         numbers = _read_numbers(read_picture(self._image_dir / name), name)
-        things = record.get("instances")
+        things = record.get("instances") if isinstance(record, dict) else None
         if not isinstance(things, list):
             raise DataError("a row with an instance_mask must have a list 'instances'")
         return {**record, "instances": [_with_mask(thing, numbers) for thing in things]}, picture

@@ -27,6 +27,8 @@ class VisualPromptTask(Task):
 
     Training draws the category among those with a usable box, and the references among its
     instances. In testing both depend on the sample's truth alone, so that every run asks the same.
+    Where the data set itself has references (``extra["reference"]``, as the public evaluation set),
+    they are the ones.
 
     Args:
         templates: prompts with a ``{references}`` place. Training draws one by seed; testing and
@@ -38,6 +40,7 @@ class VisualPromptTask(Task):
     """
 
     name = "visual_prompting"
+    results_dir = "visual_prompt_eval"
     metrics = ("VisualPrompting",)
     templates = (
         "Given reference boxes {references} indicating one or more objects, "
@@ -124,6 +127,8 @@ class VisualPromptTask(Task):
                 "box for each of its instances",
                 sample.source,
             )
+        given = {i.phrase for i in seen if i.extra.get("reference")}
+        known = [phrase for phrase in known if phrase in given] or known
         return known[int(draw.integers(len(known)))]
 
     def _target(self, truth: Annotation, category: str, draw: np.random.Generator) -> Annotation:
@@ -132,7 +137,8 @@ class VisualPromptTask(Task):
         usable = [number for number, i in enumerate(boxed) if not i.ignore]
         fewest, most = self.num_references
         count = min(int(draw.integers(fewest, most + 1)), max(1, len(usable) - 1))
-        shown = {usable[k] for k in draw.permutation(len(usable))[:count]}
+        drawn = {usable[k] for k in draw.permutation(len(usable))[:count]}
+        shown = {n for n in usable if boxed[n].extra.get("reference")} or drawn
         instances = [
             replace(
                 instance,
