@@ -17,7 +17,7 @@ from rexkit.engine.evaluate import evaluate
 from rexkit.grammar.tokens import BOX_START
 from rexkit.models import TinyVLM
 from rexkit.registry import VISUALIZERS
-from rexkit.tasks import GroundingTask, PointingTask
+from rexkit.tasks import GroundingTask, PointingTask, VisualPromptTask
 
 
 class Scripted(Backend):
@@ -81,10 +81,10 @@ def test_several_data_sets_have_figures_each_and_together(tmp_path):
     folders = ("box_eval/right", "box_eval/Shapes", "point_eval/right")
     files = [tmp_path / folder / "metrics.json" for folder in folders]
     right, wrong, points = (json.loads(file.read_text()) for file in files)
-    assert (right["f1@0.5"], wrong["f1@0.5"], points["point_f1"]) == (1.0, 0.0, 1.0)
+    assert (right["f1@0.5"], wrong["f1@0.5"], points["f1"]) == (1.0, 0.0, 1.0)
     truths = [len(examples[i].target.instances) for i in range(9)]
     assert figures["detection/recall@0.5"] == pytest.approx(sum(truths[:6]) / sum(truths))
-    assert figures["pointing/point_f1"] == 1.0
+    assert figures["pointing/f1"] == 1.0
     assert "f1@0.5" not in figures
 
 
@@ -125,10 +125,13 @@ def test_records_are_written_as_answers_come(tmp_path, monkeypatch):
     assert written == [0, 1, 2, 3]
 
 
-def test_two_tasks_have_figures_each():
-    examples = data(GroundingTask(), PointingTask())
+def test_each_task_has_its_figures():
+    examples = data(GroundingTask(), PointingTask(), VisualPromptTask())
     figures = evaluate(Scripted(examples), examples)
-    assert figures["detection/f1@0.5"] == figures["pointing/point_f1"] == 1.0
+    assert figures["detection/f1@0.5"] == figures["pointing/f1"] == 1.0
+    assert figures["visual_prompting/f1@0.5"] == 1.0
+    assert figures["visual_prompting/f1@0.5_without_references"] == 1.0
+    assert figures["pointing/counting_mae"] == 0.0
 
 
 def test_pictures_are_drawn(tmp_path):

@@ -5,7 +5,9 @@ from rexkit.datasets.concat import ConcatDataset
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.figures import FiguresDataset
 from rexkit.datasets.folder import folder_dataset
+from rexkit.datasets.instance_masks import InstanceMaskDataset
 from rexkit.datasets.jsonl import JsonlDataset
+from rexkit.datasets.lvis import LvisDataset
 from rexkit.datasets.rexomni_eval import RexOmniEvalDataset
 from rexkit.datasets.shapes import ShapesDataset
 from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
@@ -18,7 +20,9 @@ __all__ = [
     "ConcatDataset",
     "DataError",
     "FiguresDataset",
+    "InstanceMaskDataset",
     "JsonlDataset",
+    "LvisDataset",
     "RandomCrop",
     "RandomFlip",
     "RexOmniEvalDataset",

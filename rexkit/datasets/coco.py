@@ -57,7 +57,7 @@ class CocoDataset(RowDataset):
         self._image_dir = self._path.parent if image_dir is None else Path(image_dir)
         self._exhaustive = exhaustive
         data = read_coco(self._path)
-        self._names = {category["id"]: category["name"] for category in data["categories"]}
+        self._categories = {category["id"]: category for category in data["categories"]}
         self._keypoints: dict[Any, list[str]] = {}
         if keypoints is not None:
             self._keypoints = self._keypoint_names(find_schema(keypoints), data["categories"])
@@ -76,11 +76,10 @@ class CocoDataset(RowDataset):
         _, image, annotations = self._images[row]
         if image is None:
             raise DataError(f"{len(annotations)} annotations name this image, 'images' does not")
-        things = [self._thing(annotation) for annotation in annotations]
-        if self._exhaustive:
-            present = {thing["phrase"] for thing in things}
-            absent = [name for name in self._names.values() if name not in present]
-            things += [{"phrase": name, "bbox": None} for name in absent]
+        things = [self._thing(annotation, image) for annotation in annotations]
+        present = {thing["phrase"] for thing in things}
+        absent = [name for name in self._looked_for(image) if name not in present]
+        things += [{"phrase": name, "bbox": None} for name in absent]
         size = {side: image[side] for side in ("width", "height") if side in image}
         return {**size, "boxes": things}, read_picture(self._image_dir / str(image["file_name"]))
 
@@ -88,12 +87,20 @@ class CocoDataset(RowDataset):
         image = self._images[row][1]
         return None if image is None else self._image_dir / str(image["file_name"])
 
-    def _thing(self, annotation: dict[str, Any]) -> dict[str, Any]:
+    def _name(self, category: dict[str, Any]) -> Any:
+        """What a category is called."""
+        return category["name"]
+
+    def _looked_for(self, image: dict[str, Any]) -> list[Any]:
+        """Categories that have an annotation in an image if they are in it at all."""
+        return [self._name(c) for c in self._categories.values()] if self._exhaustive else []
+
+    def _thing(self, annotation: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
         """A COCO annotation as a thing of a record."""
         number = annotation["category_id"]
-        if number not in self._names:
+        if number not in self._categories:
             raise DataError(f"annotation {annotation.get('id')} is of an unknown category {number}")
-        thing = {"phrase": self._names[number], **annotation}
+        thing = {"phrase": self._name(self._categories[number]), **annotation}
         for field in ("image_id", "category_id"):
             del thing[field]
         thing["ignore"] = thing.pop("iscrowd", 0)
@@ -131,6 +138,13 @@ def _named(triples: Any, names: Sequence[str]) -> dict[str, list[float] | None]:
     return {name: [x, y] if v else None for name, (x, y, v) in zip(names, places, strict=True)}
 
 
+def _with_file_name(image: Any) -> Any:
+    """An image whose file is named only by ``coco_url``, as in LVIS: ``train2017/000….jpg``."""
+    if isinstance(image, dict) and "file_name" not in image and "coco_url" in image:
+        return {**image, "file_name": "/".join(str(image["coco_url"]).split("/")[-2:])}
+    return image
+
+
 _REQUIRED = {
     "images": ("id", "file_name"),
     "annotations": ("image_id", "category_id"),
@@ -159,6 +173,8 @@ def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
         data: Any = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise DataError(f"bad JSON ({error})", str(path)) from error
+    if isinstance(data, dict) and isinstance(data.get("images"), list):
+        data["images"] = [_with_file_name(image) for image in data["images"]]
     for name, fields in _REQUIRED.items():
         entries = data.get(name) if isinstance(data, dict) else None
         if not isinstance(entries, list):

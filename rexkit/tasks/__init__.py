@@ -5,5 +5,14 @@ from rexkit.tasks.keypoint import KeypointTask
 from rexkit.tasks.phrase import PhraseTask
 from rexkit.tasks.pointing import PointingTask
 from rexkit.tasks.task import Question, Task
+from rexkit.tasks.visual_prompt import VisualPromptTask
 
-__all__ = ["GroundingTask", "KeypointTask", "PhraseTask", "PointingTask", "Question", "Task"]
+__all__ = [
+    "GroundingTask",
+    "KeypointTask",
+    "PhraseTask",
+    "PointingTask",
+    "Question",
+    "Task",
+    "VisualPromptTask",
+]

@@ -29,7 +29,8 @@ _TEXT_SIZE, _TEXT_LINES, _TEXT_WIDTH, _GAP = 15, 6, 240, 12
 class PillowVisualizer:
     """Draws boxes, points, polygons, keypoints and masks, each phrase in its own colour.
 
-    Ignored instances are grey.
+    Ignored instances are grey. The references of a visual prompt (``extra["reference"]``) have
+    white dashes along their box and are labelled as such.
 
     Args:
         palette: colours by phrase, or a list to choose from; left out, and for phrases that are
@@ -70,7 +71,7 @@ class PillowVisualizer:
             An RGB picture of the same size; with ``show_absent`` and absent phrases, one with a
             strip below, at least 240 wide.
         """
-        canvas = self._drawn(image, annotation)
+        canvas = self._drawn(image, annotation, annotation)
         if self.show_absent and annotation.absent:
             absent = f"not in the picture: {', '.join(annotation.absent)}"
             strip = self._text(absent, canvas.width, _INK)
@@ -88,6 +89,7 @@ class PillowVisualizer:
         """Truth and prediction beside each other; one above the other if the picture is wide.
 
         Small pictures are enlarged and large ones reduced (`PANEL`), so that labels can be read.
+        The references of a visual prompt are dashed in both.
 
         Args:
             image: RGB; it is not changed.
@@ -106,7 +108,7 @@ class PillowVisualizer:
         ]
         # Both pictures begin at one height, whatever is written above them.
         heads = [_padded(h, bottom=max(x.height for x in heads) - h.height) for h in heads]
-        drawn = [self._drawn(picture, truth), self._drawn(picture, prediction)]
+        drawn = [self._drawn(picture, side, truth) for side in (truth, prediction)]
         panels = [_stack([head, panel], gap=0) for head, panel in zip(heads, drawn, strict=True)]
         both = _stack(panels, gap=_GAP, across=size[0] <= 2 * size[1])
         above = [self._text(prompt, both.width, _INK)] if prompt else []
@@ -114,17 +116,25 @@ class PillowVisualizer:
         page = _stack([*above, both, *below], gap=_GAP // 2)
         return _padded(page, _GAP, _GAP, _GAP, _GAP)
 
-    def _drawn(self, image: Image.Image, annotation: Annotation) -> Image.Image:
+    def _drawn(
+        self, image: Image.Image, annotation: Annotation, prompted: Annotation
+    ) -> Image.Image:
+        """An annotation in a picture, and dashes along the references of what was prompted."""
         canvas = image.copy() if image.mode == "RGB" else image.convert("RGB")
         width = self.line_width or max(2, round(math.hypot(*canvas.size) / 400))
-        shapes = [
-            Shape.of(i, annotation.image_size, canvas.size, self._color(i))
-            for i in annotation.instances
-        ]
+        shapes, references = (
+            [Shape.of(i, side.image_size, canvas.size, self._color(i)) for i in instances]
+            for side, instances in (
+                (annotation, annotation.instances),
+                (prompted, [i for i in prompted.instances if i.extra.get("reference")]),
+            )
+        )
         for shape in shapes:
             shape.fill(canvas)
         for shape in shapes:
             shape.outline(canvas, width)
+        for shape in references:
+            shape.mark(canvas, width)
         if self.show_labels:
             self._write_labels(canvas, shapes, 3 * width)
         return canvas
@@ -195,6 +205,8 @@ def _label(instance: Instance) -> str:
     words = [instance.phrase if instance.text is None else instance.text]
     if instance.score is not None:
         words.append(f"{instance.score:.2f}")
+    if instance.extra.get("reference"):
+        words.append("(reference)")
     return one_line(" ".join(words))
 
 

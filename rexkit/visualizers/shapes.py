@@ -17,6 +17,9 @@ from rexkit.visualizers.skeleton import Skeleton
 FILL = 0.25
 """How much of a polygon's or mask's inside is its colour."""
 
+DASH = 3
+"""How long a dash is, in line widths."""
+
 
 @dataclass
 class Shape:
@@ -107,10 +110,7 @@ class Shape:
 
             _stamp(canvas, loop, self.color, line, margin=width)
         if self.bbox is not None:
-            size = np.array(canvas.size)
-            x0, y0 = np.clip(np.round(self.bbox[:2]), 0, size - 1).astype(int).tolist()
-            x1, y1 = np.clip(np.round(self.bbox[2:]) - 1, (x0, y0), size - 1).astype(int).tolist()
-            ImageDraw.Draw(canvas).rectangle((x0, y0, x1, y1), None, self.color, width)
+            ImageDraw.Draw(canvas).rectangle(_pixels(self.bbox, canvas), None, self.color, width)
         for point in self.point:
             _dot(canvas, point, width, self.color)
         thin = self.skeleton.line_width(width)
@@ -119,9 +119,32 @@ class Shape:
         for joint, color in zip(self.skeleton.joints, self.skeleton.joint_colors, strict=True):
             _dot(canvas, joint, thin, color)
 
+    def mark(self, canvas: Image.Image, width: int) -> None:
+        """Draw white dashes along the box, as long as they are apart."""
+        if self.bbox is None:
+            return
+        x0, y0, x1, y1 = _pixels(self.bbox, canvas)
+        drawing = ImageDraw.Draw(canvas)
+        for x in range(x0, x1 + 1, 2 * DASH * width):
+            end = min(x + DASH * width - 1, x1)
+            drawing.rectangle((x, y0, end, min(y0 + width - 1, y1)), WHITE)
+            drawing.rectangle((x, max(y1 - width + 1, y0), end, y1), WHITE)
+        for y in range(y0, y1 + 1, 2 * DASH * width):
+            end = min(y + DASH * width - 1, y1)
+            drawing.rectangle((x0, y, min(x0 + width - 1, x1), end), WHITE)
+            drawing.rectangle((max(x1 - width + 1, x0), y, x1, end), WHITE)
+
 
 Place = Callable[[Array], list[tuple[float, float]]]
 Paint = Callable[[ImageDraw.ImageDraw, Place, int], object]
+
+
+def _pixels(bbox: Array, canvas: Image.Image) -> tuple[int, int, int, int]:
+    """The first and last pixels that a box covers on a canvas, in x and y."""
+    size = np.array(canvas.size)
+    x0, y0 = np.clip(np.round(bbox[:2]), 0, size - 1).astype(int).tolist()
+    x1, y1 = np.clip(np.round(bbox[2:]) - 1, (x0, y0), size - 1).astype(int).tolist()
+    return x0, y0, x1, y1
 
 
 def _dot(canvas: Image.Image, center: Array, width: float, color: Color) -> None:
