@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -93,13 +94,12 @@ def test_a_resolved_config_loads_to_the_same(file, tmp_path):
 )
 def test_every_config_of_the_repository_loads(path, monkeypatch):
     monkeypatch.syspath_prepend(CONFIGS.parent / "tools")  # a config's custom_imports
-    try:
-        config = load_config(path)
-    except ConfigError as error:
-        # A config for a plugin; tests/test_plugin_gui.py loads it where that is installed.
-        assert path.name == "gui.py"
-        assert "needs the package rexkit-plugin-gui" in str(error)
+    if path.name == "gui.py" and not find_spec("rexkit_plugin_gui"):
+        # tests/test_plugin_gui.py loads it where the plugin is installed.
+        with pytest.raises(ConfigError, match="needs the package rexkit-plugin-gui"):
+            load_config(path)
         return
+    config = load_config(path)
     assert config.model
     assert config.get("train_data") or config.get("test_data") or config.get("stages")
 
@@ -116,7 +116,7 @@ def test_a_package_that_a_config_requires_is_asked_for_before_anything_is_looked
     with pytest.raises(ConfigError, match=message):
         load_config(file, {"model.size": 3})
     file.write_text(f'{text}requires = ["rexkit-plugin-elsewhere"]\n')
-    with pytest.raises(ConfigError, match="pip install rexkit-plugin-elsewhere$"):
+    with pytest.raises(ConfigError, match=r"pip install rexkit-plugin-elsewhere$"):
         load_config(file)
     file.write_text(f'{text}requires = ["numpy"]\n')
     assert load_config(file).requires == ["numpy"]
