@@ -47,5 +47,5 @@ def test_uninstalled_it_is_asked_for_and_installed_it_trains(tmp_path: Path) -> 
 def test_its_own_tests_pass(tmp_path: Path) -> None:
     venv = FreshVenv(tmp_path / "venv")
     venv.succeed(f"pip install {copy_package(PLUGIN, tmp_path / 'rexkit-plugin-gui')}")
-    report = venv.succeed(f"pytest -q -p no:cacheprovider -p no:xdist {PLUGIN / 'tests'}")
+    report = venv.succeed(f"pytest -q -p no:cacheprovider -p no:xdist {PLUGIN}")
     assert " passed" in report

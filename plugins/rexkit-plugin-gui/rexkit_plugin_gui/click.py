@@ -44,11 +44,13 @@ class ClickAccuracy(Metric):
                 self._count(group, np.array([right, 1]))
 
     def compute(self) -> dict[str, float]:
-        shares = {name: hits / max(asked, 1) for name, (hits, asked) in self._counts.items()}
-        asked = float(self._counts[""][1])
-        overall = float(shares.pop("")) if asked else 1.0
-        grouped = {f"click_accuracy/{name}": float(shares[name]) for name in sorted(shares)}
-        return {"click_accuracy": overall, **grouped, "clicks": asked}
+        shares = {name: float(hits / max(asked, 1)) for name, (hits, asked) in self._counts.items()}
+        overall, asked = shares.pop(""), float(self._counts[""][1])
+        return {
+            "click_accuracy": overall if asked else 1.0,
+            **{f"click_accuracy/{name}": shares[name] for name in sorted(shares)},
+            "clicks": asked,
+        }
 
     def state(self) -> State:
         return {
