@@ -107,12 +107,14 @@ def _place(answers: Sequence[Instance]) -> Array | None:
         if answer.point is not None:
             return answer.point
         if answer.bbox is not None:
-            return answer.bbox.reshape(2, 2).mean(axis=0)
+            x0, y0, x1, y1 = answer.bbox
+            return np.array([(x0 + x1) / 2, (y0 + y1) / 2])
     return None
 
 
 def _hits(place: Array | None, elements: Sequence[Instance]) -> bool:
-    return place is not None and bool(points_in_boxes([place], [i.bbox for i in elements]).any())
+    boxes = [i.bbox for i in elements if i.bbox is not None]
+    return place is not None and bool(points_in_boxes([place], boxes).any())
 
 
 def _groups(element: Instance) -> list[str]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from rexkit import TASK_FNS
 from rexkit.registry import accepted_arguments
-from rexkit.tasks import GroundingTask, PhraseTask, PointingTask
+from rexkit.tasks import PhraseTask, PointingTask
 
 
 class ElementTask(PhraseTask):
@@ -28,7 +28,7 @@ class ElementTask(PhraseTask):
 
 
 @TASK_FNS.register_module()
-class GUIGroundingTask(ElementTask, GroundingTask):
+class GUIGroundingTask(ElementTask):
     """A box around the element of a screenshot that some words are about.
 
     The first template is the public one of the Rex-Omni weights, its doubled quotation mark
@@ -39,6 +39,7 @@ class GUIGroundingTask(ElementTask, GroundingTask):
     """
 
     name = "gui_grounding"
+    geometry = "bbox"
     metrics = ("ClickAccuracy", "BoxF1", "Rejection")
     templates = (
         'Detect element "{phrases}"" in the image.',
@@ -59,7 +60,7 @@ class GUIPointingTask(ElementTask, PointingTask):
 
     name = "gui_pointing"
     metrics = ("ClickAccuracy", "PointF1", "Rejection")
-    templates = (
+    templates: ClassVar[Any] = (
         'Point to element "{phrases}".',
         'Point to element "{phrases}" in the image.',
         'Show me where element "{phrases}" is.',

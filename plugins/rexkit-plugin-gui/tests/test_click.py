@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from rexkit_plugin_gui import ClickAccuracy, click
 
 from rexkit import METRICS, REWARDS, Annotation, Instance, Prediction
+from rexkit.rewards import build_reward
 
 SIZE = (100, 100)
 
@@ -105,6 +106,7 @@ def test_the_reward_sees_claims_in_vain():
     assert click(Prediction(SIZE, [point(15, 15), point(1, 1, "close")]), truth) == 0.5
     assert click(Prediction(SIZE), Annotation(SIZE, [], ["close"])) == 1.0
     assert REWARDS.get("click") is click
+    assert build_reward(dict(type="click"), "rewards.0") is click
 
 
 coordinates = st.integers(0, 100).map(float)
