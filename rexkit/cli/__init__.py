@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": ("rexkit.cli.compare", "lay the results of several runs side by side"),
     "analyse": ("rexkit.cli.analyse", "count the faults of a test and show its worst samples"),
     "plugins": ("rexkit.cli.plugins", "list installed plugins, their components, hooks, failures"),
+    "new-plugin": ("rexkit.cli.new_plugin", "write a working task plugin to start from"),
     "list": ("rexkit.cli.list", "list a registry, such as REWARDS"),
     "reward": ("rexkit.cli.reward", "replay rewards on a file of answers"),
     "convert": ("rexkit.cli.convert", "turn JSON annotations and pictures into TSV files"),
@@ -27,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] in ("-h", "--help"):
-        listing = "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items())
+        listing = "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())
         sys.stdout.write(
             f"usage: rexkit COMMAND …\n\n{listing}\n\nrexkit COMMAND --help tells more.\n"
         )
