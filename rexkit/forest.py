@@ -27,7 +27,6 @@ RopeIndex = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 """``get_rope_index`` of the inner model (`Qwen2_5_VLModel`, `Qwen3VLModel`)."""
 
 MODEL_KEYS = ("input_ids", "mm_token_type_ids", "pixel_values", "image_grid_thw")
-ATTENTIONS = ("sdpa", "flex_attention")
 
 
 @dataclass(eq=False, slots=True)
@@ -149,13 +148,13 @@ def plant(trees: Sequence[Tree], rows: Sequence[Sequence[int]], pad_id: int = 0)
     return batch
 
 
-def grow(batch: Mapping[str, Any], rope_index: RopeIndex, attention: str = "sdpa") -> dict[str, Any]:
-    """What the model is called with.
+def grow(batch: Mapping[str, Any], inner: Any) -> dict[str, Any]:
+    """What a model is called with.
 
     Args:
-        batch: of `plant`.
-        rope_index: ``get_rope_index`` of the inner model.
-        attention: the text model's attention implementation, "sdpa" or "flex_attention".
+        batch: of `plant`, on the model's device.
+        inner: the model without its output layer (`Qwen2_5_VLModel`, `Qwen3VLModel`), which says
+            how it counts positions and what its attention is.
 
     Returns:
         The model's own inputs, ``position_ids`` (3, rows, length) and ``attention_mask``.
@@ -163,16 +162,17 @@ def grow(batch: Mapping[str, Any], rope_index: RopeIndex, attention: str = "sdpa
     Raises:
         ValueError: an attention that takes no mask of this kind.
     """
-    if attention not in ATTENTIONS:
+    # Named so by transformers, which has no public way to ask for it.
+    attention = inner.language_model.config._attn_implementation
+    if attention not in MASKS:
         raise ValueError(
             f"attention {attention!r} cannot tell branches apart; load the model with "
-            f"attn_implementation={' or '.join(map(repr, ATTENTIONS))}"
+            f"attn_implementation={' or '.join(map(repr, MASKS))}"
         )
-    mask = dense_mask if attention == "sdpa" else block_mask
     return {
         **{key: batch[key] for key in MODEL_KEYS if key in batch},
-        "position_ids": positions(batch, rope_index),
-        "attention_mask": mask(batch["tree"], batch["branch"]),
+        "position_ids": positions(batch, inner.get_rope_index),
+        "attention_mask": MASKS[attention](batch["tree"], batch["branch"]),
         "use_cache": False,
     }
 
@@ -232,6 +232,9 @@ def block_mask(tree: torch.Tensor, branch: torch.Tensor) -> Any:
     return create_block_mask(sees, rows, None, length, length, device=tree.device)
 
 
+MASKS = {"sdpa": dense_mask, "flex_attention": block_mask}
+
+
 @contextmanager
 def predicting_only(inner: torch.nn.Module, batch: Mapping[str, Any]) -> Iterator[None]:
     """Let the inner model give its hidden states only where a token is predicted.
@@ -270,15 +273,9 @@ def branch_log_probs(
         (N,) log-probabilities and (N,) entropies, in the order of ``batch["labels"]``; `unfold`
         gives them a row for each branch.
     """
-    inner = model.base_model
-    # Named so by transformers, which has no public way to ask for it.
-    attention = inner.language_model.config._attn_implementation
-    with predicting_only(inner, batch):
-        output = inner(**grow(batch, inner.get_rope_index, attention))
-    head = model.get_output_embeddings()
-    return log_probs(
-        output.last_hidden_state[0], head, batch["labels"], temperature=temperature
-    )
+    inner, head = model.base_model, model.get_output_embeddings()
+    hidden = inner(**grow(batch, inner)).last_hidden_state[batch["row"], batch["at"]]
+    return log_probs(hidden, head, batch["labels"], temperature=temperature)
 
 
 def unfold(values: torch.Tensor, batch: Mapping[str, Any], length: int) -> torch.Tensor:

@@ -16,6 +16,9 @@ from rexkit.structures import Example
 Key = tuple[int, int]
 """(epoch, index): what a sampler hands to the data set."""
 
+Item = Example | list[Example]
+"""One question about a picture, or several about the same one."""
+
 
 @dataclass
 class Source:
@@ -23,7 +26,8 @@ class Source:
 
     Attributes:
         dataset: of DATASETS.
-        task: of TASK_FNS.
+        task: of TASK_FNS; several are all asked of each picture, which then gives a list of
+            examples.
         transforms: of TRANSFORMS, applied in order; each takes (sample, generator).
         weight: how many times an epoch goes through it; 0.5 is every other sample, a different
             half in the next epoch.
@@ -38,8 +42,10 @@ class Source:
         return max(1, round(len(self.dataset) * self.weight))
 
 
-class ExampleDataset(Dataset[Example]):
+class ExampleDataset(Dataset[Item]):
     """The examples of one or more sources.
+
+    An item is an example, or a list of them where a source asks several tasks of each picture.
 
     Args:
         sources: what is asked about what.
@@ -56,7 +62,7 @@ class ExampleDataset(Dataset[Example]):
     def __len__(self) -> int:
         return int(self._ends[-1])
 
-    def __getitem__(self, key: int | Key) -> Example:
+    def __getitem__(self, key: int | Key) -> Any:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         if not 0 <= index < len(self):
             raise IndexError(f"example {index} of {len(self)}")
@@ -68,8 +74,9 @@ class ExampleDataset(Dataset[Example]):
         rng = np.random.default_rng((self.seed, epoch, index))
         for transform in source.transforms:
             sample = transform(sample, rng)
-        example: Example = source.task.example(sample, rng, self.training)
-        return example
+        if isinstance(source.task, Sequence):
+            return [task.example(sample, rng, self.training) for task in source.task]
+        return source.task.example(sample, rng, self.training)
 
     @property
     def skipped(self) -> list[str]:
@@ -107,6 +114,8 @@ def build_examples(cfg: Any, key: str, seed: int, training: bool) -> ExampleData
 
     Args:
         cfg: one source, ``dict(dataset=…, task=…, transforms=[…], weight=…)``, or a list.
+            ``task=[…]`` asks several tasks of each picture: in training together, so that
+            ``packing`` can read the picture once; otherwise as a source each.
         key: its name in the config, for messages.
         seed, training: as in `ExampleDataset`.
     """
@@ -121,15 +130,21 @@ def build_examples(cfg: Any, key: str, seed: int, training: bool) -> ExampleData
         if unknown or missing:
             wrong = f"unknown {sorted(unknown)}" if unknown else f"missing {sorted(missing)}"
             raise ConfigError(f"{place}: {wrong}; a source has dataset, task, transforms, weight")
-        sources.append(
-            Source(
-                DATASETS.build(source["dataset"], key=f"{place}.dataset"),
-                TASK_FNS.build(source["task"], key=f"{place}.task"),
-                [
-                    TRANSFORMS.build(t, key=f"{place}.transforms.{n}")
-                    for n, t in enumerate(source.get("transforms", ()))
-                ],
-                source.get("weight", 1.0),
-            )
-        )
+        dataset = DATASETS.build(source["dataset"], key=f"{place}.dataset")
+        transforms = [
+            TRANSFORMS.build(t, key=f"{place}.transforms.{n}")
+            for n, t in enumerate(source.get("transforms", ()))
+        ]
+        tasks = _tasks(source["task"], f"{place}.task")
+        asked = [tasks] if training and len(tasks) > 1 else tasks
+        weight = source.get("weight", 1.0)
+        sources += [Source(dataset, task, transforms, weight) for task in asked]
     return ExampleDataset(sources, seed, training)
+
+
+def _tasks(cfg: Any, key: str) -> list[Any]:
+    if not isinstance(cfg, (list, tuple)):
+        return [TASK_FNS.build(cfg, key=key)]
+    if not cfg:
+        raise ConfigError(f"{key}: an empty list asks nothing; name at least one task")
+    return [TASK_FNS.build(task, key=f"{key}.{i}") for i, task in enumerate(cfg)]
