@@ -105,6 +105,7 @@ def plant(trees: Sequence[Tree], rows: Sequence[Sequence[int]], pad_id: int = 0)
         if not len(tree.trunk) or int(tree.kinds[-1]) != 0:
             raise ValueError(f"tree {number}: its trunk must end in a token of text")
     length = max(sum(len(trees[i]) for i in row) for row in rows)
+    # Its place is first, since Trainer takes the first tensor of a batch to count its examples.
     batch: Batch = {"lengths": torch.tensor([n - g for t in trees for n, g in _branches(t)])}
     shape = (len(rows), length)
     batch["input_ids"] = torch.full(shape, pad_id)
@@ -167,7 +168,7 @@ def grow(batch: Mapping[str, Any], inner: Any) -> dict[str, Any]:
     if attention not in MASKS:
         raise ValueError(
             f"attention {attention!r} cannot tell branches apart; load the model with "
-            f"attn_implementation={' or '.join(map(repr, MASKS))}"
+            "attn_implementation='sdpa', or call rexkit.forest.use_flex_attention(model)"
         )
     return {
         **{key: batch[key] for key in MODEL_KEYS if key in batch},
@@ -232,7 +233,28 @@ def block_mask(tree: torch.Tensor, branch: torch.Tensor) -> Any:
     return create_block_mask(sees, rows, None, length, length, device=tree.device)
 
 
-MASKS = {"sdpa": dense_mask, "flex_attention": block_mask}
+FLEX = "forest_flex"
+"""What transformers calls FlexAttention once `use_flex_attention` has told it."""
+
+MASKS = {"sdpa": dense_mask, FLEX: block_mask}
+
+
+def use_flex_attention(model: Any) -> None:
+    """Let the language model use FlexAttention: for GPUs, where it skips what nobody sees.
+
+    transformers has the function but does not offer it for these families, so it is registered
+    under a name of its own. The vision tower keeps its attention, and generation works as before.
+
+    Args:
+        model: of the Qwen2.5-VL or Qwen3-VL family.
+    """
+    from transformers import AttentionInterface, AttentionMaskInterface
+    from transformers.integrations.flex_attention import flex_attention_forward
+    from transformers.masking_utils import flex_attention_mask
+
+    AttentionInterface.register(FLEX, flex_attention_forward)
+    AttentionMaskInterface.register(FLEX, flex_attention_mask)
+    model.set_attn_implementation({"text_config": FLEX})
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.functional import pad
 from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
@@ -22,6 +23,7 @@ from rexkit.forest import (
     positions,
     predicting_only,
     unfold,
+    use_flex_attention,
 )
 from rexkit.models import TinyVLM
 from rexkit.models.log_probs import log_probs
@@ -214,6 +216,21 @@ def test_flex_attention_leaves_out_blocks_that_nobody_sees():
     batch = plant([words(128, 128, 128, 128)], [[0]])
     blocks = block_mask(batch["tree"], batch["branch"])
     assert blocks.sparsity() == pytest.approx(100 * (1 - 7 / 16))
+
+
+def test_flex_attention_gives_the_same_log_probs():
+    tiny = TinyVLM(weights=None, **SMALL)
+    trees = [tree(tiny, np.random.default_rng(n), n, [4, 7]) for n in (1, 2)]
+    batch = plant(trees, [[0, 1]])
+    expected, _ = branch_log_probs(tiny.model, batch)
+    use_flex_attention(tiny.model)
+    assert isinstance(grow(batch, tiny.model.base_model)["attention_mask"], BlockMask)
+    # Compiling it takes minutes without a GPU; the plain function computes the same.
+    with torch.compiler.set_stance("force_eager"), torch.no_grad():
+        found, _ = branch_log_probs(tiny.model, batch)
+        # A plain batch still works too, as generation needs it.
+        assert torch.isfinite(tiny.model(input_ids=torch.ones(1, 9, dtype=torch.long)).logits).all()
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
 def test_positions_of_a_branch_go_on_where_the_trunk_ends(vlm):

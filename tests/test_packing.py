@@ -46,9 +46,9 @@ def trainer(work_dir: Path, tasks: object, family: str = "qwen3_vl", **arguments
     )
 
 
-def losses(work_dir: Path) -> list[float]:
+def logged(work_dir: Path, name: str) -> list[float]:
     rows = [json.loads(line) for line in (work_dir / "log.jsonl").read_text().splitlines()]
-    return [row["loss"] for row in rows if "loss" in row]
+    return [row[name] for row in rows if name in row]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -84,9 +84,16 @@ def test_a_packed_run_goes_like_a_padded_one(tmp_path, tasks):
             packing=packing,
             per_device_train_batch_size=2,
             gradient_accumulation_steps=2,
+            val_data=ExampleDataset([Source(ShapesDataset(6, seed=1), GroundingTask())]),
+            per_device_eval_batch_size=4,
+            eval_strategy="steps",
+            eval_steps=2,
         )
         job.fit()
-    assert losses(tmp_path / "True") == pytest.approx(losses(tmp_path / "False"), abs=1e-4)
+    for name in ("loss", "eval_loss"):
+        packed, padded = (logged(tmp_path / str(packing), name) for packing in (True, False))
+        assert packed == pytest.approx(padded, abs=1e-4)
+        assert packed
 
 
 def test_one_picture_is_read_once_for_all_that_is_asked(tmp_path):
