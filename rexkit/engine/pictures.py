@@ -52,7 +52,7 @@ class TestedPictures:
         """
         examples = self._examples
         if examples is not None and record.index < len(examples):
-            example = examples[record.index]
+            example: Example = examples[record.index]
             found = (example.source, example.prompt, example.target.image_size)
             if found == (record.source, record.prompt, record.truth.image_size):
                 return example.image

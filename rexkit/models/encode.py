@@ -65,18 +65,49 @@ class Encoder:
             ValueError: an example is longer than ``max_length``.
         """
         encoded = self._encode([e.image for e in examples], [e.prompt for e in examples])
-        answers = self.tokenizer(
-            [e.response + END_OF_TURN for e in examples], add_special_tokens=False
-        ).input_ids
+        answers = self.answers(examples)
         for example, prompt, answer in zip(examples, encoded["input_ids"], answers, strict=True):
-            length = len(prompt) + len(answer)
-            if self.max_length is not None and length > self.max_length:
-                raise ValueError(
-                    f"{example.source}: {length} tokens (prompt {len(prompt)}, answer "
-                    f"{len(answer)}) exceed max_length={self.max_length}; raise it, or lower the "
-                    "model's max_pixels or the number of categories asked for"
-                )
+            self.check_length(example, prompt, answer)
         return self._pad(encoded, answers, left=False)
+
+    def on_one_picture(self, examples: Sequence[Example]) -> tuple[list[list[int]], Any]:
+        """The prompts of examples that share a picture, which is read once.
+
+        Args:
+            examples: of one picture.
+
+        Returns:
+            The token ids of each prompt, picture expanded; and what the processor made of the
+            first: ``mm_token_type_ids`` (1, prompt), ``pixel_values``, ``image_grid_thw``.
+        """
+        encoded = self._encode([examples[0].image], [examples[0].prompt])
+        first = encoded["input_ids"][0]
+        others = self.tokenizer(
+            [self.chat(e.prompt) for e in examples], add_special_tokens=False
+        ).input_ids
+        pad = self.processor.image_token_id
+        pads = [pad] * first.count(pad)
+        expanded = []
+        for ids in others:
+            place = ids.index(pad)
+            expanded.append([*ids[:place], *pads, *ids[place + 1 :]])
+        return expanded, encoded
+
+    def answers(self, examples: Sequence[Example]) -> list[list[int]]:
+        """The token ids of the answers, with the end of the turn."""
+        texts = [e.response + END_OF_TURN for e in examples]
+        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False).input_ids
+        return ids
+
+    def check_length(self, example: Example, prompt: list[int], answer: list[int]) -> None:
+        """Raise a ValueError that names an example longer than ``max_length``."""
+        length = len(prompt) + len(answer)
+        if self.max_length is not None and length > self.max_length:
+            raise ValueError(
+                f"{example.source}: {length} tokens (prompt {len(prompt)}, answer "
+                f"{len(answer)}) exceed max_length={self.max_length}; raise it, or lower the "
+                "model's max_pixels or the number of categories asked for"
+            )
 
     def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> Any:
         return self.processor(
