@@ -13,6 +13,7 @@ from rexkit.datasets.pictures import decode_picture
 from rexkit.engine.data import ExampleDataset, build_examples
 from rexkit.errors import UserError
 from rexkit.results import Case, Record
+from rexkit.structures import Example
 from rexkit.visualizers import PillowVisualizer
 
 
