@@ -4,7 +4,9 @@ from rexkit.datasets.coco import CocoDataset
 from rexkit.datasets.concat import ConcatDataset
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.folder import folder_dataset
+from rexkit.datasets.icdar import IcdarDataset
 from rexkit.datasets.jsonl import JsonlDataset
+from rexkit.datasets.rendered_text import RenderedTextDataset
 from rexkit.datasets.shapes import ShapesDataset
 from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
 from rexkit.datasets.tsv import TSVDataset
@@ -15,9 +17,11 @@ __all__ = [
     "ColorJitter",
     "ConcatDataset",
     "DataError",
+    "IcdarDataset",
     "JsonlDataset",
     "RandomCrop",
     "RandomFlip",
+    "RenderedTextDataset",
     "ShapesDataset",
     "TSVDataset",
     "TSVWriter",
