@@ -109,4 +109,6 @@ class IcdarDataset(RowDataset):
 
 def _by_number(name: str) -> list[tuple[int, str]]:
     """A key that sorts the numbers in names as numbers."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)]
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from rexkit.structures import Array
@@ -23,16 +23,17 @@ class Lettering:
     """A line of words, drawn straight, in its own pixels around its middle.
 
     Attributes:
-        ink: (height, width) from 0 to 1, `OVERSAMPLING` times as large as it will be.
+        ink: (height, width) uint8, `OVERSAMPLING` times as large as it will be.
         extents: (N, 4) xyxy, of what is drawn of each word, in pixels of the picture, around the
             middle of the line.
     """
 
-    ink: Array
+    ink: NDArray[np.uint8]
     extents: Array
 
     @classmethod
-    def of(cls, words: Sequence[str], size: int, font_file: str | None) -> Lettering:
+    @lru_cache(maxsize=512)
+    def of(cls, words: tuple[str, ...], size: int, font_file: str | None) -> Lettering:
         """Draw words beside each other.
 
         Args:
@@ -62,13 +63,17 @@ class Lettering:
         low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
         x0, y0, x1, y1 = (int(edge) for edge in (*low, *high))
         middle = np.tile((low + high) / 2, 2)
-        pixels = np.asarray(ink, dtype=np.float64)[y0:y1, x0:x1] / 255
-        return cls(pixels, (boxes - middle) / OVERSAMPLING)
+        return cls(np.asarray(ink)[y0:y1, x0:x1].copy(), (boxes - middle) / OVERSAMPLING)
 
     @property
     def size(self) -> Array:
         """(2,) width and height in pixels of the picture."""
         return np.array(self.ink.shape[::-1]) / OVERSAMPLING
+
+    @property
+    def extent(self) -> Array:
+        """(4,) xyxy of the whole line, around its middle."""
+        return np.append(-self.size / 2, self.size / 2)
 
 
 @dataclass(frozen=True)
@@ -102,8 +107,7 @@ class Placement:
             lettering: the line.
             color: (3,) from 0 to 255.
         """
-        half = lettering.size / 2
-        around = self.outline(np.append(-half, half))
+        around = self.outline(lettering.extent)
         # Between the corners an arc reaches further out than its chords, by less than its height.
         reach = 2 if np.isinf(self.radius) else 2 + lettering.size[1]
         limit = np.array(picture.shape[1::-1])
@@ -111,7 +115,7 @@ class Placement:
         high = np.clip(np.ceil(around.max(axis=0) + reach), 0, limit).astype(int)
         x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
         on_line = self._to_line(np.stack([x, y], axis=-1) + 0.5)
-        share = _sample(lettering.ink, (on_line + half) * OVERSAMPLING)[..., None]
+        share = _sample(lettering.ink, (on_line + lettering.size / 2) * OVERSAMPLING)[..., None]
         part = picture[low[1] : high[1], low[0] : high[0]]
         part += share * (color - part)
 
@@ -139,8 +143,8 @@ def _rotation(angle: float) -> Array:
     return np.array([[cos, -sin], [sin, cos]])
 
 
-def _sample(pixels: Array, xy: Array) -> Array:
-    """The value of a picture between its pixels, 0 outside: (...) for (..., 2)."""
+def _sample(pixels: NDArray[np.uint8], xy: Array) -> Array:
+    """The value of a picture between its pixels, from 0 to 1, 0 outside: (...) for (..., 2)."""
     padded = np.pad(pixels, 1)
     # The middle of the pixel in column 0 is at x = 0.5, and at 1 with the padding.
     place = np.clip(xy + 0.5, 0.0, np.array(padded.shape[::-1]) - 1.001)
@@ -148,7 +152,7 @@ def _sample(pixels: Array, xy: Array) -> Array:
     right, down = np.moveaxis(place - np.floor(place), -1, 0)
     upper = padded[row, column] * (1 - right) + padded[row, column + 1] * right
     lower = padded[row + 1, column] * (1 - right) + padded[row + 1, column + 1] * right
-    return np.asarray(upper * (1 - down) + lower * down)
+    return np.asarray(upper * (1 - down) + lower * down) / 255
 
 
 @lru_cache(maxsize=256)

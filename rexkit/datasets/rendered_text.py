@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 from PIL import Image
 
 from rexkit.datasets.lettering import Lettering, Placement
@@ -19,6 +21,7 @@ WORDS = ("cat", "dog", "red", "blue", "star", "moon", "ring", "hand", "eye", "no
 
 _SMALLEST = 6
 _GAP = 2.0
+_ATTEMPTS = 40
 
 
 @DATASETS.register_module()
@@ -38,7 +41,8 @@ class RenderedTextDataset:
         words: what is written; None writes random characters.
         characters: what those are drawn from.
         length: fewest and most of them in a word.
-        num_texts: fewest and most texts in a picture. With none, "word" is known to be absent.
+        num_texts: fewest and most texts in a picture; fewer where there is no room for more. With
+            none, "word" is known to be absent.
         words_per_line: fewest and most words in a text. Where it may be more than one, the truth
             has every word as "word" and every text as "text line".
         font_size: smallest and largest size of the letters, as a share of the picture's shorter
@@ -95,23 +99,19 @@ class RenderedTextDataset:
         instances: list[Instance] = []
         taken: list[Array] = []
         wanted = int(rng.integers(self.num_texts[0], self.num_texts[1] + 1))
-        for _ in range(10 * wanted):
-            if len(taken) == wanted:
-                break
+        for _ in range(wanted):
             texts = self._texts(rng)
-            lettering, placement = self._place(texts, rng)
-            outlines = [placement.outline(extent) for extent in lettering.extents]
-            half = lettering.size / 2
-            whole = placement.outline(np.append(-half, half))
-            bounds = polygon_bounds(whole)
-            if any(_touch(bounds, other) for other in taken):
+            lettering, placement = self._fit(texts, rng)
+            center = _free_place(placement.outline(lettering.extent), self.image_size, taken, rng)
+            if center is None:
                 continue
-            taken.append(bounds)
+            placement = replace(placement, center=center)
             placement.paint(pixels, lettering, _tone(rng.integers(0, 90, 3), dark))
-            found = [("word", *word) for word in zip(texts, outlines, strict=True)]
+            found = [("word", *word) for word in zip(texts, lettering.extents, strict=True)]
             if lines:
-                found.append(("text line", " ".join(texts), whole))
-            for phrase, text, outline in found:
+                found.append(("text line", " ".join(texts), lettering.extent))
+            for phrase, text, extent in found:
+                outline = placement.outline(extent)
                 polygon = order_polygon(np.clip(outline, 0.0, self.image_size))
                 box = polygon_bounds(polygon)
                 instances.append(Instance(phrase, bbox=box, polygon=polygon, text=text))
@@ -122,46 +122,60 @@ class RenderedTextDataset:
             f"RenderedTextDataset(seed={self.seed})[{index}]",
         )
 
-    def _texts(self, rng: np.random.Generator) -> list[str]:
+    def _texts(self, rng: np.random.Generator) -> tuple[str, ...]:
         """The words of a line."""
         number = int(rng.integers(self.words_per_line[0], self.words_per_line[1] + 1))
         if self.words is not None:
-            return [self.words[i] for i in rng.integers(len(self.words), size=number)]
+            return tuple(self.words[i] for i in rng.integers(len(self.words), size=number))
         lengths = rng.integers(self.length[0], self.length[1] + 1, size=number)
-        return ["".join(rng.choice(list(self.characters), size=n)) for n in lengths]
+        return tuple("".join(rng.choice(list(self.characters), size=n)) for n in lengths)
 
-    def _place(
-        self, texts: Sequence[str], rng: np.random.Generator
-    ) -> tuple[Lettering, Placement]:
-        """A line, and where in the picture it fits."""
+    def _fit(self, texts: tuple[str, ...], rng: np.random.Generator) -> tuple[Lettering, Placement]:
+        """A line, bent and turned, no larger than the picture."""
         font = self.fonts[rng.integers(len(self.fonts))] if self.fonts else None
         size = round(rng.uniform(*self.font_size) * min(self.image_size))
-        turn, bend = np.radians(rng.uniform(-1, 1, 2) * (self.rotation, self.curvature))
-        where = rng.random(2)
+        turn, bend = np.radians(rng.uniform(-1, 1, 2) * (self.rotation, self.curvature)).tolist()
         while True:
             lettering = Lettering.of(texts, max(size, _SMALLEST), font)
-            width, height = lettering.size
-            # The inside of the arc must not be shorter than half its middle.
-            angle = float(np.clip(bend, -width / height, width / height))
-            radius = width / angle if angle else math.inf
-            half = lettering.size / 2
-            centered = Placement(radius, float(turn), np.zeros(2))
-            x0, y0, x1, y1 = polygon_bounds(centered.outline(np.append(-half, half)))
-            room = np.array(self.image_size) - (x1 - x0, y1 - y0) - 2 * _GAP
-            if (room >= 0).all():
-                break
+            width, height = lettering.size.tolist()
+            # The inside of the arc is at least half as long as its middle.
+            angle = min(max(bend, -width / height), width / height)
+            placement = Placement(width / angle if angle else math.inf, turn, np.zeros(2))
+            extent = np.ptp(placement.outline(lettering.extent), axis=0)
+            if (extent + 2 * _GAP <= self.image_size).all():
+                return lettering, placement
             if size <= _SMALLEST:
                 raise ValueError(
                     f"words: {' '.join(texts)!r} does not fit into a picture of "
                     f"{self.image_size[0]}x{self.image_size[1]}, not even {_SMALLEST} pixels high"
                 )
             size = int(size * 0.85)
-        corner = where * room + _GAP
-        return lettering, Placement(radius, float(turn), corner - (x0, y0))
 
 
-def _tone(color: Array, dark: bool) -> Array:
-    return np.asarray(255.0 - color if dark else color, dtype=np.float64)
+def _free_place(
+    outline: Array, image_size: ImageSize, taken: list[Array], rng: np.random.Generator
+) -> Array | None:
+    """Where an outline around 0 can be moved without touching what is there, if it can.
+
+    Args:
+        outline: (K, 2).
+        image_size: (width, height) of the picture.
+        taken: boxes that are not free; the one of the outline is added.
+        rng: draws the place.
+    """
+    box = polygon_bounds(outline)
+    low, high = _GAP - box[:2], np.array(image_size) - _GAP - box[2:]
+    for _ in range(_ATTEMPTS):
+        center = rng.uniform(low, high)
+        moved = box + np.tile(center, 2)
+        if not any(_touch(moved, other) for other in taken):
+            taken.append(moved)
+            return np.asarray(center)
+    return None
+
+
+def _tone(color: ArrayLike, dark: bool) -> Array:
+    return np.abs(255.0 * dark - np.asarray(color, dtype=np.float64))
 
 
 def _touch(a: Array, b: Array) -> bool:
