@@ -99,7 +99,7 @@ class OCRTask(Task):
 
     @abstractmethod
     def answerable(self, instance: Instance) -> Instance | None:
-        """The instance with the geometry this task writes, or None where it has none."""
+        """The instance with the geometry this task writes and no other, or None without one."""
 
     def _target(self, sample: Sample) -> Annotation:
         truth = sample.annotation
@@ -112,7 +112,7 @@ class OCRTask(Task):
                 sample.source,
             )
         found = [self._fit(instance, sample.source) for instance in ours]
-        boxes = [_extent(instance) for instance in found]
+        boxes = [polygon_bounds(getattr(instance, self.geometry)) for instance in found]
         ordered = [found[i] for i in reading_order(boxes)]
         return Annotation(truth.image_size, ordered, [] if ordered else [self.level])
 
@@ -169,11 +169,10 @@ class OCRBoxTask(OCRTask):
     )
 
     def answerable(self, instance: Instance) -> Instance | None:
-        if instance.bbox is not None:
-            return instance
-        if instance.polygon is None:
-            return None
-        return replace(instance, bbox=polygon_bounds(instance.polygon))
+        box = instance.bbox
+        if box is None and instance.polygon is not None:
+            box = polygon_bounds(instance.polygon)
+        return None if box is None else replace(instance, bbox=box, polygon=None)
 
 
 @TASK_FNS.register_module()
@@ -196,16 +195,9 @@ class OCRPolygonTask(OCRTask):
     )
 
     def answerable(self, instance: Instance) -> Instance | None:
-        if instance.polygon is not None:
-            return replace(instance, polygon=order_polygon(instance.polygon))
-        if instance.bbox is None:
+        polygon = instance.polygon
+        if polygon is None and instance.bbox is not None:
+            polygon = box_corners(instance.bbox)
+        if polygon is None:
             return None
-        return replace(instance, polygon=box_corners(instance.bbox))
-
-
-def _extent(instance: Instance) -> np.ndarray:
-    """The box that decides the place in reading order: that of the polygon, where there is one."""
-    if instance.polygon is None:
-        assert instance.bbox is not None  # one of both is there, or it were not answerable
-        return instance.bbox
-    return polygon_bounds(instance.polygon)
+        return replace(instance, bbox=None, polygon=order_polygon(polygon))
