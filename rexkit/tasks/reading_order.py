@@ -12,9 +12,10 @@ def reading_order(boxes: ArrayLike) -> Indices:
     """Indices of boxes, line by line from top to bottom and in a line from left to right.
 
     A line begins with the box whose middle is uppermost, of those left. To it belong the boxes
-    that stand beside it: the middle of each lies between top and bottom of the other. So a large
-    title does not swallow the two lines beside it. Columns are not told apart. The result depends
-    on the boxes alone, not on their order.
+    that stand beside it: the middle of each lies between top and bottom of the other, and no more
+    than half of the narrower one lies above or below the other. So neither a large title swallows
+    the two lines beside it, nor a slanted line the next. Columns are not told apart. The result
+    depends on the boxes alone, not on their order.
 
     Args:
         boxes: (N, 4) xyxy.
@@ -29,7 +30,9 @@ def reading_order(boxes: ArrayLike) -> Indices:
     x0, y0, x1, y1 = xyxy.T
     middle = (y0 + y1) / 2
     inside = (y0 <= middle[:, None]) & (middle[:, None] <= y1)
-    beside = inside & inside.T
+    across = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)
+    apart = across <= np.minimum((x1 - x0)[:, None], x1 - x0) / 2
+    beside = (inside & inside.T & apart) | np.eye(len(xyxy), dtype=np.bool_)
     from_left = np.lexsort((x1, y1, y0, x0))
     from_top = from_left[np.argsort(middle[from_left], kind="stable")]
     left = np.ones(len(xyxy), dtype=np.bool_)
