@@ -52,7 +52,7 @@ class Instance:
 
     @property
     def geometries(self) -> list[dict[str, Any]]:
-        """What it is made of, as the public records spell it.
+        """What it is made of, as the public records spell it; with its text where the phrase is not.
 
         >>> Instance("cup", bbox=np.array([1.0, 2.0, 3.0, 4.0])).geometries
         [{'type': 'box', 'coords': [1.0, 2.0, 3.0, 4.0]}]
@@ -73,7 +73,10 @@ class Instance:
                 }
             ]
         named = (("box", self.bbox), ("point", self.point), ("polygon", self.polygon))
-        return [{"type": kind, "coords": xy.tolist()} for kind, xy in named if xy is not None]
+        text = {} if self.text in (None, self.phrase) else {"text": self.text}
+        return [
+            {"type": kind, "coords": xy.tolist(), **text} for kind, xy in named if xy is not None
+        ]
 
 
 @dataclass(eq=False)

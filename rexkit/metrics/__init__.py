@@ -7,6 +7,7 @@ from rexkit.metrics.counting import CountingError
 from rexkit.metrics.keypoint_ap import KeypointAP
 from rexkit.metrics.keypoint_pck import KeypointPCK
 from rexkit.metrics.lvis_ap import LvisAP
+from rexkit.metrics.ocr import OCRHmean
 from rexkit.metrics.point_accuracy import PointAccuracy
 from rexkit.metrics.point_f1 import PointF1
 from rexkit.metrics.rejection import Rejection
@@ -20,6 +21,7 @@ __all__ = [
     "KeypointPCK",
     "LvisAP",
     "Metric",
+    "OCRHmean",
     "PointAccuracy",
     "PointF1",
     "Rejection",

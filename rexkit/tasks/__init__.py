@@ -2,6 +2,7 @@
 
 from rexkit.tasks.grounding import GroundingTask
 from rexkit.tasks.keypoint import KeypointTask
+from rexkit.tasks.ocr import OCRBoxTask, OCRPolygonTask
 from rexkit.tasks.phrase import PhraseTask
 from rexkit.tasks.pointing import PointingTask
 from rexkit.tasks.task import Question, Task
@@ -10,6 +11,8 @@ from rexkit.tasks.visual_prompt import VisualPromptTask
 __all__ = [
     "GroundingTask",
     "KeypointTask",
+    "OCRBoxTask",
+    "OCRPolygonTask",
     "PhraseTask",
     "PointingTask",
     "Question",

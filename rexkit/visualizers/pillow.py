@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -29,12 +29,14 @@ _TEXT_SIZE, _TEXT_LINES, _TEXT_WIDTH, _GAP = 15, 6, 240, 12
 class PillowVisualizer:
     """Draws boxes, points, polygons, keypoints and masks, each phrase in its own colour.
 
-    Ignored instances are grey. The references of a visual prompt (``extra["reference"]``) have
-    white dashes along their box and are labelled as such.
+    A transcription stands in place of the phrase, for the colour too: a text has one colour in
+    truth and prediction, whatever the phrase is there. Ignored instances are grey. The references
+    of a visual prompt (``extra["reference"]``) have white dashes along their box and are labelled
+    as such.
 
     Args:
         palette: colours by phrase, or a list to choose from; left out, and for phrases that are
-            not in it, a colour is fixed by the phrase itself.
+            not in it, a colour is fixed by the phrase itself, or by the transcription.
         show_labels: whether phrases are written beside what they name: the transcription where
             there is one, and the score where there is one.
         show_absent: whether `draw` lists the phrases known not to be in the picture below it.
@@ -140,7 +142,11 @@ class PillowVisualizer:
         return canvas
 
     def _color(self, instance: Instance) -> Color:
-        return _IGNORED if instance.ignore else phrase_color(instance.phrase, self.palette)
+        if instance.ignore:
+            return _IGNORED
+        named = isinstance(self.palette, Mapping) and instance.phrase in self.palette
+        name = instance.phrase if named or not instance.text else instance.text
+        return phrase_color(name, self.palette)
 
     def _write_labels(self, canvas: Image.Image, shapes: Sequence[Shape], clearance: int) -> None:
         size = self.font_size or max(12, round(math.hypot(*canvas.size) / 70))
