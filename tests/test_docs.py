@@ -41,7 +41,7 @@ def test_the_plugin_of_the_page_works(tmp_path: Path) -> None:
     assert "TASK_FNS: CornerTask" in said["rexkit plugins"]
     assert "The top left corner of each thing." in said["rexkit list TASK_FNS"]
     metrics = json.loads((tmp_path / "work_dirs" / "corner" / "metrics.json").read_text())
-    assert 0 <= metrics["point_f1"] <= 1
+    assert 0 <= metrics["f1"] <= 1
     assert sum(n for name, n in files.items() if "plugin-corner" in name) <= 45
 
     # The hook of the page is a module alone: with a file that makes it a plugin, it is called.

@@ -9,6 +9,7 @@ import numpy as np
 
 from rexkit.geometry import Mask
 from rexkit.keypoints import KeypointSchema, schema_of
+from rexkit.metrics.sizes import area
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 
@@ -68,7 +69,7 @@ def keypoint_sets(prediction: Prediction, target: Annotation) -> Iterator[Keypoi
             _points(answered, schema),
             _points(wanted, schema),
             boxes,
-            np.array([_area(i, box) for i, box in zip(wanted, boxes, strict=True)]),
+            np.array([area(i, box) for i, box in zip(wanted, boxes, strict=True)]),
         )
 
 
@@ -91,8 +92,3 @@ def _points(instances: Sequence[Instance], schema: KeypointSchema | None) -> Arr
         return np.empty((len(instances), 0, 2))
     points = [schema.array(i.keypoints or {}) for i in instances]
     return np.array(points, dtype=np.float64).reshape(-1, len(schema.keypoints), 2)
-
-
-def _area(instance: Instance, box: Array) -> float:
-    area = instance.extra.get("area")
-    return float(area if isinstance(area, (int, float)) else (box[2:] - box[:2]).prod())

@@ -43,7 +43,7 @@ def test_the_truth_as_answer_is_a_right_click(cfg):
     figures = {k: v for metric in metrics for k, v in metric.compute().items()}
     assert figures["click_accuracy"] == figures["click_accuracy/text"] == 1.0
     assert figures["clicks"] == 30
-    assert figures.get("f1@0.5", figures.get("point_f1")) == 1.0
+    assert figures.get("f1@0.5", figures.get("f1")) == 1.0
 
 
 def test_several_elements_at_once():
