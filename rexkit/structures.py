@@ -52,7 +52,7 @@ class Instance:
 
     @property
     def geometries(self) -> list[dict[str, Any]]:
-        """What it is made of, as the public records spell it; with its text where the phrase is not.
+        """What it is made of, as the public records spell it, with a text that is not the phrase.
 
         >>> Instance("cup", bbox=np.array([1.0, 2.0, 3.0, 4.0])).geometries
         [{'type': 'box', 'coords': [1.0, 2.0, 3.0, 4.0]}]

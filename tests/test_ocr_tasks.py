@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -107,11 +108,12 @@ class TestPrompt:
 
 class TestAnswer:
     def test_in_place_of_the_phrase(self):
-        assert OCRBoxTask().example(SIGN, rng(), False).response == (
-            "<|object_ref_start|>One<|object_ref_end|><|box_start|><99><99><399><199><|box_end|>, "
-            "<|object_ref_start|>way<|object_ref_end|><|box_start|><599><109><899><209><|box_end|>, "
-            "<|object_ref_start|>EXIT<|object_ref_end|><|box_start|><99><399><399><499><|box_end|>"
-        )
+        spans = OCRBoxTask().example(SIGN, rng(), False).response.split(", ")
+        assert spans == [
+            "<|object_ref_start|>One<|object_ref_end|><|box_start|><99><99><399><199><|box_end|>",
+            "<|object_ref_start|>way<|object_ref_end|><|box_start|><599><109><899><209><|box_end|>",
+            "<|object_ref_start|>EXIT<|object_ref_end|><|box_start|><99><399><399><499><|box_end|>",
+        ]
 
     def test_after_the_coordinates(self):
         assert OCRBoxTask(transcription="inline").example(SIGN, rng(), False).response == (
@@ -196,7 +198,7 @@ class TestErrors:
     def test_a_coordinate_in_the_text_is_markup_only_inline(self):
         odd = sample(text("<5>", 1, 1, 9, 9))
         assert answer(OCRBoxTask(), odd)[0].instances[0].text == "<5>"
-        with pytest.raises(DataError, match="here:1.*<5>"):
+        with pytest.raises(DataError, match=r"here:1.*<5>"):
             OCRBoxTask(transcription="inline").example(odd, rng(), True)
 
 
@@ -227,21 +229,30 @@ class TestReadingOrder:
         assert again.tolist() == boxes[order].tolist()
 
 
+# What a text must not hold, by where it stands.
+MARKUP = {
+    "phrase": re.compile(r"<\|[^|<>]*\|>"),
+    "inline": re.compile(r"<\|[^|<>]*\|>|<[0-9]+>"),
+}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 
 @pytest.mark.parametrize("transcription", SPELLINGS)
-@given(texts=st.lists(TEXTS | st.sampled_from([",", "a,", "None", "<", "<|", "5"]), max_size=5))
+@given(
+    texts=st.lists(
+        TEXTS | st.sampled_from([",", "a,", "None", "<", "<|", "5", "<5>", "<|im_end|>"]),
+        max_size=5,
+    )
+)
 def test_any_text_is_read_back_or_is_an_error(transcription, texts):
     places = to_pixels(np.arange(20)[: 4 * len(texts)].reshape(-1, 4) * 9, (100, 100))
     words = [text(word, *box) for word, box in zip(texts, places, strict=True)]
     task = OCRBoxTask(transcription=transcription)
-    try:
-        prediction, example = answer(task, sample(*words))
-    except DataError as error:
-        assert "<" in "".join(texts)
-        assert error.source == "here:1"
+    if any(MARKUP[transcription].search(word) for word in texts):
+        with pytest.raises(DataError, match="here:1"):
+            answer(task, sample(*words))
         return
+    prediction, example = answer(task, sample(*words))
     assert prediction.problems == []
     legible = [i for i in example.target.instances if not i.ignore]
     expected = sorted((i.text.strip(), *i.bbox.tolist()) for i in legible)

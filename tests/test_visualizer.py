@@ -50,6 +50,15 @@ def xy(*values):
     return np.array(values, dtype=float)
 
 
+def test_a_text_has_one_colour_whatever_its_phrase():
+    corners = xy(20, 10, 60, 10, 60, 50, 20, 50).reshape(-1, 2)
+    truth, read = (Instance(p, polygon=corners, text="EXIT") for p in ("word", "EXIT"))
+    assert np.array_equal(drawn(truth), drawn(read))
+    assert is_color(drawn(truth)[10, 30:50], phrase_color("EXIT")).all()
+    red = PillowVisualizer({"word": "red"}, show_labels=False)
+    assert is_color(drawn(truth, visualizer=red)[10, 30:50], (255, 0, 0)).all()
+
+
 class TestShapes:
     def test_box(self):
         pixels = drawn(Instance("cup", bbox=xy(20, 10, 60, 50)))
