@@ -14,17 +14,17 @@ from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from rexkit.forest import (
     Tree,
-    block_mask,
     branch_log_probs,
-    dense_mask,
     grow,
     pack,
     plant,
-    positions,
     predicting_only,
     unfold,
     use_flex_attention,
+    use_tree_attention,
 )
+from rexkit.forest.attention import block_mask, dense_mask
+from rexkit.forest.model import positions
 from rexkit.models import TinyVLM
 from rexkit.models.log_probs import log_probs
 
@@ -216,6 +216,19 @@ def test_flex_attention_leaves_out_blocks_that_nobody_sees():
     batch = plant([words(128, 128, 128, 128)], [[0]])
     blocks = block_mask(batch["tree"], batch["branch"])
     assert blocks.sparsity() == pytest.approx(100 * (1 - 7 / 16))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_tree_attention_equals_the_padded_batch(family):
+    tiny = TinyVLM(weights=None, family=family, **SMALL)
+    rng = np.random.default_rng(5)
+    trees = [tree(tiny, rng, n, branches) for n, branches in ((1, [4, 7]), (0, [3]), (2, [2, 1]))]
+    trees.append(tree(tiny, rng, 1, [0]))
+    plain = padded(tiny, trees)[0].detach()
+    use_tree_attention(tiny.model)
+    torch.testing.assert_close(padded(tiny, trees)[0].detach(), plain)
+    check_equal(tiny, trees, [[0, 1], [3, 2]])
+    check_equal(tiny, trees, [[0, 1, 2, 3]])
 
 
 def test_flex_attention_gives_the_same_log_probs():
