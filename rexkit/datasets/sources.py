@@ -41,8 +41,7 @@ def open_source(
         allow_urls: whether text that begins with ``http://`` or ``https://`` is fetched.
 
     Raises:
-        DataError: it cannot be read or decoded; the message says why.
-        TypeError: it is nothing of the above.
+        DataError: it is nothing of the above, or cannot be read or decoded; the message says why.
     """
     fit = fit or _as_it_is
     if isinstance(source, str) and source.startswith(("http://", "https://")):
@@ -56,7 +55,7 @@ def open_source(
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if not isinstance(source, Image.Image):
-        raise TypeError(
+        raise DataError(
             f"a picture is a path, URL, bytes, numpy array or Pillow picture, not {source!r}"
         )
     needed = fit(source.size)
@@ -92,8 +91,8 @@ def fetch(url: str) -> bytes:
         DataError: no answer within 30 seconds, an error, or more than that.
     """
     try:
-        request = Request(url, headers={"User-Agent": "rexkit"})  # noqa: S310 (scheme is checked)
-        with urlopen(request, timeout=URL_SECONDS) as answer:  # noqa: S310
+        request = Request(url, headers={"User-Agent": "rexkit"})
+        with urlopen(request, timeout=URL_SECONDS) as answer:
             data: bytes = answer.read(URL_BYTES + 1)
     except (URLError, OSError, ValueError) as error:
         raise DataError(f"cannot fetch it ({error})") from error
