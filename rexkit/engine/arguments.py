@@ -12,7 +12,8 @@ from PIL import Image
 
 from rexkit.datasets.sources import Source
 from rexkit.errors import UserError
-from rexkit.tasks import Task, task_named
+from rexkit.tasks import Task
+from rexkit.tasks.named import task_named
 
 
 @dataclass
