@@ -203,9 +203,12 @@ def test_the_embedded_model_answers_as_one_by_one():
     images = [picture(), picture(90, 200), picture(300, 300)]
     for image in images:
         image.paste("red", (10, 10, 40, 40))
-    words = {"categories": [["red square"], ["blue circle", "red square"], ["green cross"]]}
-    together = predictor.predict(images, **words)
-    alone = [predictor.predict(i, categories=c)[0] for i, c in zip(images, words["categories"])]
+    words = [["red square"], ["blue circle", "red square"], ["green cross"]]
+    together = predictor.predict(images, categories=words)
+    alone = [
+        predictor.predict(image, categories=phrases)[0]
+        for image, phrases in zip(images, words, strict=True)
+    ]
     assert [r.text for r in together] == [r.text for r in alone]
     assert all(r.prompt_tokens > 20 and r.output_tokens > 0 for r in together)
     vlm = TinyVLM(max_pixels=128 * 128)
