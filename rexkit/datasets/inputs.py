@@ -6,6 +6,7 @@ import glob
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def _frames(path: str) -> Iterator[Callable[[], NDArray[np.uint8]]]:
     try:
         with av.open(path) as container:
             for frame in container.decode(video=0):
-                yield lambda frame=frame: frame.to_ndarray(format="rgb24")
+                yield partial(frame.to_ndarray, format="rgb24")
     except (av.FFmpegError, IndexError) as error:
         raise UserError(f"{path}: the video cannot be read ({error})") from error
 

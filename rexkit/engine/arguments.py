@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
@@ -42,7 +42,7 @@ class Arguments:
         if isinstance(self.images, (str, Path, bytes, bytearray, memoryview, Image.Image)) or (
             isinstance(self.images, np.ndarray) and self.images.ndim < 4
         ):
-            self.images = [self.images]
+            self.images = [cast(Source, self.images)]
         if not isinstance(self.images, Iterable):
             raise UserError(f"images: expected a picture or several, got {self.images!r}")
         self._tasks: dict[str, Task] = {}
@@ -55,7 +55,7 @@ class Arguments:
     @property
     def lists(self) -> dict[str, Sequence[Any]]:
         """The arguments that come one for each picture."""
-        found = {}
+        found: dict[str, Sequence[Any]] = {}
         for name in ("task", "keypoint_type"):
             value = getattr(self, name)
             if isinstance(value, (list, tuple)):
@@ -71,7 +71,7 @@ class Arguments:
     def __iter__(self) -> Iterator[tuple[Source, Task, Sequence[str], str | None, Any]]:
         lists = self.lists
         number = -1
-        for number, image in enumerate(self.images):  # type: ignore[arg-type]
+        for number, image in enumerate(cast(Iterable[Source], self.images)):
             given = {n: getattr(self, n) for n in _NAMES}
             for name, values in lists.items():
                 if number >= len(values):

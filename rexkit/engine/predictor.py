@@ -169,7 +169,8 @@ class Predictor:
             self.backend = BACKENDS.build({"type": cls} | options, key="Predictor", model=model)
             return
         if self.vlm is None:
-            kind, named = (TinyVLM, {}) if model == "tiny" else (PretrainedVLM, {"path": model})
+            kind: type[VLM] = TinyVLM if model == "tiny" else PretrainedVLM
+            named: dict[str, Any] = {} if model == "tiny" else {"path": model}
             known = accepted_arguments(kind) or set()
             its = {k: v for k, v in options.items() if k in known and k not in takes}
             options = {k: v for k, v in options.items() if k not in its}
