@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rexkit.grammar.tokens import END_OF_TURN
+from rexkit.models.pixels import to_patches
 from rexkit.structures import Example
 
 if TYPE_CHECKING:
@@ -109,12 +110,26 @@ class Encoder:
                 "model's max_pixels or the number of categories asked for"
             )
 
-    def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> Any:
-        return self.processor(
-            images=list(images), text=[self.chat(p) for p in prompts], return_tensors=None
-        )
+    def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, Any]:
+        """What the processor gives for pictures and chats, without padding."""
+        pixel_values, grids = to_patches(images, self.processor.image_processor)
+        cells = grids.prod(1) // self.processor.image_processor.merge_size**2
+        token = self.processor.image_token
+        chats = [
+            self.chat(prompt).replace(token, token * number)
+            for prompt, number in zip(prompts, cells.tolist(), strict=True)
+        ]
+        ids = self.tokenizer(chats).input_ids
+        return {
+            "input_ids": ids,
+            "mm_token_type_ids": self.processor.create_mm_token_type_ids(ids),
+            "pixel_values": pixel_values,
+            "image_grid_thw": grids,
+        }
 
-    def _pad(self, encoded: Any, answers: list[list[int]], left: bool) -> dict[str, torch.Tensor]:
+    def _pad(
+        self, encoded: dict[str, Any], answers: list[list[int]], left: bool
+    ) -> dict[str, torch.Tensor]:
         rows = [[*p, *a] for p, a in zip(encoded["input_ids"], answers, strict=True)]
         shape = (len(rows), max(map(len, rows)))
         ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
@@ -131,8 +146,8 @@ class Encoder:
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
             "mm_token_type_ids": torch.from_numpy(kinds),
-            "pixel_values": torch.as_tensor(np.asarray(encoded["pixel_values"])),
-            "image_grid_thw": torch.as_tensor(np.asarray(encoded["image_grid_thw"])),
+            "pixel_values": torch.from_numpy(encoded["pixel_values"]),
+            "image_grid_thw": torch.from_numpy(encoded["image_grid_thw"]),
         }
         if not left:
             batch["labels"] = torch.from_numpy(labels)
