@@ -1,5 +1,5 @@
 # Fine-tune the embedded model on six tasks in one mixture, all data synthetic.
-# The weight of a source says how often it is drawn, against its size.
+# The weight of a source says how much of its data an epoch draws.
 _base_ = ["../_base_/tiny_sft.py"]
 
 words = dict(
@@ -10,7 +10,7 @@ scenes = dict(type="ShapesDataset", num_objects=(1, 3), num_absent=(1, 2), **wor
 pairs = dict(type="ShapesDataset", num_objects=(2, 4), repeat=0.7, **words)
 figures = dict(type="FiguresDataset")
 signs = dict(type="RenderedTextDataset", num_texts=(1, 2))
-turned = dict(type="RenderedTextDataset", num_texts=(1, 1), rotation=25.0, curvature=0.0)
+turned = dict(type="RenderedTextDataset", num_texts=(1, 1), rotation=25.0)
 
 detection = dict(type="GroundingTask", num_categories=(1, 3))
 pointing = dict(type="PointingTask", num_categories=(1, 3))
@@ -20,12 +20,12 @@ ocr_box = dict(type="OCRBoxTask")
 ocr_polygon = dict(type="OCRPolygonTask")
 
 train_data = [
-    dict(dataset=dict(size=5_000, seed=41, **scenes), task=detection, weight=1.0),
-    dict(dataset=dict(size=4_000, seed=42, **scenes), task=pointing, weight=1.0),
-    dict(dataset=dict(size=7_000, seed=43, **pairs), task=visual_prompting, weight=1.0),
-    dict(dataset=dict(size=8_000, seed=44, **figures), task=keypoint, weight=1.0),
-    dict(dataset=dict(size=8_000, seed=45, **signs), task=ocr_box, weight=1.0),
-    dict(dataset=dict(size=6_000, seed=46, **turned), task=ocr_polygon, weight=1.0),
+    dict(dataset=dict(size=10_000, seed=41, **scenes), task=detection, weight=0.5),
+    dict(dataset=dict(size=10_000, seed=42, **scenes), task=pointing, weight=0.4),
+    dict(dataset=dict(size=10_000, seed=43, **pairs), task=visual_prompting, weight=0.7),
+    dict(dataset=dict(size=10_000, seed=44, **figures), task=keypoint, weight=0.8),
+    dict(dataset=dict(size=10_000, seed=45, **signs), task=ocr_box, weight=0.8),
+    dict(dataset=dict(size=10_000, seed=46, **turned), task=ocr_polygon, weight=0.6),
 ]
 test_data = [
     dict(dataset=dict(size=100, seed=51, **scenes), task=detection),
