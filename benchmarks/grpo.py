@@ -4,7 +4,8 @@ TRL's own `GRPOTrainer` beside one whose rows share their prompt as a forest: th
 same group (one prompt with a picture, 8 completions of 40 to 200 tokens), the same loss code.
 
 - Log-probabilities: ``_get_per_token_logps_and_entropies`` without gradients, as for the old and
-  the reference policy. TRL's as it stands; ours overrides that method and nothing else.
+  the reference policy. TRL's as it stands; ours overrides that method and nothing else, and
+  attends tree by tree (``--attention sdpa``: with a dense mask, as on GPUs).
 - Update: ``compute_loss`` (TRL's in both), backward, one step of TRL's optimizer.
 
 Both are taken in turns in one process on one thread; ratios are of medians of wall time, TRL's over

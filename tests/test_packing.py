@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import AutoModelForImageTextToText
 
 from rexkit.datasets import ShapesDataset
 from rexkit.engine.collate import Collator, predicted
@@ -111,6 +112,13 @@ def test_one_picture_is_read_once_for_all_that_is_asked(tmp_path):
         learned = padded["labels"][row] != -100
         assert torch.equal(padded["labels"][row][learned], branch[given:])
     assert all(int((b == encoder.processor.image_token_id).sum()) == 0 for b in tree.branches)
+
+
+def test_a_model_trained_in_packed_rows_is_saved_as_any_other(tmp_path):
+    trainer(tmp_path, GroundingTask(), packing=True, max_steps=1).fit()
+    config = json.loads((tmp_path / "final" / "config.json").read_text())
+    assert "forest" not in json.dumps(config)
+    AutoModelForImageTextToText.from_pretrained(tmp_path / "final")
 
 
 def test_packed_rows_hold_the_batch_in_fewer_tokens():

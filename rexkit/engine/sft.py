@@ -20,7 +20,7 @@ from rexkit.engine.data import EpochSampler, ExampleDataset, Key
 from rexkit.engine.loss import AnswerLoss
 from rexkit.engine.muon import Muon
 from rexkit.engine.optim import Together, is_inner_matrix
-from rexkit.forest import grow
+from rexkit.forest import grow, use_tree_attention
 from rexkit.grammar.tokens import BOX_START
 from rexkit.models.vlm import VLM, Part
 from rexkit.registry import TRAINERS
@@ -52,6 +52,7 @@ class SFTTrainer(Trainer):
             the rest by the optimizer that ``optim`` names; left out, everything by the latter.
         packing: lay the examples of a batch one after another in as few rows as hold them, and
             read a picture once for all that is asked of it. Loss and gradients stay the same.
+            A GPU uses a dense mask unless told better by `rexkit.forest.use_flex_attention`.
         max_row_tokens: how many tokens a row holds with ``packing``.
         callbacks: of transformers.
         training_arguments: every field of `transformers.TrainingArguments`, by its own name.
@@ -118,6 +119,8 @@ class SFTTrainer(Trainer):
             ],
         )
         self.answer_loss.to(self.args.device)
+        if packing and self.args.device.type == "cpu":
+            use_tree_attention(vlm.model)
         vlm.model.get_output_embeddings().register_forward_pre_hook(self._keep_predicting)
 
     @classmethod
