@@ -50,7 +50,8 @@ def evaluate(
         metrics: configs of METRICS; left out, those of each example's task.
         out_dir: where results go; left out, nothing is written.
         visualizer: of VISUALIZERS, for the pictures.
-        num_pictures: how many of the first examples are drawn, truth beside prediction.
+        num_pictures: how many examples are drawn, truth beside prediction; they are spread evenly
+            over all, so that every data set is seen.
         show_dir: where the pictures go; left out, ``out_dir/pictures``.
 
     Returns:
@@ -64,6 +65,8 @@ def evaluate(
     parsers = [PARSERS.build(source.task.parser) for source in sources]
     tables = [_build_metrics(source, metrics) for source in sources]
     show_dir = show_dir or (out_dir / "pictures" if out_dir else None)
+    number_drawn = min(num_pictures, len(examples))
+    drawn = {i * len(examples) // number_drawn for i in range(number_drawn)}
     with ExitStack() as stack:
         files = [
             stack.enter_context(DatasetResults(out_dir.joinpath(*place))) if out_dir else None
@@ -78,7 +81,7 @@ def evaluate(
                 geometry = getattr(sources[number].task, "geometry", "bbox")
                 record = _record(index, example, generation, prediction, geometry)
                 file.add({**record, "dataset_name": places[number][1]})
-            if visualizer is not None and show_dir is not None and index < num_pictures:
+            if visualizer is not None and show_dir is not None and index in drawn:
                 show_dir.mkdir(parents=True, exist_ok=True)
                 picture = visualizer.side_by_side(
                     example.image,
