@@ -6,6 +6,10 @@
 {'cup': [{'type': 'box', 'coords': [0.0, 0.0, 640.0, 480.0]}]}
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from rexkit.registry import (
     BACKENDS,
     DATASETS,
@@ -19,6 +23,9 @@ from rexkit.registry import (
     VISUALIZERS,
 )
 from rexkit.structures import Annotation, Example, Instance, Prediction, Problem, Sample
+
+if TYPE_CHECKING:
+    from rexkit.engine.predictor import Predictor as Predictor
 
 __version__ = "0.1.0"
 
@@ -40,3 +47,12 @@ __all__ = [
     "Problem",
     "Sample",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`Predictor`, imported when it is first asked for, since it needs torch."""
+    if name == "Predictor":
+        from rexkit.engine.predictor import Predictor
+
+        return Predictor
+    raise AttributeError(f"module 'rexkit' has no attribute {name!r}")

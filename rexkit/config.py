@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ KEYS: dict[str, str] = {
     "num_pictures": "how many test pictures are drawn",
     "work_dir": "where everything is written; work_dirs/<config name> if left out",
     "seed": "of every random choice",
+    "requires": "packages that must be installed, such as plugins: a list of names",
     "custom_imports": "modules to import first: dict(imports=[...])",
 }
 
@@ -60,7 +62,8 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
             between dots is an index in a list.
 
     Raises:
-        ConfigError: a key, component or argument that nothing knows, with the nearest that is.
+        ConfigError: a key, component or argument that nothing knows, with the nearest that is; or
+            a package of ``requires`` that is not installed.
         FileNotFoundError: there is no such file.
     """
     if not Path(path).is_file():
@@ -71,6 +74,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         near = get_close_matches(name, KEYS, n=1, cutoff=0.8)
         if name not in KEYS and near:
             raise ConfigError(f"{path}: unknown key {name!r}; did you mean {near[0]!r}?")
+    _check_installed(config.get("requires", ()), Path(path))
     for key, value in (overrides or {}).items():
         _override(config, key, value)
     for module in (config.get("custom_imports") or {}).get("imports", ()):
@@ -93,6 +97,23 @@ def need(config: Mapping[str, Any], key: str) -> Any:
     if config.get(key) is None:
         raise ConfigError(f"the config has no {key!r}: {KEYS[key]}")
     return config[key]
+
+
+def _check_installed(packages: Any, path: Path) -> None:
+    """Raise `ConfigError` for the first package that is not installed, with how to install it."""
+    if isinstance(packages, str) or not all(isinstance(package, str) for package in packages):
+        raise ConfigError(f"{path}: requires must be a list of package names, got {packages!r}")
+    for package in packages:
+        try:
+            distribution(package)
+        except PackageNotFoundError as error:
+            command = f"pip install {package}"
+            # Whoever runs a config of a checkout has the plugins of that checkout beside it.
+            for folder in path.resolve().parents:
+                if (folder / "plugins" / package / "pyproject.toml").is_file():
+                    command += f" (or ./plugins/{package} from {folder})"
+                    break
+            raise ConfigError(f"{path} needs the package {package}: {command}") from error
 
 
 def _override(config: dict[str, Any], key: str, value: Any) -> None:

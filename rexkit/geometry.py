@@ -67,13 +67,22 @@ def polygon_iou(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Array:
     >>> polygon_iou([square], [[[0, 0], [2, 0], [2, 2]], [[5, 5], [6, 5], [6, 6]]])
     array([[0.5, 0. ]])
     """
-    import shapely
+    shared, area_a, area_b = _polygon_overlap(a, b)
+    return _share(shared, area_a[:, None] + area_b - shared)
 
-    shapes_a, shapes_b = _shapes(a), _shapes(b)
-    near_a, near_b = shapely.STRtree(shapes_b).query(shapes_a, predicate="intersects")
-    shared = np.zeros((len(shapes_a), len(shapes_b)))
-    shared[near_a, near_b] = shapely.area(shapely.intersection(shapes_a[near_a], shapes_b[near_b]))
-    return _share(shared, shapely.area(shapes_a)[:, None] + shapely.area(shapes_b) - shared)
+
+def polygon_coverage(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Array:
+    """Which share of each polygon of ``a`` lies in each polygon of ``b``: (N, M) in [0, 1].
+
+    It is how ICDAR compares a detection with a region that nobody can read. Otherwise as
+    `polygon_iou`.
+
+    >>> square = [[0, 0], [2, 0], [2, 2], [0, 2]]
+    >>> polygon_coverage([square], [[[1, 0], [9, 0], [9, 9], [1, 9]]])
+    array([[0.5]])
+    """
+    shared, area, _ = _polygon_overlap(a, b)
+    return _share(shared, area[:, None])
 
 
 def points_in_boxes(points: ArrayLike, boxes: ArrayLike) -> Mask:
@@ -164,6 +173,26 @@ def order_polygon(polygon: ArrayLike) -> Array:
         xy = xy[::-1]
     first = np.lexsort((xy[:, 1], xy.sum(axis=1)))[:1]
     return np.roll(xy, -first, axis=0) if len(xy) else xy
+
+
+def box_corners(box: ArrayLike) -> Array:
+    """A box as a polygon, clockwise from its top left corner: (4, 2) for (4,) xyxy.
+
+    >>> box_corners([0, 0, 4, 2]).tolist()
+    [[0.0, 0.0], [4.0, 0.0], [4.0, 2.0], [0.0, 2.0]]
+    """
+    x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+
+
+def polygon_bounds(polygon: ArrayLike) -> Array:
+    """The box around a polygon: (4,) xyxy for (K, 2).
+
+    >>> polygon_bounds([[0, 1], [4, 0], [3, 2]]).tolist()
+    [0.0, 0.0, 4.0, 2.0]
+    """
+    xy = _rows(polygon, 2)
+    return np.append(xy.min(axis=0), xy.max(axis=0))
 
 
 def match(similarity: ArrayLike, threshold: float) -> tuple[Indices, Indices]:
@@ -276,6 +305,17 @@ def _share(part: Array, whole: Array) -> Array:
     share = np.zeros(part.shape)
     np.divide(part, whole, out=share, where=whole > 0)
     return np.minimum(share, 1.0)
+
+
+def _polygon_overlap(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> tuple[Array, Array, Array]:
+    """The areas that every pair of polygons shares (N, M), and the area of each: (N,), (M,)."""
+    import shapely
+
+    shapes_a, shapes_b = _shapes(a), _shapes(b)
+    near_a, near_b = shapely.STRtree(shapes_b).query(shapes_a, predicate="intersects")
+    shared = np.zeros((len(shapes_a), len(shapes_b)))
+    shared[near_a, near_b] = shapely.area(shapely.intersection(shapes_a[near_a], shapes_b[near_b]))
+    return shared, shapely.area(shapes_a), shapely.area(shapes_b)
 
 
 def _shapes(polygons: Sequence[ArrayLike]) -> NDArray[Any]:

@@ -52,7 +52,7 @@ class Instance:
 
     @property
     def geometries(self) -> list[dict[str, Any]]:
-        """What it is made of, as the public records spell it.
+        """What it is made of, as the public records spell it, with a text that is not the phrase.
 
         >>> Instance("cup", bbox=np.array([1.0, 2.0, 3.0, 4.0])).geometries
         [{'type': 'box', 'coords': [1.0, 2.0, 3.0, 4.0]}]
@@ -73,7 +73,10 @@ class Instance:
                 }
             ]
         named = (("box", self.bbox), ("point", self.point), ("polygon", self.polygon))
-        return [{"type": kind, "coords": xy.tolist()} for kind, xy in named if xy is not None]
+        text = {} if self.text in (None, self.phrase) else {"text": self.text}
+        return [
+            {"type": kind, "coords": xy.tolist(), **text} for kind, xy in named if xy is not None
+        ]
 
 
 @dataclass(eq=False)
@@ -168,11 +171,13 @@ class Sample:
         image: RGB.
         annotation: its truth, in pixels of ``image``.
         source: where it comes from, for messages: "train.annotations.tsv:17".
+        image_path: the file of the picture, where it has one of its own.
     """
 
     image: Image
     annotation: Annotation
     source: str
+    image_path: str | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -187,6 +192,7 @@ class Example:
         phrases: what was asked for, in the order of the prompt.
         task: the task's name, such as "detection".
         source: as in `Sample`.
+        image_path: as in `Sample`.
     """
 
     image: Image
@@ -196,3 +202,4 @@ class Example:
     phrases: list[str]
     task: str
     source: str
+    image_path: str | None = None

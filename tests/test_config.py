@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -93,9 +94,35 @@ def test_a_resolved_config_loads_to_the_same(file, tmp_path):
 )
 def test_every_config_of_the_repository_loads(path, monkeypatch):
     monkeypatch.syspath_prepend(CONFIGS.parent / "tools")  # a config's custom_imports
+    if path.name == "gui.py" and not find_spec("rexkit_plugin_gui"):
+        # tests/test_plugin_gui.py loads it where the plugin is installed.
+        with pytest.raises(ConfigError, match="needs the package rexkit-plugin-gui"):
+            load_config(path)
+        return
     config = load_config(path)
     assert config.model
     assert config.get("train_data") or config.get("test_data") or config.get("stages")
+
+
+def test_a_package_that_a_config_requires_is_asked_for_before_anything_is_looked_up(file, tmp_path):
+    (tmp_path / "plugins" / "rexkit-plugin-nowhere").mkdir(parents=True)
+    (tmp_path / "plugins" / "rexkit-plugin-nowhere" / "pyproject.toml").touch()
+    text = file.read_text()
+    file.write_text(f'{text}requires = ["numpy", "rexkit-plugin-nowhere"]\nmodel = dict(type="X")')
+    message = (
+        r"job\.py needs the package rexkit-plugin-nowhere: pip install rexkit-plugin-nowhere "
+        rf"\(or \./plugins/rexkit-plugin-nowhere from {tmp_path}\)$"
+    )
+    with pytest.raises(ConfigError, match=message):
+        load_config(file, {"model.size": 3})
+    file.write_text(f'{text}requires = ["rexkit-plugin-elsewhere"]\n')
+    with pytest.raises(ConfigError, match=r"pip install rexkit-plugin-elsewhere$"):
+        load_config(file)
+    file.write_text(f'{text}requires = ["numpy"]\n')
+    assert load_config(file).requires == ["numpy"]
+    file.write_text(f'{text}requires = "numpy"\n')
+    with pytest.raises(ConfigError, match="requires must be a list"):
+        load_config(file)
 
 
 def test_missing_file():

@@ -17,7 +17,7 @@ from rexkit.engine.evaluate import evaluate
 from rexkit.grammar.tokens import BOX_START
 from rexkit.models import TinyVLM
 from rexkit.registry import VISUALIZERS
-from rexkit.tasks import GroundingTask, PointingTask
+from rexkit.tasks import GroundingTask, PointingTask, VisualPromptTask
 
 
 class Scripted(Backend):
@@ -55,21 +55,83 @@ def test_predictions_are_written_with_their_problems(tmp_path):
     examples = data(GroundingTask(), size=3)
     backend = Scripted(examples, lambda text: text.removesuffix("<|box_end|>"))
     evaluate(backend, examples, out_dir=tmp_path)
-    rows = [json.loads(line) for line in (tmp_path / "predictions.jsonl").read_text().splitlines()]
+    file = tmp_path / "box_eval" / "Shapes" / "predictions.jsonl"
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(rows) == 3
     for i, row in enumerate(rows):
-        assert row["prompt"] == examples[i].prompt
+        assert row["question"] == examples[i].prompt
         assert row["source"] == examples[i].source
-        assert set(row["extracted_predictions"]) == set(examples[i].phrases)
-        assert row["raw_output"] == examples[i].response.removesuffix("<|box_end|>")
+        assert set(row["extracted_predictions"]) == set(row["gt"]) == set(row["categories"])
+        for phrase, boxes in row["gt"].items():
+            assert boxes == examples[i].target.boxes(phrase).tolist()
+        assert row["raw_response"] == examples[i].response.removesuffix("<|box_end|>")
         assert [p["kind"] for p in row["problems"]] == ["truncated"]
         assert row["num_output_tokens"] == 3
 
 
-def test_two_tasks_have_figures_each():
-    examples = data(GroundingTask(), PointingTask())
+def test_several_data_sets_have_figures_each_and_together(tmp_path):
+    shapes = ShapesDataset(6)
+    task = GroundingTask()
+    both = [Source(shapes, task, name="right"), Source(ShapesDataset(3, seed=1), task)]
+    examples = ExampleDataset([*both, Source(shapes, PointingTask(), name="right")])
+    backend = Scripted(examples)
+    for i in range(6, 9):  # nothing is found in the second
+        backend.answers[examples[i].prompt, examples[i].image.tobytes()] = ""
+    figures = evaluate(backend, examples, out_dir=tmp_path)
+    folders = ("box_eval/right", "box_eval/Shapes", "point_eval/right")
+    files = [tmp_path / folder / "metrics.json" for folder in folders]
+    right, wrong, points = (json.loads(file.read_text()) for file in files)
+    assert (right["f1@0.5"], wrong["f1@0.5"], points["f1"]) == (1.0, 0.0, 1.0)
+    truths = [len(examples[i].target.instances) for i in range(9)]
+    assert figures["detection/recall@0.5"] == pytest.approx(sum(truths[:6]) / sum(truths))
+    assert figures["pointing/f1"] == 1.0
+    assert "f1@0.5" not in figures
+
+
+def test_a_test_that_is_killed_keeps_what_it_has(tmp_path, monkeypatch):
+    monkeypatch.setattr("rexkit.engine.evaluate.WINDOW", 2)
+    examples = data(GroundingTask(), size=5)
+    evaluate(Scripted(examples), examples, out_dir=tmp_path)
+
+    class Dying(Scripted):
+        rounds = 0
+
+        def generate(self, requests: Sequence[Request]) -> list[Generation]:
+            self.rounds += 1
+            if self.rounds == 3:
+                raise KeyboardInterrupt
+            return super().generate(requests)
+
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Dying(examples), examples, out_dir=tmp_path)
+    folder = tmp_path / "box_eval" / "Shapes"
+    rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
+    assert [row["index"] for row in rows] == [0, 1, 2, 3]
+    assert not (folder / "metrics.json").exists()  # the figures of the test before
+
+
+def test_records_are_written_as_answers_come(tmp_path, monkeypatch):
+    monkeypatch.setattr("rexkit.engine.evaluate.WINDOW", 1)
+    examples = data(GroundingTask(), size=4)
+    file = tmp_path / "box_eval" / "Shapes" / "predictions.jsonl"
+    written = []
+
+    class Watching(Scripted):
+        def generate(self, requests: Sequence[Request]) -> list[Generation]:
+            written.append(len(file.read_text().splitlines()))
+            return super().generate(requests)
+
+    evaluate(Watching(examples), examples, out_dir=tmp_path)
+    assert written == [0, 1, 2, 3]
+
+
+def test_each_task_has_its_figures():
+    examples = data(GroundingTask(), PointingTask(), VisualPromptTask())
     figures = evaluate(Scripted(examples), examples)
-    assert figures["detection/f1@0.5"] == figures["pointing/point_f1"] == 1.0
+    assert figures["detection/f1@0.5"] == figures["pointing/f1"] == 1.0
+    assert figures["visual_prompting/f1@0.5"] == 1.0
+    assert figures["visual_prompting/f1@0.5_without_references"] == 1.0
+    assert figures["pointing/counting_mae"] == 0.0
 
 
 def test_pictures_are_drawn(tmp_path):
@@ -82,7 +144,7 @@ def test_pictures_are_drawn(tmp_path):
         show_dir=tmp_path,
     )
     drawn = sorted(tmp_path.glob("*.png"))
-    assert len(drawn) == 2
+    assert [path.stem for path in drawn] == ["00000", "00002"]  # of four, spread evenly
     assert Image.open(drawn[0]).width > 2 * 128
 
 

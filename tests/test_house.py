@@ -15,8 +15,8 @@ PACKAGE = Path(rexkit.__file__).parent
 
 # From the ground up: a room may import the rooms before it.
 ROOMS = [
-    *("errors", "structures", "geometry", "grammar", "plugins", "registry", "config"),
-    *("datasets", "tasks", "parsers", "rewards", "metrics", "visualizers"),
+    *("errors", "structures", "keypoints", "geometry", "grammar", "plugins", "registry", "config"),
+    *("datasets", "tasks", "parsers", "rewards", "metrics", "visualizers", "results"),
     *("models", "backends", "forest", "engine", "cli"),
 ]
 LIGHT = ["rexkit", "rexkit.grammar", "rexkit.geometry", "rexkit.parsers", "rexkit.rewards"]

@@ -13,8 +13,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rexkit.metrics import BoxF1, CocoAP, PointF1, Rejection
+from rexkit.metrics import (
+    BoxF1,
+    CocoAP,
+    CountingError,
+    PointAccuracy,
+    PointF1,
+    Rejection,
+    VisualPrompting,
+)
 from rexkit.metrics.coco_ap import FIGURES
+from rexkit.metrics.sizes import SIZES
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Instance, Prediction
 
@@ -55,7 +64,11 @@ class TestBoxF1:
             box("cat", 50, 50, 90, 90),  # the dog's box under another name
         )
         figures = score(BoxF1(), (given_answer, target))
-        assert list(figures) == ["f1@0.5", "f1@0.95", "f1@0.5:0.95", "precision@0.5", "recall@0.5"]
+        ious = ["0.5", "0.75", "0.95", "0.5:0.95"]
+        names = [f"{name}@{iou}" for name in ("f1", "precision", "recall") for iou in ious]
+        sizes = [f"f1_{x}@{iou}" for x in SIZES for iou in ("0.5", "0.5:0.95")]
+        assert list(figures) == names + sizes
+        assert (figures["f1@0.75"], figures["recall@0.75"]) == pytest.approx((4 / 7, 2 / 3))
         assert figures["precision@0.5"] == 2 / 4
         assert figures["recall@0.5"] == pytest.approx(2 / 3)
         assert figures["f1@0.5"] == pytest.approx(4 / 7)
@@ -72,7 +85,36 @@ class TestBoxF1:
         table = metric.per_category()
         assert list(table) == ["cup", "dog"]
         assert table["cup"]["f1@0.5"] == 1.0
-        assert table["dog"] == {**dict.fromkeys(metric.compute(), 0.0), "answers": 0, "truths": 1}
+        assert set(table["dog"]) < {*metric.compute(), "answers", "truths"}
+        assert (table["dog"].pop("answers"), table["dog"].pop("truths")) == (0, 1)
+        assert set(table["dog"].values()) == {0.0}
+
+    def test_by_size(self):
+        small, large = box("cup", 0, 0, 31, 33), box("cup", 100, 100, 300, 300)
+        near = box("cup", 0, 0, 33, 33)  # medium by its own area, but the small one's answer
+        lost = box("cup", 400, 0, 450, 50)  # medium, and nothing there
+        outlined = box("cup", 0, 400, 100, 500, extra={"area": 500})  # small, as its outline says
+        metric = BoxF1()
+        figures = score(
+            metric, (answer(near, lost, outlined), truth(small, large, outlined, size=(500, 500)))
+        )
+        assert figures["f1_small@0.5"] == 1.0
+        assert figures["f1_medium@0.5"] == figures["f1_large@0.5"] == 0.0
+        table = metric.per_group()
+        assert [(x["answers"], x["truths"]) for x in table.values()] == [(2, 2), (1, 0), (0, 1)]
+        assert table["small"]["f1@0.95"] == pytest.approx(2 / 3)
+        # At 0.95 the near one is nobody's answer and belongs to its own size.
+        assert metric.state()["counts"][0, :, 1, -1].tolist() == [1, 2, 0]
+
+    def test_sizes_add_up(self):
+        metric = BoxF1()
+        score(metric, *pictures(20, seed=4, scored=False))
+        whole = metric.state()["counts"].sum(axis=(0, 1))
+        tables = metric.per_group().values()
+        assert sum(x["truths"] for x in tables) == whole[2, 0]
+        assert sum(x["answers"] for x in tables) == whole[1, 0]
+        assert (metric.state()["counts"][:, :, 0] <= metric.state()["counts"][:, :, 1]).all()
+        assert (metric.state()["counts"][:, :, 0] <= metric.state()["counts"][:, :, 2]).all()
 
     def test_duplicate_is_wrong(self):
         cup = box("cup", 0, 0, 10, 10)
@@ -114,12 +156,18 @@ class TestBoxF1:
         )
 
     def test_nothing_against_nothing(self):
-        nothing = score(BoxF1(), (answer(), truth()))
-        assert set(nothing.values()) == {1.0}
-        assert set(BoxF1().compute().values()) == {1.0}
+        def values(*pairs):
+            """Of all sizes, and by size."""
+            figures = score(BoxF1(), *pairs)
+            return tuple(
+                {value for name, value in figures.items() if name.startswith("f1_") == by_size}
+                for by_size in (False, True)
+            )
+
+        assert values((answer(), truth())) == values() == ({1.0}, {-1.0})
         cup = box("cup", 0, 0, 10, 10)
-        assert set(score(BoxF1(), (answer(cup), truth())).values()) == {0.0}
-        assert set(score(BoxF1(), (answer(), truth(cup))).values()) == {0.0}
+        assert values((answer(cup), truth())) == ({0.0}, {0.0, -1.0})
+        assert values((answer(), truth(cup))) == ({0.0}, {0.0, -1.0})
 
     def test_points_are_no_boxes(self):
         figures = score(BoxF1(), (answer(point("cup", 5, 5)), truth(box("cup", 0, 0, 10, 10))))
@@ -142,33 +190,56 @@ class TestPointF1:
             point("cup", 7, 5), point("cup", 2, 5), point("cup", 8, 8), point("cat", 55, 55)
         )
         figures = score(PointF1(), (given_answer, target))
-        assert list(figures) == ["point_f1", "point_precision", "point_recall"]
-        assert figures["point_precision"] == 2 / 4
-        assert figures["point_recall"] == pytest.approx(2 / 3)
-        assert figures["point_f1"] == pytest.approx(4 / 7)
+        assert list(figures) == ["f1", "precision", "recall"]
+        assert figures["precision"] == 2 / 4
+        assert figures["recall"] == pytest.approx(2 / 3)
+        assert figures["f1"] == pytest.approx(4 / 7)
 
     def test_mask_goes_before_polygon_before_box(self):
         left = {"size": [100, 100], "counts": [0, 5000, 5000]}
         triangle = np.array([[0, 0], [100, 0], [0, 100]], dtype=float)
         thing = box("cup", 0, 0, 100, 100, polygon=triangle)
-        assert score(PointF1(), (answer(point("cup", 80, 80)), truth(thing)))["point_f1"] == 0
-        assert score(PointF1(), (answer(point("cup", 80, 10)), truth(thing)))["point_f1"] == 1
+        assert score(PointF1(), (answer(point("cup", 80, 80)), truth(thing)))["f1"] == 0
+        assert score(PointF1(), (answer(point("cup", 80, 10)), truth(thing)))["f1"] == 1
         thing.mask = left
-        assert score(PointF1(), (answer(point("cup", 80, 10)), truth(thing)))["point_f1"] == 0
-        assert score(PointF1(), (answer(point("cup", 40, 90)), truth(thing)))["point_f1"] == 1
+        assert score(PointF1(), (answer(point("cup", 80, 10)), truth(thing)))["f1"] == 0
+        assert score(PointF1(), (answer(point("cup", 40, 90)), truth(thing)))["f1"] == 1
+
+    def test_box_and_mask_are_told_apart_where_the_truth_has_both(self):
+        left = {"size": [100, 100], "counts": [0, 5000, 5000]}
+        cup = box("cup", 0, 0, 100, 100, mask=left)
+        dog = box("dog", 0, 0, 100, 100)
+        in_both, in_box = point("cup", 20, 20), point("cup", 80, 80)
+        figures = score(PointF1(), (answer(in_both, point("dog", 9, 9)), truth(cup, dog)))
+        assert figures == dict.fromkeys(["f1", "precision", "recall", "f1_in_box", "f1_in_mask"], 1)
+        figures = score(PointF1(), (answer(in_box), truth(cup, dog)))
+        assert (figures["f1"], figures["f1_in_box"], figures["f1_in_mask"]) == (0, 1, 0)
+        # The boxed cup beside it has no mask: points on cups cannot be told apart here.
+        figures = score(PointF1(), (answer(in_box), truth(cup, box("cup", 70, 70, 90, 90))))
+        assert set(figures) == {"f1", "precision", "recall"}
+        # What is answered in vain is wrong by either rule.
+        pairs = [(answer(in_both), truth(cup)), (answer(point("cat", 1, 1)), truth(absent=["cat"]))]
+        figures = score(PointF1(), *pairs)
+        assert figures["f1"] == figures["f1_in_box"] == figures["f1_in_mask"] == 2 / 3
+        # A polygon is an outline too.
+        triangle = np.array([[0, 0], [100, 0], [0, 100]], dtype=float)
+        figures = score(
+            PointF1(), (answer(in_box), truth(box("cup", 0, 0, 99, 99, polygon=triangle)))
+        )
+        assert (figures["f1_in_box"], figures["f1_in_mask"]) == (1, 0)
 
     def test_truth_of_points_only(self):
         target = truth(point("cup", 30, 40), size=(300, 400))  # diagonal 500, radius 10
         near = score(PointF1(), (answer(point("cup", 36, 48)), target))
         far = score(PointF1(), (answer(point("cup", 36, 49)), target))
         wide = score(PointF1(distance=0.03), (answer(point("cup", 36, 49)), target))
-        assert [x["point_f1"] for x in (near, far, wide)] == [1, 0, 1]
+        assert [x["f1"] for x in (near, far, wide)] == [1, 0, 1]
 
     def test_ignored_and_nothing(self):
         crowd = box("cup", 0, 0, 50, 50, ignore=True)
-        assert score(PointF1(), (answer(point("cup", 5, 5)), truth(crowd)))["point_f1"] == 1.0
-        assert score(PointF1(), (answer(point("cup", 95, 5)), truth(crowd)))["point_f1"] == 0.0
-        assert score(PointF1(), (answer(), truth(Instance("cup"))))["point_f1"] == 1.0
+        assert score(PointF1(), (answer(point("cup", 5, 5)), truth(crowd)))["f1"] == 1.0
+        assert score(PointF1(), (answer(point("cup", 95, 5)), truth(crowd)))["f1"] == 0.0
+        assert score(PointF1(), (answer(), truth(Instance("cup"))))["f1"] == 1.0
 
     def test_nuclei(self, shared_data):
         rows = [
@@ -187,9 +258,95 @@ class TestPointF1:
             middles = [Instance("nucleus", point=(b[:2] + b[2:]) / 2) for _, b in found]
             exact.add(answer(*(Instance("nucleus", point=p) for p, _ in found), size=size), by_box)
             centres.add(answer(*middles, size=size), by_point)
-        assert exact.compute()["point_f1"] == 1.0
-        assert centres.compute()["point_f1"] == 1.0
+        assert exact.compute()["f1"] == 1.0
+        assert centres.compute()["f1"] == 1.0
         assert exact.per_category()["nucleus"]["truths"] == 316
+
+
+class TestPointAccuracy:
+    def test_by_hand(self):
+        target = truth(point("cup", 30, 40), point("cup", 300, 40), size=(300, 400))  # diagonal 500
+        near = answer(point("cup", 36, 48), point("cup", 30, 44), point("dog", 300, 40))
+        figures = score(PointAccuracy(), (near, target))
+        assert figures == {"accuracy@0.01": 0.5, "accuracy@0.02": 0.5, "accuracy@0.05": 0.5}
+        figures = score(PointAccuracy((0.005, 0.02)), (near, target), (answer(), truth()))
+        assert figures == {"accuracy@0.005": 0.0, "accuracy@0.02": 0.5}
+
+    def test_one_to_one(self):
+        target = truth(point("cup", 10, 10), point("cup", 12, 10))
+        figures = score(PointAccuracy([0.05]), (answer(point("cup", 11, 10)), target))
+        assert figures == {"accuracy@0.05": 0.5}
+        both = answer(point("cup", 11, 10), point("cup", 14, 10))
+        assert score(PointAccuracy([0.05]), (both, target)) == {"accuracy@0.05": 1.0}
+
+    def test_ignored_and_boxes_are_not_looked_at(self):
+        target = truth(point("cup", 10, 10, ignore=True), box("cup", 0, 0, 9, 9))
+        assert set(score(PointAccuracy(), (answer(), target)).values()) == {1.0}
+
+
+class TestCountingError:
+    def test_by_hand(self):
+        cups = [point("cup", 5 * i, 5) for i in range(4)]
+        target = truth(*cups, box("dog", 0, 0, 9, 9), absent=["cat"])
+        given_answer = answer(*cups[:3], point("cat", 1, 1), point("cat", 2, 2), point("bus", 1, 1))
+        metric = CountingError()
+        figures = score(metric, (given_answer, target))
+        # cup 3 of 4, dog 0 of 1, cat 2 of 0; nobody asked for a bus.
+        assert figures == {"counting_mae": 4 / 3, "counting_relative": (1 / 4 + 1) / 2}
+        assert metric.per_category()["cup"] == {"counting_mae": 1.0, "counting_relative": 0.25}
+        assert list(metric.per_category()) == ["cat", "cup", "dog"]
+
+    def test_unknown_numbers_are_left_out(self):
+        target = truth(point("cup", 1, 1), point("cup", 2, 2, ignore=True))
+        assert set(score(CountingError(), (answer(), target)).values()) == {0.0}
+        assert set(CountingError().compute().values()) == {0.0}
+
+
+class TestVisualPrompting:
+    @staticmethod
+    def prompted(*instances, shown=(0,)):
+        """A truth as the task makes it: everything under the name of the prompt."""
+        things = [Instance("object_1", bbox=i.bbox, ignore=i.ignore) for i in instances]
+        for number, (thing, i) in enumerate(zip(things, instances, strict=True)):
+            thing.extra = {"category": i.phrase, "reference": number in shown}
+        return truth(*things)
+
+    def test_by_hand(self):
+        cups = [box("cup", 20 * i, 0, 20 * i + 10, 10) for i in range(4)]
+        target = self.prompted(*cups)
+        first, second, third = (box("object_1", *i.bbox) for i in cups[:3])
+        wrong, other = box("object_1", 50, 50, 60, 60), box("cup", 60, 0, 70, 10)
+        figures = score(VisualPrompting(), (answer(first, second, third, wrong, other), target))
+        assert figures["precision@0.5"] == 3 / 4  # the cup by its name is no answer to the prompt
+        assert figures["recall@0.5"] == 3 / 4
+        assert figures["precision@0.5_without_references"] == pytest.approx(2 / 3)
+        assert figures["recall@0.5_without_references"] == pytest.approx(2 / 3)
+        assert figures["f1@0.5"] == 0.75
+        assert figures["f1@0.5_without_references"] == pytest.approx(2 / 3)
+        assert figures["ap50[score=constant]"] > figures["ap50[score=constant]_without_references"]
+
+    def test_repeating_the_prompt_finds_nothing(self):
+        cups = [box("cup", 20 * i, 0, 20 * i + 10, 10) for i in range(3)]
+        shown = box("object_1", *(cups[0].bbox + 1))  # IoU 0.68 with its reference
+        figures = score(VisualPrompting(), (answer(shown), self.prompted(*cups)))
+        assert figures["f1@0.5"] == 0.5
+        assert figures["f1@0.5_without_references"] == 0.0
+        assert figures["precision@0.5_without_references"] == 0.0
+        # Twice the same is once wrong.
+        figures = score(VisualPrompting(), (answer(shown, shown), self.prompted(cups[0])))
+        assert figures["precision@0.5"] == 0.5
+        assert figures["f1@0.5_without_references"] == 0.0
+        # All of it was shown: nothing is left to be found.
+        figures = score(VisualPrompting(), (answer(shown), self.prompted(cups[0])))
+        assert figures["f1@0.5"] == figures["f1@0.5_without_references"] == 1.0
+        assert figures["ap[score=constant]_without_references"] == -1.0
+
+    def test_ap_is_the_mean_over_categories_not_over_prompts(self):
+        cup, dog = box("cup", 0, 0, 10, 10), box("dog", 0, 0, 10, 10)
+        found, lost = answer(box("object_1", 0, 0, 10, 10)), answer()
+        pairs = [(found, self.prompted(cup)) for _ in range(3)] + [(lost, self.prompted(dog))]
+        assert score(VisualPrompting(), *pairs)["ap[score=constant]"] == pytest.approx(0.5)
+        assert score(VisualPrompting(["BoxF1"]), *pairs)["f1@0.5"] == pytest.approx(6 / 7)
 
 
 class TestRejection:
@@ -294,6 +451,13 @@ class TestCocoAP:
         )
         assert (out, err) == ("", "")
 
+    @settings(max_examples=5, deadline=None)
+    @given(st.integers(0, 10_000))
+    def test_equals_pycocotools_on_any_pictures(self, seed):
+        pairs = list(pictures(12, seed, scored=True))
+        expected = {f"{k}[score=model]": v for k, v in by_pycocotools(pairs).items()}
+        assert score(CocoAP(), *pairs) == pytest.approx(expected, abs=1e-6)
+
     def test_equals_pycocotools_without_scores(self):
         """Ties are ranked by picture, so the pictures must come in the metric's own order."""
         pairs = list(pictures(40, seed=1, scored=False))
@@ -308,7 +472,7 @@ class TestCocoAP:
     def test_many_phrases_are_evaluated_in_parts(self, monkeypatch):
         pairs = list(pictures(20, seed=2, scored=True))
         whole = score(CocoAP(), *pairs)
-        monkeypatch.setattr("rexkit.metrics.coco_ap.PHRASES_AT_ONCE", 1)
+        monkeypatch.setattr("rexkit.metrics.coco_tables.PHRASES_AT_ONCE", 1)
         assert score(CocoAP(), *pairs) == pytest.approx(whole, abs=1e-12)
 
     def test_perfect_without_scores(self):
@@ -344,7 +508,7 @@ class TestCocoAP:
         assert score(CocoAP(), *pairs) == pytest.approx(expected, abs=1e-6)
 
 
-METRIC_TYPES = [BoxF1, CocoAP, PointF1, Rejection]
+METRIC_TYPES = [*(BoxF1, CocoAP, CountingError, PointAccuracy, PointF1, Rejection, VisualPrompting)]
 
 
 def mixed_pictures(number, seed):
@@ -358,7 +522,7 @@ def mixed_pictures(number, seed):
 
 class TestAllMetrics:
     @pytest.mark.parametrize("kind", METRIC_TYPES)
-    @settings(max_examples=10)
+    @settings(max_examples=10, deadline=None)
     @given(st.randoms(use_true_random=False), st.integers(0, 12))
     def test_order_and_shards_change_nothing(self, kind, random, cut):
         pairs = list(mixed_pictures(12, seed=7))
@@ -397,7 +561,7 @@ class TestAllMetrics:
             BoxF1().merge(PointF1())
 
     def test_registered(self):
-        names = {"BoxF1", "CocoAP", "PointF1", "Rejection"}
+        names = {kind.__name__ for kind in METRIC_TYPES}
         assert names <= set(METRICS.components())
         assert isinstance(METRICS.build({"type": "PointF1", "distance": 0.1}), PointF1)
 

@@ -51,6 +51,29 @@ def test_absent_phrases_are_absent(style):
         assert present | set(truth.absent) <= set(data.phrases(style))
 
 
+def test_samples_stay_what_they_were():
+    """Models are trained on them: a new option must not change the samples of old ones."""
+    truth = ShapesDataset(3, seed=1, num_objects=(3, 3))[2].annotation
+    assert [(i.phrase, i.bbox.tolist()) for i in truth.instances] == [
+        ("yellow triangle", [33, 86, 57, 115]),
+        ("green circle", [40, 40, 69, 73]),
+        ("yellow circle", [73, 72, 110, 112]),
+    ]
+
+
+def test_repeat_makes_several_of_a_kind():
+    def share(repeat):
+        data = ShapesDataset(
+            200, seed=2, num_objects=(2, 4), object_size=(0.15, 0.3), repeat=repeat
+        )
+        phrases = [[i.phrase for i in data[n].annotation.instances] for n in range(200)]
+        return sum(len(set(found)) < len(found) for found in phrases) / 200
+
+    assert share(0.0) < 0.4
+    assert 0.7 < share(0.6) < 0.95
+    assert share(1.0) == 1.0
+
+
 def test_colors_are_told_apart():
     values = np.array(list(COLORS.values()), dtype=float)
     gaps = np.abs(values[:, None] - values).sum(2)

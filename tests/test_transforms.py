@@ -25,7 +25,7 @@ def sample() -> Sample:
         "cup",
         bbox=np.array([20.0, 10, 40, 50]),
         point=np.array([20.0, 10.0]),
-        keypoints={"top": np.array([30.0, 10.0]), "inside": None},
+        keypoints={"nose": np.array([30.0, 10.0]), "neck": None},
     )
     return Sample(image, Annotation((100, 60), [cup], ["dog"]), "here:1")
 
@@ -37,9 +37,34 @@ def test_flip_moves_picture_and_truth_together(sample, horizontal, vertical):
     assert cup.bbox.tolist() == painted(flipped)
     x, y = (80 if horizontal else 20), (50 if vertical else 10)
     assert cup.point.tolist() == [x, y]
-    assert cup.keypoints["top"].tolist() == [70 if horizontal else 30, y]
-    assert cup.keypoints["inside"] is None
+    assert cup.keypoints["nose"].tolist() == [70 if horizontal else 30, y]
+    assert cup.keypoints["neck"] is None
     assert sample.annotation.instances[0].bbox.tolist() == [20, 10, 40, 50]
+
+
+@pytest.mark.parametrize(("horizontal", "vertical"), [(1, 0), (0, 1), (1, 1)])
+def test_a_mirror_swaps_left_and_right_and_half_a_turn_does_not(sample, horizontal, vertical):
+    person = sample.annotation.instances[0]
+    person.keypoints = {"left eye": np.array([25.0, 20.0]), "right eye": np.array([35.0, 20.0])}
+    (flipped,) = RandomFlip(horizontal, vertical)(
+        sample, np.random.default_rng(0)
+    ).annotation.instances
+    # What is a right eye on a picture is a left one in the mirror.
+    there = "left eye" if horizontal == vertical else "right eye"
+    x, y = (75 if horizontal else 25), (40 if vertical else 20)
+    assert flipped.keypoints[there].tolist() == [x, y]
+    assert list(flipped.keypoints) == ["left eye", "right eye"]
+
+
+def test_a_mirror_refuses_keypoints_it_does_not_know(sample):
+    flip = RandomFlip(1.0)
+    for names, message in (
+        (["antenna"], "no schema of the keypoints antenna"),
+        (["nose", "antenna"], "'antenna'"),
+    ):
+        sample.annotation.instances[0].keypoints = dict.fromkeys(names)
+        with pytest.raises(ValueError, match=f"here:1.*{message}"):
+            flip(sample, np.random.default_rng(0))
 
 
 def test_flip_refuses_a_mask(sample):

@@ -50,6 +50,15 @@ def xy(*values):
     return np.array(values, dtype=float)
 
 
+def test_a_text_has_one_colour_whatever_its_phrase():
+    corners = xy(20, 10, 60, 10, 60, 50, 20, 50).reshape(-1, 2)
+    truth, read = (Instance(p, polygon=corners, text="EXIT") for p in ("word", "EXIT"))
+    assert np.array_equal(drawn(truth), drawn(read))
+    assert is_color(drawn(truth)[10, 30:50], phrase_color("EXIT")).all()
+    red = PillowVisualizer({"word": "red"}, show_labels=False)
+    assert is_color(drawn(truth, visualizer=red)[10, 30:50], (255, 0, 0)).all()
+
+
 class TestShapes:
     def test_box(self):
         pixels = drawn(Instance("cup", bbox=xy(20, 10, 60, 50)))
@@ -111,6 +120,44 @@ class TestShapes:
         plain = PillowVisualizer(show_labels=False)
         picture = plain.draw(blank(4000, 3000), Annotation((4000, 3000), [edge]))
         assert {picture.getpixel((2000, y)) for y in range(100, 112)} == {CUP}
+
+
+class TestReferences:
+    def test_white_dashes_along_the_box(self):
+        box = Instance("cup", bbox=xy(20, 10, 60, 50), extra={"reference": True})
+        pixels, plain = drawn(box), drawn(Instance("cup", bbox=xy(20, 10, 60, 50)))
+        white, colored = is_color(pixels, (255, 255, 255)), is_color(pixels, CUP)
+        assert np.array_equal(white | colored, is_color(plain, CUP))
+        for line in (white[10, 20:60], white[49, 20:60], white[10:50, 20], white[10:50, 59]):
+            assert 0.4 < line.mean() < 0.7
+        assert white[10, 20:26].all()
+        assert not white[10, 26:32].any()
+        assert white[10, 32:38].all()
+
+    def test_dashes_stay_in_small_and_cut_boxes(self):
+        for corners in ((20, 10, 21, 11), (-9, 30, 120, 90), (99, 79, 100, 80), (5, 5, 5, 5)):
+            box = Instance("cup", bbox=xy(*corners), extra={"reference": True})
+            plain = drawn(Instance("cup", bbox=xy(*corners)))
+            assert np.array_equal(is_color(drawn(box), GREY), is_color(plain, GREY))
+
+    def test_labelled_and_shown_beside_the_truth(self):
+        size = (480, 360)
+        truth = Annotation(
+            size, [Instance("cup", bbox=xy(40, 60, 200, 200), extra={"reference": True})]
+        )
+        nothing = Prediction(size)
+        plain = PillowVisualizer(show_labels=False)
+        page = np.asarray(plain.side_by_side(blank(*size), truth, nothing)).astype(int)
+        left, right = np.split(page, [page.shape[1] // 2], axis=1)
+        white = [is_color(half, (255, 255, 255)).sum() for half in (left, right)]
+        assert white[0] == white[1] > 200
+        assert is_color(left, CUP).any()
+        assert not is_color(right, CUP).any()
+        labelled = PillowVisualizer().draw(blank(*size), truth)
+        truth.instances[0].extra["reference"] = False
+        shorter = PillowVisualizer().draw(blank(*size), truth)
+        above = [is_color(np.asarray(p).astype(int)[:58], GREY) for p in (labelled, shorter)]
+        assert (~above[0]).sum() > 1.5 * (~above[1]).sum()
 
 
 class TestLabels:

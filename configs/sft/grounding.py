@@ -11,6 +11,6 @@ shapes = dict(
 )
 task = dict(type="GroundingTask", num_categories=(1, 3))
 
-train_data = dict(dataset=dict(size=20_000, seed=11, **shapes), task=task)
+train_data = dict(dataset=dict(size=15_000, seed=11, **shapes), task=task)
 test_data = dict(dataset=dict(size=200, seed=12, **shapes), task=task)
 trainer = dict(coord_sigma=(6.0, 4.0))

@@ -13,9 +13,14 @@ from rexkit.errors import UserError, did_you_mean
 COMMANDS = {
     "train": ("rexkit.cli.train", "train what a config describes"),
     "test": ("rexkit.cli.test", "test a checkpoint on a config's test data"),
+    "compare": ("rexkit.cli.compare", "lay the results of several runs side by side"),
+    "analyse": ("rexkit.cli.analyse", "count the faults of a test and show its worst samples"),
+    "predict": ("rexkit.cli.predict", "ask a model about pictures and videos"),
     "plugins": ("rexkit.cli.plugins", "list installed plugins, their components, hooks, failures"),
+    "new-plugin": ("rexkit.cli.new_plugin", "write a working task plugin to start from"),
     "list": ("rexkit.cli.list", "list a registry, such as REWARDS"),
     "export": ("rexkit.cli.export", "turn a training checkpoint into a plain model folder"),
+    "reward": ("rexkit.cli.reward", "replay rewards on a file of answers"),
     "convert": ("rexkit.cli.convert", "turn JSON annotations and pictures into TSV files"),
     "vis-tsv": ("rexkit.cli.vis_tsv", "draw samples of TSV files"),
 }
@@ -25,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command; returns the exit code."""
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] in ("-h", "--help"):
-        listing = "\n".join(f"  {name:<9} {text}" for name, (_, text) in COMMANDS.items())
+        listing = "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())
         sys.stdout.write(
             f"usage: rexkit COMMAND …\n\n{listing}\n\nrexkit COMMAND --help tells more.\n"
         )

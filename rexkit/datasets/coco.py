@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rexkit.datasets.coordinates import short
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.pictures import read_picture
 from rexkit.datasets.rows import OnError, RowDataset
+from rexkit.keypoints import KeypointSchema, find_schema
 from rexkit.registry import DATASETS
 
 
@@ -19,10 +22,10 @@ class CocoDataset(RowDataset):
     """A COCO JSON file and a folder of pictures: a row for each image, in the file's order.
 
     Phrases are category names, ``iscrowd`` is ``Instance.ignore``, a segmentation is a polygon, or
-    a mask if it has several parts or is run lengths; other fields, such as keypoints, are in
-    ``Instance.extra``. Coordinates refer to the picture as people see it, by its EXIF orientation.
-    The parsed file stays in memory, and forked workers come to copy it; a set of a million
-    annotations is better converted to TSV.
+    a mask if it has several parts or is run lengths; other fields are in ``Instance.extra``, and so
+    are keypoints unless ``keypoints`` says how they are called. Coordinates refer to the picture as
+    people see it, by its EXIF orientation. The parsed file stays in memory, and forked workers come
+    to copy it; a set of a million annotations is better converted to TSV.
 
     Args:
         ann_file: the JSON file.
@@ -30,13 +33,16 @@ class CocoDataset(RowDataset):
         exhaustive: whether every category was looked for in every picture. If so, those without an
             annotation are known to be absent. COCO does so for its 80, federated sets such as LVIS
             do not, and the file does not tell.
+        keypoints: the schema of the file's keypoints, a name or a config
+            (`rexkit.keypoints.find_schema`). Those labelled, hidden ones (v = 1) too, have a place
+            in ``Instance.keypoints``; the others (v = 0) are None.
         on_error: "raise" or "skip", as `rexkit.datasets.rows.RowDataset` tells. Annotations whose
             image the file does not list are a row that cannot be used.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
-        DataError: it is not COCO JSON. Whatever is wrong with an image or its annotations is
-            raised when it is read.
+        DataError: it is not COCO JSON, or its keypoints are not those of the schema. Whatever is
+            wrong with an image or its annotations is raised when it is read.
     """
 
     def __init__(
@@ -44,13 +50,17 @@ class CocoDataset(RowDataset):
         ann_file: str | os.PathLike[str],
         image_dir: str | os.PathLike[str] | None = None,
         exhaustive: bool = False,
+        keypoints: str | Mapping[str, Any] | None = None,
         on_error: OnError = "raise",
     ):
         self._path = Path(ann_file)
         self._image_dir = self._path.parent if image_dir is None else Path(image_dir)
         self._exhaustive = exhaustive
         data = read_coco(self._path)
-        self._names = {category["id"]: category["name"] for category in data["categories"]}
+        self._categories = {category["id"]: category for category in data["categories"]}
+        self._keypoints: dict[Any, list[str]] = {}
+        if keypoints is not None:
+            self._keypoints = self._keypoint_names(find_schema(keypoints), data["categories"])
         images = {image["id"]: image for image in data["images"]}
         annotations = defaultdict(list)
         for annotation in data["annotations"]:
@@ -66,20 +76,31 @@ class CocoDataset(RowDataset):
         _, image, annotations = self._images[row]
         if image is None:
             raise DataError(f"{len(annotations)} annotations name this image, 'images' does not")
-        things = [self._thing(annotation) for annotation in annotations]
-        if self._exhaustive:
-            present = {thing["phrase"] for thing in things}
-            absent = [name for name in self._names.values() if name not in present]
-            things += [{"phrase": name, "bbox": None} for name in absent]
+        things = [self._thing(annotation, image) for annotation in annotations]
+        present = {thing["phrase"] for thing in things}
+        absent = [name for name in self._looked_for(image) if name not in present]
+        things += [{"phrase": name, "bbox": None} for name in absent]
         size = {side: image[side] for side in ("width", "height") if side in image}
         return {**size, "boxes": things}, read_picture(self._image_dir / str(image["file_name"]))
 
-    def _thing(self, annotation: dict[str, Any]) -> dict[str, Any]:
+    def _image_path(self, row: int) -> Path | None:
+        image = self._images[row][1]
+        return None if image is None else self._image_dir / str(image["file_name"])
+
+    def _name(self, category: dict[str, Any]) -> Any:
+        """What a category is called."""
+        return category["name"]
+
+    def _looked_for(self, image: dict[str, Any]) -> list[Any]:
+        """Categories that have an annotation in an image if they are in it at all."""
+        return [self._name(c) for c in self._categories.values()] if self._exhaustive else []
+
+    def _thing(self, annotation: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
         """A COCO annotation as a thing of a record."""
         number = annotation["category_id"]
-        if number not in self._names:
+        if number not in self._categories:
             raise DataError(f"annotation {annotation.get('id')} is of an unknown category {number}")
-        thing = {"phrase": self._names[number], **annotation}
+        thing = {"phrase": self._name(self._categories[number]), **annotation}
         for field in ("image_id", "category_id"):
             del thing[field]
         thing["ignore"] = thing.pop("iscrowd", 0)
@@ -88,7 +109,40 @@ class CocoDataset(RowDataset):
         if isinstance(bbox, list) and [type(x) in (int, float) for x in bbox] == [True] * 4:
             x, y, width, height = bbox
             thing["bbox"] = [x, y, x + width, y + height]
+        if number in self._keypoints and "keypoints" in thing:
+            thing["keypoints"] = _named(thing["keypoints"], self._keypoints[number])
         return thing
+
+    def _keypoint_names(
+        self, schema: KeypointSchema, categories: Sequence[dict[str, Any]]
+    ) -> dict[Any, list[str]]:
+        """The schema's names for the keypoints of each category that has any."""
+        found = {}
+        for category in categories:
+            if names := category.get("keypoints"):
+                try:
+                    found[category["id"]] = schema.rename(names)
+                except ValueError as error:
+                    place = f"{self._path}: category {category['name']!r}"
+                    raise DataError(str(error), place) from error
+        if not found:
+            raise DataError("no category lists its 'keypoints'", str(self._path))
+        return found
+
+
+def _named(triples: Any, names: Sequence[str]) -> dict[str, list[float] | None]:
+    """COCO's x, y, v of every keypoint as places by name."""
+    if not isinstance(triples, list) or len(triples) != 3 * len(names):
+        raise DataError(f"keypoints must be {len(names)} times x, y, v; got {short(triples)}")
+    places = zip(triples[0::3], triples[1::3], triples[2::3], strict=True)
+    return {name: [x, y] if v else None for name, (x, y, v) in zip(names, places, strict=True)}
+
+
+def _with_file_name(image: Any) -> Any:
+    """An image whose file is named only by ``coco_url``, as in LVIS: ``train2017/000….jpg``."""
+    if isinstance(image, dict) and "file_name" not in image and "coco_url" in image:
+        return {**image, "file_name": "/".join(str(image["coco_url"]).split("/")[-2:])}
+    return image
 
 
 _REQUIRED = {
@@ -119,6 +173,8 @@ def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
         data: Any = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise DataError(f"bad JSON ({error})", str(path)) from error
+    if isinstance(data, dict) and isinstance(data.get("images"), list):
+        data["images"] = [_with_file_name(image) for image in data["images"]]
     for name, fields in _REQUIRED.items():
         entries = data.get(name) if isinstance(data, dict) else None
         if not isinstance(entries, list):

@@ -52,23 +52,31 @@ class JsonlDataset(RowDataset):
     ):
         self._file = MappedFile(ann_file)
         self._image_dir = self._file.path.parent if image_dir is None else Path(image_dir)
-        self._offsets, self._lines = _find_lines(self._file.path)
+        self._offsets, self._lines = find_lines(self._file.path)
         super().__init__(len(self._offsets), box_format, on_error)
 
     def _source(self, row: int) -> str:
         return f"{self._file.path}:{self._lines[row]}"
 
     def _load(self, row: int) -> tuple[Any, bytes]:
-        fields = parse_json(self._file.line(int(self._offsets[row])))
-        if not isinstance(fields, Mapping):
-            raise DataError("a row must be a JSON object")
+        fields = self._fields(row)
+        return fields.get("annotation", fields), read_picture(self._image_path(row))
+
+    def _image_path(self, row: int) -> Path:
+        fields = self._fields(row)
         name = fields.get("image", fields.get("image_name"))
         if not isinstance(name, str):
             raise DataError(f"a row must name its 'image' or 'image_name'; it has {list(fields)}")
-        return fields.get("annotation", fields), read_picture(self._image_dir / name)
+        return self._image_dir / name
+
+    def _fields(self, row: int) -> Mapping[str, Any]:
+        fields = parse_json(self._file.line(int(self._offsets[row])))
+        if not isinstance(fields, Mapping):
+            raise DataError("a row must be a JSON object")
+        return fields
 
 
-def _find_lines(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def find_lines(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Byte offset and number of every line that is not blank."""
     offsets, numbers, offset = [], [], 0
     with path.open("rb") as file:

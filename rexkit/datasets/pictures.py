@@ -12,11 +12,12 @@ from PIL import Image, ImageOps
 
 from rexkit.datasets.errors import DataError
 
-# What Pillow raises for damaged files, by format.
-_UNDECODABLE = (
+UNDECODABLE = (
     *(OSError, SyntaxError, ValueError, EOFError, OverflowError, IndexError),
     *(struct.error, zlib.error, Image.DecompressionBombError),
 )
+"""What Pillow raises for damaged files, by format."""
+
 _LOSSY_FORMATS = {"JPEG", "MPO", "WEBP", "AVIF", "JPEG2000"}
 _EXIF_ORIENTATION = 0x0112
 _BASELINE, _PROGRESSIVE = 0xC0, 0xC2
@@ -46,8 +47,17 @@ def decode_picture(data: bytes) -> Image.Image:
         image: Image.Image = Image.open(BytesIO(data))
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
-    except _UNDECODABLE as error:
+    except UNDECODABLE as error:
         raise DataError(f"the picture cannot be decoded ({error})") from error
+    return to_rgb(image)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """The picture in RGB; 16-bit grey is scaled to 8 bits, transparency dropped.
+
+    Raises:
+        DataError: its pixels are floats or 32-bit integers, which have no fixed brightness.
+    """
     if image.mode.startswith("I;16"):
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):

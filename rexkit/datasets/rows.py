@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -66,6 +67,10 @@ class RowDataset:
         """The annotation record and the encoded picture; may raise `DataError` without a source."""
         raise NotImplementedError
 
+    def _image_path(self, row: int) -> Path | None:
+        """The file of a row's picture, where it has one of its own; asked after `_load`."""
+        return None
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -93,7 +98,9 @@ class RowDataset:
             annotation = read_record(record, image.size, self.box_format)
         except DataError as error:
             raise error.at(source) from error
-        return Sample(image, annotation, source), record, picture
+        path = self._image_path(row)
+        sample = Sample(image, annotation, source, None if path is None else str(path))
+        return sample, record, picture
 
     def _leave_out_unusable(self) -> None:
         rows = range(len(self._rows))

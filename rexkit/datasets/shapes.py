@@ -48,6 +48,8 @@ class ShapesDataset:
         num_absent: fewest and most phrases named that are not in the picture.
         object_size: smallest and largest side of an object, as a share of the picture's
             shorter side.
+        repeat: chance that an object looks like one drawn before it, so that a picture has several
+            of a kind, for visual prompts and counting. 0 draws every one anew.
 
     >>> sample = ShapesDataset(size=3, seed=1)[0]
     >>> sample.image.size, sample.annotation.boxes().shape[1]
@@ -65,6 +67,7 @@ class ShapesDataset:
         num_objects: tuple[int, int] = (1, 3),
         num_absent: tuple[int, int] = (1, 1),
         object_size: tuple[float, float] = (0.2, 0.45),
+        repeat: float = 0.0,
     ):
         _check_known("colors", colors, COLORS)
         _check_known("shapes", shapes, SHAPES)
@@ -75,6 +78,7 @@ class ShapesDataset:
         self.colors, self.shapes, self.styles = tuple(colors), tuple(shapes), tuple(styles)
         self.num_objects, self.num_absent = num_objects, num_absent
         self.object_size = object_size
+        self.repeat = repeat
 
     def __len__(self) -> int:
         return self.size
@@ -92,10 +96,11 @@ class ShapesDataset:
         picture = Image.new("RGB", self.image_size, tuple(tone.tolist()))
         draw = ImageDraw.Draw(picture)
         boxes = self._places(rng)
-        instances = []
+        instances: list[Instance] = []
+        looks: list[tuple[str, str]] = []
         for box in boxes:
-            color = self.colors[rng.integers(len(self.colors))]
-            shape = self.shapes[rng.integers(len(self.shapes))]
+            color, shape = self._look(rng, looks)
+            looks.append((color, shape))
             light = rng.integers(-18, 19, 3)
             fill = np.clip(np.array(COLORS[color]) + light, 0, 255)
             SHAPES[shape](draw, box, (int(fill[0]), int(fill[1]), int(fill[2])))
@@ -112,6 +117,14 @@ class ShapesDataset:
             Annotation(self.image_size, instances, absent),
             f"ShapesDataset(seed={self.seed})[{index}]",
         )
+
+    def _look(self, rng: np.random.Generator, before: list[tuple[str, str]]) -> tuple[str, str]:
+        """Colour and shape of the next object."""
+        # Nothing is drawn where repeat is 0: samples stay what they were before it existed.
+        if self.repeat and before and rng.random() < self.repeat:
+            return before[rng.integers(len(before))]
+        color = self.colors[rng.integers(len(self.colors))]
+        return color, self.shapes[rng.integers(len(self.shapes))]
 
     def _places(self, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
         """Boxes that do not touch, from left to right."""

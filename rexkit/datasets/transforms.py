@@ -8,6 +8,8 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
+from rexkit.datasets.errors import DataError
+from rexkit.keypoints import schema_of
 from rexkit.registry import TRANSFORMS
 from rexkit.structures import Annotation, Array, Instance, Sample
 
@@ -16,7 +18,8 @@ from rexkit.structures import Annotation, Array, Instance, Sample
 class RandomFlip:
     """Mirrors a sample left to right or top to bottom, each by chance.
 
-    Phrases are kept as they are: leave it out where they speak of left and right.
+    Left and right keypoints change places by their schema, as in a mirror. Phrases are kept as they
+    are: leave it out where they speak of left and right.
 
     Args:
         horizontal: chance of a mirror image.
@@ -39,7 +42,11 @@ class RandomFlip:
             x, y = xy[..., 0], xy[..., 1]
             return np.stack([width - x if across else x, height - y if down else y], axis=-1)
 
-        return replace(sample, image=image, annotation=_moved(sample.annotation, move))
+        instances = [_moved(i, move) for i in sample.annotation.instances]
+        if across != down:  # both together are half a turn, which swaps no sides
+            instances = [_renamed(i, sample.source) for i in instances]
+        annotation = replace(sample.annotation, instances=instances)
+        return replace(sample, image=image, annotation=annotation)
 
 
 @TRANSFORMS.register_module()
@@ -118,11 +125,24 @@ class ColorJitter:
         return replace(sample, image=image)
 
 
-def _moved(annotation: Annotation, move: Callable[[Array], Array]) -> Annotation:
-    return replace(annotation, instances=[_moved_instance(i, move) for i in annotation.instances])
+def _renamed(instance: Instance, source: str) -> Instance:
+    """The instance with its keypoints under the names that they have in a mirror."""
+    if not instance.keypoints:
+        return instance
+    schema = schema_of(instance.keypoints)
+    if schema is None:
+        raise DataError(
+            f"RandomFlip knows no schema of the keypoints {', '.join(instance.keypoints)}, so not "
+            "which are left and right; give the task or the data set theirs, or leave it out",
+            source,
+        )
+    try:
+        return replace(instance, keypoints=schema.mirrored(instance.keypoints))
+    except ValueError as error:
+        raise DataError(str(error), source) from error
 
 
-def _moved_instance(instance: Instance, move: Callable[[Array], Array]) -> Instance:
+def _moved(instance: Instance, move: Callable[[Array], Array]) -> Instance:
     """The instance with every point of every geometry moved."""
     if instance.mask is not None:
         raise ValueError("RandomFlip cannot mirror a mask; drop masks or leave the transform out")

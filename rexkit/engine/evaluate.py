@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -13,14 +13,18 @@ from typing import Any
 from rich.progress import track
 
 from rexkit.backends import Backend, Generation, Request
-from rexkit.engine.data import ExampleDataset
+from rexkit.datasets.items import to_items
+from rexkit.engine.data import ExampleDataset, Source
+from rexkit.metrics.base import Metric
 from rexkit.registry import METRICS, PARSERS
+from rexkit.results.folder import DatasetResults, name_results, readable_name, write_metrics
+from rexkit.results.tables import write_tables
 from rexkit.structures import Example, Prediction
 
 logger = logging.getLogger(__name__)
 
-WINDOW = 512
-"""How many examples are held at once, to be sorted by length."""
+WINDOW = 256
+"""How many examples are held at once, to be sorted by length; a killed test loses at most these."""
 
 
 def evaluate(
@@ -35,62 +39,89 @@ def evaluate(
 ) -> dict[str, float]:
     """Generate an answer to every example, score it, and write what was found.
 
+    Results lie in ``out_dir/TASK_eval/DATASET``: ``predictions.jsonl``, one object an example, is
+    written while the test goes on; ``metrics.json`` follows at the end. ``out_dir`` itself gets
+    ``metrics.json`` with the figures that are returned, and ``results.md`` and ``results.csv`` with
+    those of every data set that lies there, also of earlier tests.
+
     Args:
         backend: who answers.
         examples: what is asked, with the truth.
         metrics: configs of METRICS; left out, those of each example's task.
-        out_dir: gets ``predictions.jsonl`` (one object an example) and ``metrics.json``.
+        out_dir: where results go; left out, nothing is written.
         visualizer: of VISUALIZERS, for the pictures.
-        num_pictures: how many of the first examples are drawn, truth beside prediction.
+        num_pictures: how many examples are drawn, truth beside prediction; they are spread evenly
+            over all, so that every data set is seen.
         show_dir: where the pictures go; left out, ``out_dir/pictures``.
 
     Returns:
-        Every figure by name; with more than one task, by ``task/name``.
+        Every figure by name, over all data sets of a task; with more than one task, by
+        ``task/name``.
     """
-    parsers = {s.task.name: PARSERS.build(s.task.parser) for s in examples.sources}
-    tables = {
-        source.task.name: [
-            METRICS.build({"type": cfg} if isinstance(cfg, str) else cfg, key=f"metrics.{i}")
-            for i, cfg in enumerate(source.task.metrics if metrics is None else metrics)
-        ]
-        for source in examples.sources
-    }
+    sources = examples.sources
+    places = name_results(
+        [(s.task.results_dir, s.name or readable_name(s.dataset)) for s in sources]
+    )
+    parsers = [PARSERS.build(source.task.parser) for source in sources]
+    tables = [_build_metrics(source, metrics) for source in sources]
     show_dir = show_dir or (out_dir / "pictures" if out_dir else None)
-    records = []
-    for number, (example, generation) in enumerate(_answers(backend, examples)):
-        prediction = parsers[example.task](generation.text, example.target.image_size)
-        for metric in tables[example.task]:
-            metric.add(prediction, example.target)
-        records.append(_record(example, generation, prediction))
-        if visualizer is not None and show_dir is not None and number < num_pictures:
-            show_dir.mkdir(parents=True, exist_ok=True)
-            picture = visualizer.side_by_side(
-                example.image,
-                example.target,
-                prediction,
-                prompt=example.prompt,
-                text=generation.text,
-            )
-            picture.save(show_dir / f"{number:05d}.png")
-    figures: dict[str, float] = {}
-    for task, computed in tables.items():
-        prefix = f"{task}/" if len(tables) > 1 else ""
-        for metric in computed:
-            figures |= {f"{prefix}{name}": value for name, value in metric.compute().items()}
+    number_drawn = min(num_pictures, len(examples))
+    drawn = {i * len(examples) // number_drawn for i in range(number_drawn)}
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(DatasetResults(out_dir.joinpath(*place))) if out_dir else None
+            for place in places
+        ]
+        for index, (example, generation) in enumerate(_answers(backend, examples)):
+            number = examples.source_of(index)
+            prediction = parsers[number](generation.text, example.target.image_size)
+            for metric in tables[number]:
+                metric.add(prediction, example.target)
+            if (file := files[number]) is not None:
+                geometry = getattr(sources[number].task, "geometry", "bbox")
+                record = _record(index, example, generation, prediction, geometry)
+                file.add({**record, "dataset_name": places[number][1]})
+            if visualizer is not None and show_dir is not None and index in drawn:
+                show_dir.mkdir(parents=True, exist_ok=True)
+                picture = visualizer.side_by_side(
+                    example.image,
+                    example.target,
+                    prediction,
+                    prompt=example.prompt,
+                    text=generation.text,
+                )
+                picture.save(show_dir / f"{index:05d}.png")
+    found = [_figures(table) for table in tables]
     if out_dir is not None:
-        out_dir.mkdir(parents=True, exist_ok=True)
-        lines = (json.dumps(record, ensure_ascii=False) for record in records)
-        (out_dir / "predictions.jsonl").write_text("".join(f"{x}\n" for x in lines), "utf-8")
+        for place, one in zip(places, found, strict=True):
+            write_metrics(one, out_dir.joinpath(*place))
+    figures: dict[str, float] = {}
+    tasks = dict.fromkeys(source.task.name for source in sources)
+    for task in tasks:
+        first, *others = [i for i, source in enumerate(sources) if source.task.name == task]
+        for other in others:
+            for whole, part in zip(tables[first], tables[other], strict=True):
+                whole.merge(part)
+        together = _figures(tables[first]) if others else found[first]
+        prefix = f"{task}/" if len(tasks) > 1 else ""
+        figures |= {f"{prefix}{name}": value for name, value in together.items()}
+    if out_dir is not None:
         write_metrics(figures, out_dir)
+        write_tables(out_dir)
     for line in examples.skipped:
         logger.warning("skipped: %s", line)
     return figures
 
 
-def write_metrics(figures: dict[str, float], folder: Path) -> None:
-    """Write ``metrics.json``."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "metrics.json").write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+def _build_metrics(source: Source, metrics: Sequence[dict[str, Any]] | None) -> list[Metric]:
+    return [
+        METRICS.build({"type": cfg} if isinstance(cfg, str) else cfg, key=f"metrics.{i}")
+        for i, cfg in enumerate(source.task.metrics if metrics is None else metrics)
+    ]
+
+
+def _figures(metrics: Sequence[Metric]) -> dict[str, float]:
+    return {name: value for metric in metrics for name, value in metric.compute().items()}
 
 
 def _answers(backend: Backend, examples: ExampleDataset) -> Iterator[tuple[Example, Generation]]:
@@ -100,16 +131,25 @@ def _answers(backend: Backend, examples: ExampleDataset) -> Iterator[tuple[Examp
         yield from zip(window, generations, strict=True)
 
 
-def _record(example: Example, generation: Generation, prediction: Prediction) -> dict[str, Any]:
+def _record(
+    index: int, example: Example, generation: Generation, prediction: Prediction, geometry: str
+) -> dict[str, Any]:
+    """A line of ``predictions.jsonl``; `rexkit.results.read_records` reads it back.
+
+    The first seven names, with ``dataset_name``, are those of the public evaluation's
+    ``answer.jsonl``.
+    """
     return {
+        "image_path": example.image_path,
+        "task_name": example.task,
+        "question": example.prompt,
+        "categories": example.phrases,
+        "raw_response": generation.text,
+        "extracted_predictions": to_items(prediction, geometry),
+        "gt": to_items(example.target, geometry),
+        "index": index,
         "source": example.source,
-        "task": example.task,
-        "prompt": example.prompt,
-        "phrases": example.phrases,
         "image_size": list(example.target.image_size),
-        "raw_output": generation.text,
-        "extracted_predictions": prediction.to_dict(),
-        "ground_truth": example.target.to_dict(),
         "problems": [asdict(problem) for problem in prediction.problems],
         "num_prompt_tokens": generation.prompt_tokens,
         "num_output_tokens": len(generation.token_ids),

@@ -14,10 +14,11 @@ from transformers import set_seed
 from rexkit.config import need
 from rexkit.engine.curves import plot_curves
 from rexkit.engine.data import build_examples
-from rexkit.engine.evaluate import evaluate, write_metrics
+from rexkit.engine.evaluate import evaluate
 from rexkit.models import VLM, PretrainedVLM
 from rexkit.plugins import call_hook
 from rexkit.registry import BACKENDS, MODELS, TRAINERS, VISUALIZERS
+from rexkit.results.folder import write_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +27,8 @@ def train(config: Config, resume: bool = False) -> dict[str, float]:
     """Train what a config describes, and test it before and after.
 
     Writes to ``work_dir``: ``config.py`` (resolved), ``log.jsonl``, ``curves.png``, TensorBoard
-    files, checkpoints, the last model in ``final``, pictures and predictions in ``before`` and
-    ``after``, and ``metrics.json``.
+    files, checkpoints, the last model in ``final``, pictures and results (see `evaluate`) in
+    ``before`` and ``after``, and ``metrics.json``.
 
     Args:
         config: as `load_config` gives it.
@@ -81,7 +82,7 @@ def test(
 ) -> dict[str, float]:
     """Test a checkpoint on a config's ``test_data``.
 
-    Writes ``metrics.json``, ``predictions.jsonl`` and pictures to ``work_dir``.
+    Writes results (see `evaluate`), pictures and ``config.py`` (resolved) to ``work_dir``.
 
     Args:
         config: as `load_config` gives it.
@@ -100,6 +101,8 @@ def test(
     if (device := torch.accelerator.current_accelerator(check_available=True)) is not None:
         torch.nn.Module.to(vlm.model, device)
     work_dir = Path(config.work_dir)
+    work_dir.mkdir(parents=True, exist_ok=True)
+    config.dump(str(work_dir / "config.py"))
     figures = _test(config, vlm, work_dir, show_dir)
     call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
     return figures

@@ -3,7 +3,27 @@
 from rexkit.metrics.base import Metric
 from rexkit.metrics.box_f1 import BoxF1
 from rexkit.metrics.coco_ap import CocoAP
+from rexkit.metrics.counting import CountingError
+from rexkit.metrics.keypoint_ap import KeypointAP
+from rexkit.metrics.keypoint_pck import KeypointPCK
+from rexkit.metrics.lvis_ap import LvisAP
+from rexkit.metrics.ocr import OCRHmean
+from rexkit.metrics.point_accuracy import PointAccuracy
 from rexkit.metrics.point_f1 import PointF1
 from rexkit.metrics.rejection import Rejection
+from rexkit.metrics.visual_prompting import VisualPrompting
 
-__all__ = ["BoxF1", "CocoAP", "Metric", "PointF1", "Rejection"]
+__all__ = [
+    "BoxF1",
+    "CocoAP",
+    "CountingError",
+    "KeypointAP",
+    "KeypointPCK",
+    "LvisAP",
+    "Metric",
+    "OCRHmean",
+    "PointAccuracy",
+    "PointF1",
+    "Rejection",
+    "VisualPrompting",
+]

@@ -5,17 +5,21 @@ from __future__ import annotations
 import numpy as np
 
 from rexkit.geometry import box_coverage, box_iou, match
+from rexkit.metrics.sizes import SIZES, area, size_of
 from rexkit.metrics.tally import Counts, TallyMetric, precision_recall_f1, same_phrase
 from rexkit.registry import METRICS
-from rexkit.structures import Annotation, Array, Prediction
+from rexkit.structures import Annotation, Array, Instance, Prediction
 
 THRESHOLDS = np.linspace(0.5, 0.95, 10).round(2)
 """COCO's ten IoU thresholds, 0.5:0.05:0.95."""
 
+_NAMED = {"0.5": slice(0, 1), "0.75": slice(5, 6), "0.95": slice(9, 10), "0.5:0.95": slice(0, 10)}
+"""The thresholds that figures are of, by the end of their names."""
+
 
 @METRICS.register_module()
 class BoxF1(TallyMetric):
-    """F1 of boxes at IoU 0.5, at 0.95 and averaged over 0.5:0.05:0.95.
+    """F1, precision and recall of boxes at IoU 0.5, 0.75, 0.95 and averaged over 0.5:0.05:0.95.
 
     A box is right if it is matched one to one (`rexkit.geometry.match`) with a true box of its own
     phrase; every other box answered is wrong, whether its phrase was asked for or not. A box that
@@ -24,39 +28,59 @@ class BoxF1(TallyMetric):
     at, so a true box answered by a point is a miss.
 
     Nothing to be found and nothing answered is 1, one without the other is 0.
+
+    By size (``f1_small@0.5``, …; all figures by `per_group`) a matched answer belongs to the size
+    of its true box, any other to the size of its own area, as COCO has it: below 32² pixels is
+    small, from 96² on large. True boxes go by ``extra["area"]`` where the data set gives a number.
+    A size without truths and answers has no figure: -1, as in COCO.
     """
 
     def __init__(self) -> None:
-        super().__init__(len(THRESHOLDS))
+        super().__init__(len(THRESHOLDS), SIZES)
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
-        answered, boxes = _boxed(prediction, ignored=False)
-        wanted, true_boxes = _boxed(target, ignored=False)
-        ignored, regions = _boxed(target, ignored=True)
+        found, boxes = _boxed(prediction, ignored=False)
+        true, true_boxes = _boxed(target, ignored=False)
+        crowd, regions = _boxed(target, ignored=True)
+        answered, wanted, ignored = ([i.phrase for i in x] for x in (found, true, crowd))
         overlap = box_iou(boxes, true_boxes) * same_phrase(answered, wanted)
         covered = box_coverage(boxes, regions) * same_phrase(answered, ignored)
         excused = covered.max(axis=1, initial=0.0) >= THRESHOLDS[:, None]
+        own_size = size_of((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+        true_size = size_of([area(i, box) for i, box in zip(true, true_boxes, strict=True)])
         hit = np.zeros_like(excused)
-        for row, threshold in zip(hit, THRESHOLDS, strict=True):
-            row[match(overlap, threshold)[0]] = True
-        self.count(answered, wanted, hit, hit | ~excused)
+        size = np.tile(own_size, (len(THRESHOLDS), 1))
+        for number, threshold in enumerate(THRESHOLDS):
+            rows, columns = match(overlap, threshold)
+            hit[number, rows] = True
+            size[number, rows] = true_size[columns]
+        self.count(
+            answered,
+            wanted,
+            hit,
+            hit | ~excused,
+            answer_groups=size,
+            truth_groups=true_size,
+        )
 
     def figures(self, counts: Counts) -> dict[str, float]:
         precision, recall, f1 = precision_recall_f1(counts)
         return {
-            "f1@0.5": float(f1[0]),
-            "f1@0.95": float(f1[-1]),
-            "f1@0.5:0.95": float(f1.mean()),
-            "precision@0.5": float(precision[0]),
-            "recall@0.5": float(recall[0]),
+            f"{name}@{iou}": float(values[some].mean())
+            for name, values in (("f1", f1), ("precision", precision), ("recall", recall))
+            for iou, some in _NAMED.items()
         }
 
+    def compute(self) -> dict[str, float]:
+        by_size = {
+            f"f1_{size}@{iou}": table[f"f1@{iou}"] if table["answers"] or table["truths"] else -1.0
+            for size, table in self.per_group().items()
+            for iou in ("0.5", "0.5:0.95")
+        }
+        return {**super().compute(), **by_size}
 
-def _boxed(annotation: Annotation, ignored: bool) -> tuple[list[str], Array]:
-    """Phrases and boxes (N, 4) of the instances that are ignored, or of those that are not."""
-    found = [
-        (i.phrase, i.bbox)
-        for i in annotation.instances
-        if i.bbox is not None and i.ignore == ignored
-    ]
-    return [phrase for phrase, _ in found], np.array([box for _, box in found]).reshape(-1, 4)
+
+def _boxed(annotation: Annotation, ignored: bool) -> tuple[list[Instance], Array]:
+    """Instances with a box that are ignored, or that are not, and their boxes (N, 4)."""
+    found = [i for i in annotation.instances if i.bbox is not None and i.ignore == ignored]
+    return found, Annotation(annotation.image_size, found).boxes()

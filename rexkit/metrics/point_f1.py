@@ -24,6 +24,10 @@ class PointF1(TallyMetric):
     paired but lies on an ignored instance of its phrase is not counted. Answers without a point are
     not looked at.
 
+    ``f1_in_box`` and ``f1_in_mask`` (a polygon counts as a mask) tell the two rules apart. They are
+    of the same points: of the phrases of a picture whose instances all have both. So they are
+    there only where some truth has both.
+
     Nothing to be found and nothing answered is 1, one without the other is 0.
 
     Args:
@@ -32,46 +36,72 @@ class PointF1(TallyMetric):
     """
 
     def __init__(self, distance: float = 0.02):
-        super().__init__(1)
+        super().__init__(3)  # by what there is; by box; by mask
         self.distance = distance
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
         answers = [i for i in prediction.instances if i.point is not None and not i.ignore]
-        truths = [i for i in target.instances if _can_be_hit(i) and not i.ignore]
-        regions = [i for i in target.instances if _can_be_hit(i) and i.ignore]
+        there = [i for i in target.instances if _can_be_hit(i)]
         points = np.array([i.point for i in answers], dtype=np.float64).reshape(-1, 2)
-        radius = self.distance * math.hypot(*target.image_size)
-        answered, wanted, ignored = ([i.phrase for i in x] for x in (answers, truths, regions))
-        right = _inside(points, truths, radius) & same_phrase(answered, wanted)
-        excused = _inside(points, regions, radius) & same_phrase(answered, ignored)
-        hit = np.zeros((1, len(answers)), dtype=np.bool_)
-        hit[0, match(right, 1.0)[0]] = True
-        self.count(answered, wanted, hit, hit | ~excused.any(axis=1))
+        answered, wanted = [i.phrase for i in answers], [i.phrase for i in there]
+        same = same_phrase(answered, wanted)
+        ignored = np.array([i.ignore for i in there], dtype=np.bool_)
+        in_box, in_mask = _in_boxes(points, there), _in_outlines(points, there)
+        near = _near(points, there, self.distance * math.hypot(*target.image_size))
+        outlined = np.array([_outlined(i) for i in there], dtype=np.bool_)
+        boxed = np.array([i.bbox is not None for i in there], dtype=np.bool_)
+        by_best = np.where(outlined, in_mask, np.where(boxed, in_box, near))
+        partly = {p for p, both in zip(wanted, outlined & boxed, strict=True) if not both}
+        takes_part = np.array([True] * len(answers), dtype=np.bool_)
+        told_apart = np.array([p not in partly for p in answered], dtype=np.bool_)
+        hits, counted = [], []
+        for inside, asked in ((by_best, takes_part), (in_box, told_apart), (in_mask, told_apart)):
+            right = inside & same & asked[:, None]
+            hit = np.zeros(len(answers), dtype=np.bool_)
+            hit[match(right & ~ignored, 1.0)[0]] = True
+            hits.append(hit)
+            counted.append(asked & (hit | ~(right & ignored).any(axis=1)))
+        truths = [p for p, skip in zip(wanted, ignored, strict=True) if not skip]
+        both = [p not in partly for p in truths]
+        required = np.array([[True] * len(truths), both, both], dtype=np.bool_)
+        self.count(answered, truths, np.array(hits), np.array(counted), required=required)
 
     def figures(self, counts: Counts) -> dict[str, float]:
-        precision, recall, f1 = precision_recall_f1(counts[:, 0])
-        return {
-            "point_f1": float(f1),
-            "point_precision": float(precision),
-            "point_recall": float(recall),
-        }
+        precision, recall, f1 = (values.tolist() for values in precision_recall_f1(counts))
+        figures = {"f1": f1[0], "precision": precision[0], "recall": recall[0]}
+        if counts[2, 1]:
+            figures |= {"f1_in_box": f1[1], "f1_in_mask": f1[2]}
+        return figures
 
 
 def _can_be_hit(instance: Instance) -> bool:
-    shapes = (instance.mask, instance.polygon, instance.bbox, instance.point)
-    return any(shape is not None for shape in shapes)
+    return _outlined(instance) or instance.bbox is not None or instance.point is not None
 
 
-def _inside(points: Array, instances: Sequence[Instance], radius: float) -> Mask:
-    """Which points lie on which instances: (N, M)."""
+def _outlined(instance: Instance) -> bool:
+    return instance.mask is not None or instance.polygon is not None
+
+
+def _in_boxes(points: Array, instances: Sequence[Instance]) -> Mask:
+    """Which points lie in which instances' boxes: (N, M)."""
     nowhere = np.full(4, np.nan)
-    boxes = np.array([nowhere if i.bbox is None else i.bbox for i in instances]).reshape(-1, 4)
-    inside = points_in_boxes(points, boxes)
+    boxes = np.array([nowhere if i.bbox is None else i.bbox for i in instances])
+    return points_in_boxes(points, boxes.reshape(-1, 4))
+
+
+def _in_outlines(points: Array, instances: Sequence[Instance]) -> Mask:
+    """Which points lie in which instances' masks, or polygons where they have none: (N, M)."""
+    inside = np.zeros((len(points), len(instances)), dtype=np.bool_)
     for column, instance in enumerate(instances):
         if instance.mask is not None:
             inside[:, column] = points_in_mask(points, instance.mask)
         elif instance.polygon is not None:
             inside[:, column] = points_in_polygon(points, instance.polygon)
-        elif instance.bbox is None and instance.point is not None:
-            inside[:, column] = np.hypot(*(points - instance.point).T) <= radius
     return inside
+
+
+def _near(points: Array, instances: Sequence[Instance], radius: float) -> Mask:
+    """Which points lie within a radius of which instances' points: (N, M)."""
+    nowhere = np.full(2, np.nan)
+    true = np.array([nowhere if i.point is None else i.point for i in instances]).reshape(-1, 2)
+    return np.asarray(np.hypot(*np.moveaxis(points[:, None] - true, 2, 0)) <= radius)

@@ -22,10 +22,12 @@ class TallyMetric(Metric):
 
     Args:
         thresholds: how many.
+        groups: names of the parts that truths and answers are divided into, such as sizes.
     """
 
-    def __init__(self, thresholds: int):
+    def __init__(self, thresholds: int, groups: Sequence[str] = ("all",)):
         self._thresholds = thresholds
+        self._groups = tuple(groups)
         self._counts: dict[str, Counts] = {}
 
     @abstractmethod
@@ -38,46 +40,68 @@ class TallyMetric(Metric):
         wanted: Sequence[str],
         hit: NDArray[np.bool_],
         counted: NDArray[np.bool_],
+        *,
+        required: NDArray[np.bool_] | None = None,
+        answer_groups: NDArray[np.int64] | None = None,
+        truth_groups: NDArray[np.int64] | None = None,
     ) -> None:
         """Count one picture.
 
         Args:
             answered: the phrases of the N answers.
-            wanted: the phrases of the truths.
+            wanted: the phrases of the M truths.
             hit: (thresholds, N), which answers are right.
             counted: (thresholds, N), which answers count at all.
+            required: (thresholds, M), which truths count at all; left out, every one.
+            answer_groups: (thresholds, N), the number of each answer's group; left out, the first.
+            truth_groups: (M,), likewise.
         """
         index = {phrase: i for i, phrase in enumerate(dict.fromkeys([*answered, *wanted]))}
-        counts = np.zeros((len(index), 3, self._thresholds), dtype=np.int64)
-        rows = [index[phrase] for phrase in answered]
-        np.add.at(counts[:, 0], rows, hit.T)
-        np.add.at(counts[:, 1], rows, counted.T)
-        np.add.at(counts[:, 2], [index[phrase] for phrase in wanted], 1)
+        counts = np.zeros((len(index), len(self._groups), 3, self._thresholds), dtype=np.int64)
+        columns = np.arange(self._thresholds)[:, None]
+        rows = np.array([index[phrase] for phrase in answered], dtype=np.int64)
+        groups = np.zeros(hit.shape, np.int64) if answer_groups is None else answer_groups
+        np.add.at(counts[:, :, 0], (rows, groups, columns), hit)
+        np.add.at(counts[:, :, 1], (rows, groups, columns), counted)
+        rows = np.array([index[phrase] for phrase in wanted], dtype=np.int64)
+        groups = np.zeros(len(rows), np.int64) if truth_groups is None else truth_groups
+        np.add.at(counts[:, :, 2], (rows, groups, columns), True if required is None else required)
         self._sum_up(index, counts)
 
     def compute(self) -> dict[str, float]:
-        return self.figures(self.state()["counts"].sum(axis=0))
+        return self.figures(self._total().sum(axis=0))
 
     def per_category(self) -> dict[str, dict[str, float]]:
         """The same figures for each phrase, with the numbers of its ``answers`` and ``truths``."""
         return {
-            phrase: {
-                **self.figures(counts),
-                "answers": int(counts[1, 0]),
-                "truths": int(counts[2, 0]),
-            }
+            phrase: self._table(counts.sum(axis=0))
             for phrase, counts in sorted(self._counts.items())
+        }
+
+    def per_group(self) -> dict[str, dict[str, float]]:
+        """The same figures for each group, with the numbers of its ``answers`` and ``truths``."""
+        return {
+            name: self._table(counts)
+            for name, counts in zip(self._groups, self._total(), strict=True)
         }
 
     def state(self) -> State:
         counts = np.array(list(self._counts.values()), dtype=np.int64)
         return {
             "phrases": np.array(list(self._counts), dtype=np.str_),
-            "counts": counts.reshape(-1, 3, self._thresholds),
+            "counts": counts.reshape(-1, len(self._groups), 3, self._thresholds),
         }
 
     def absorb(self, state: State) -> None:
         self._sum_up(state["phrases"].tolist(), state["counts"])
+
+    def _total(self) -> Counts:
+        """Counts of all phrases: (groups, 3, thresholds)."""
+        return np.asarray(self.state()["counts"].sum(axis=0))
+
+    def _table(self, counts: Counts) -> dict[str, float]:
+        numbers = {"answers": int(counts[1, 0]), "truths": int(counts[2, 0])}
+        return {**self.figures(counts), **numbers}
 
     def _sum_up(self, phrases: Iterable[str], counts: Counts) -> None:
         for phrase, count in zip(phrases, counts, strict=True):

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rexkit.grammar.tokens import END_OF_TURN
+from rexkit.models.pixels import to_patches
 from rexkit.structures import Example
 
 if TYPE_CHECKING:
@@ -65,25 +66,70 @@ class Encoder:
             ValueError: an example is longer than ``max_length``.
         """
         encoded = self._encode([e.image for e in examples], [e.prompt for e in examples])
-        answers = self.tokenizer(
-            [e.response + END_OF_TURN for e in examples], add_special_tokens=False
-        ).input_ids
+        answers = self.answers(examples)
         for example, prompt, answer in zip(examples, encoded["input_ids"], answers, strict=True):
-            length = len(prompt) + len(answer)
-            if self.max_length is not None and length > self.max_length:
-                raise ValueError(
-                    f"{example.source}: {length} tokens (prompt {len(prompt)}, answer "
-                    f"{len(answer)}) exceed max_length={self.max_length}; raise it, or lower the "
-                    "model's max_pixels or the number of categories asked for"
-                )
+            self.check_length(example, prompt, answer)
         return self._pad(encoded, answers, left=False)
 
-    def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> Any:
-        return self.processor(
-            images=list(images), text=[self.chat(p) for p in prompts], return_tensors=None
-        )
+    def on_one_picture(self, examples: Sequence[Example]) -> tuple[list[list[int]], Any]:
+        """The prompts of examples that share a picture, which is read once.
 
-    def _pad(self, encoded: Any, answers: list[list[int]], left: bool) -> dict[str, torch.Tensor]:
+        Args:
+            examples: of one picture.
+
+        Returns:
+            The token ids of each prompt, picture expanded; and what the processor made of the
+            first: ``mm_token_type_ids`` (1, prompt), ``pixel_values``, ``image_grid_thw``.
+        """
+        encoded = self._encode([examples[0].image], [examples[0].prompt])
+        first = encoded["input_ids"][0]
+        others = self.tokenizer(
+            [self.chat(e.prompt) for e in examples], add_special_tokens=False
+        ).input_ids
+        pad = self.processor.image_token_id
+        pads = [pad] * first.count(pad)
+        expanded = []
+        for ids in others:
+            place = ids.index(pad)
+            expanded.append([*ids[:place], *pads, *ids[place + 1 :]])
+        return expanded, encoded
+
+    def answers(self, examples: Sequence[Example]) -> list[list[int]]:
+        """The token ids of the answers, with the end of the turn."""
+        texts = [e.response + END_OF_TURN for e in examples]
+        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False).input_ids
+        return ids
+
+    def check_length(self, example: Example, prompt: list[int], answer: list[int]) -> None:
+        """Raise a ValueError that names an example longer than ``max_length``."""
+        length = len(prompt) + len(answer)
+        if self.max_length is not None and length > self.max_length:
+            raise ValueError(
+                f"{example.source}: {length} tokens (prompt {len(prompt)}, answer "
+                f"{len(answer)}) exceed max_length={self.max_length}; raise it, or lower the "
+                "model's max_pixels or the number of categories asked for"
+            )
+
+    def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, Any]:
+        """What the processor gives for pictures and chats, without padding."""
+        pixel_values, grids = to_patches(images, self.processor.image_processor)
+        cells = grids.prod(1) // self.processor.image_processor.merge_size**2
+        token = self.processor.image_token
+        chats = [
+            self.chat(prompt).replace(token, token * number)
+            for prompt, number in zip(prompts, cells.tolist(), strict=True)
+        ]
+        ids = self.tokenizer(chats).input_ids
+        return {
+            "input_ids": ids,
+            "mm_token_type_ids": self.processor.create_mm_token_type_ids(ids),
+            "pixel_values": pixel_values,
+            "image_grid_thw": grids,
+        }
+
+    def _pad(
+        self, encoded: dict[str, Any], answers: list[list[int]], left: bool
+    ) -> dict[str, torch.Tensor]:
         rows = [[*p, *a] for p, a in zip(encoded["input_ids"], answers, strict=True)]
         shape = (len(rows), max(map(len, rows)))
         ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
@@ -100,8 +146,8 @@ class Encoder:
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
             "mm_token_type_ids": torch.from_numpy(kinds),
-            "pixel_values": torch.as_tensor(np.asarray(encoded["pixel_values"])),
-            "image_grid_thw": torch.as_tensor(np.asarray(encoded["image_grid_thw"])),
+            "pixel_values": torch.from_numpy(encoded["pixel_values"]),
+            "image_grid_thw": torch.from_numpy(encoded["image_grid_thw"]),
         }
         if not left:
             batch["labels"] = torch.from_numpy(labels)

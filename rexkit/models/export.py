@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-import transformers
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig, PreTrainedModel
 
@@ -105,8 +104,9 @@ def _load(source: Path, state: dict[str, torch.Tensor] | None = None) -> PreTrai
         )
     else:
         config = AutoConfig.from_pretrained(source)
-        # The auto class cannot do without a path; the class that config.json names can.
-        model_class = getattr(transformers, config.architectures[0])
+        # The auto class cannot do without a path; the class it chooses can.
+        with torch.device("meta"):
+            model_class = type(AutoModelForImageTextToText.from_config(config))
         model, found = model_class.from_pretrained(
             None, config=config, state_dict=state, dtype=config.dtype, output_loading_info=True
         )

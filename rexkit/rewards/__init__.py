@@ -1,1 +1,35 @@
-"""Rewards: a prediction and its target to a score in [0, 1]."""
+"""Rewards: an answer and its truth to a score in [0, 1]; no torch, no trainer.
+
+A reward is a function ``(prediction, target) -> float``::
+
+    @REWARDS.register_module("my_reward")
+    def my_reward(prediction, target):
+        return float(len(prediction.instances) == len(target.instances))
+
+A class works too: its objects are called likewise, or once for many answers by a method
+``batch(predictions, targets)`` that returns one number for each.
+"""
+
+from rexkit.rewards.answers import count, length, rejection, well_formed
+from rexkit.rewards.boxes import box_f1, box_iou
+from rexkit.rewards.keypoints import keypoint_oks
+from rexkit.rewards.points import point_in_box, point_in_mask
+from rexkit.rewards.regions import polygon_iou
+from rexkit.rewards.scoring import RewardError, RewardTable, WeightedRewards, build_reward
+
+__all__ = [
+    "RewardError",
+    "RewardTable",
+    "WeightedRewards",
+    "box_f1",
+    "box_iou",
+    "build_reward",
+    "count",
+    "keypoint_oks",
+    "length",
+    "point_in_box",
+    "point_in_mask",
+    "polygon_iou",
+    "rejection",
+    "well_formed",
+]

@@ -1,8 +1,21 @@
 """Tasks: how a question is asked and what its answer is."""
 
 from rexkit.tasks.grounding import GroundingTask
+from rexkit.tasks.keypoint import KeypointTask
+from rexkit.tasks.ocr import OCRBoxTask, OCRPolygonTask
 from rexkit.tasks.phrase import PhraseTask
 from rexkit.tasks.pointing import PointingTask
 from rexkit.tasks.task import Question, Task
+from rexkit.tasks.visual_prompt import VisualPromptTask
 
-__all__ = ["GroundingTask", "PhraseTask", "PointingTask", "Question", "Task"]
+__all__ = [
+    "GroundingTask",
+    "KeypointTask",
+    "OCRBoxTask",
+    "OCRPolygonTask",
+    "PhraseTask",
+    "PointingTask",
+    "Question",
+    "Task",
+    "VisualPromptTask",
+]

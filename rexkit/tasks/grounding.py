@@ -14,6 +14,7 @@ class GroundingTask(PhraseTask):
     """
 
     name = "detection"
+    results_dir = "box_eval"
     geometry = "bbox"
     metrics = ("BoxF1", "CocoAP", "Rejection")
     templates = (

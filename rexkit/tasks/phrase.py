@@ -89,9 +89,9 @@ class PhraseTask(Task):
         phrases = self._ask(sample.annotation, rng)
         if not phrases:
             raise DataError(
-                f"{type(self).__name__} finds nothing to ask: no instance has a {self.geometry}, "
-                "and no phrase is known to be absent; give the task extra_categories and "
-                "num_negatives",
+                f"{type(self).__name__} finds nothing to ask: no instance has the geometry of a "
+                f"{self.name} answer, and no phrase is known to be absent; give the task "
+                "extra_categories and num_negatives",
                 sample.source,
             )
         if training and self.shuffle_categories:

@@ -19,8 +19,9 @@ class PointingTask(PhraseTask):
     """
 
     name = "pointing"
+    results_dir = "point_eval"
     geometry = "point"
-    metrics = ("PointF1", "Rejection")
+    metrics = ("PointF1", "PointAccuracy", "CountingError", "Rejection")
     templates = (
         "Point to {phrases}.",
         "Point to every {phrases} in this image.",

@@ -33,11 +33,19 @@ class Task(ABC):
         name: what it goes by in figures, files and `Predictor.predict`: "detection".
         parser: config of PARSERS, how its answers are read.
         metrics: names or configs of METRICS, how they are scored.
+        results_dir: the folder of its results, as the public Rex-Omni evaluation names them:
+            "box_eval". A class that sets only a name gets ``NAME_eval``.
     """
 
     name: ClassVar[str]
+    results_dir: ClassVar[str]
     parser: Mapping[str, Any] = {"type": "SpanParser"}
     metrics: ClassVar[tuple[str | Mapping[str, Any], ...]]
+
+    def __init_subclass__(cls, **options: Any):
+        super().__init_subclass__(**options)
+        if "name" in vars(cls) and "results_dir" not in vars(cls):
+            cls.results_dir = f"{cls.name}_eval"
 
     @abstractmethod
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:

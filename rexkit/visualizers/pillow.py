@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -29,11 +29,14 @@ _TEXT_SIZE, _TEXT_LINES, _TEXT_WIDTH, _GAP = 15, 6, 240, 12
 class PillowVisualizer:
     """Draws boxes, points, polygons, keypoints and masks, each phrase in its own colour.
 
-    Ignored instances are grey.
+    A transcription stands in place of the phrase, for the colour too: a text has one colour in
+    truth and prediction, whatever the phrase is there. Ignored instances are grey. The references
+    of a visual prompt (``extra["reference"]``) have white dashes along their box and are labelled
+    as such.
 
     Args:
         palette: colours by phrase, or a list to choose from; left out, and for phrases that are
-            not in it, a colour is fixed by the phrase itself.
+            not in it, a colour is fixed by the phrase itself, or by the transcription.
         show_labels: whether phrases are written beside what they name: the transcription where
             there is one, and the score where there is one.
         show_absent: whether `draw` lists the phrases known not to be in the picture below it.
@@ -70,7 +73,7 @@ class PillowVisualizer:
             An RGB picture of the same size; with ``show_absent`` and absent phrases, one with a
             strip below, at least 240 wide.
         """
-        canvas = self._drawn(image, annotation)
+        canvas = self._drawn(image, annotation, annotation)
         if self.show_absent and annotation.absent:
             absent = f"not in the picture: {', '.join(annotation.absent)}"
             strip = self._text(absent, canvas.width, _INK)
@@ -88,6 +91,7 @@ class PillowVisualizer:
         """Truth and prediction beside each other; one above the other if the picture is wide.
 
         Small pictures are enlarged and large ones reduced (`PANEL`), so that labels can be read.
+        The references of a visual prompt are dashed in both.
 
         Args:
             image: RGB; it is not changed.
@@ -106,7 +110,7 @@ class PillowVisualizer:
         ]
         # Both pictures begin at one height, whatever is written above them.
         heads = [_padded(h, bottom=max(x.height for x in heads) - h.height) for h in heads]
-        drawn = [self._drawn(picture, truth), self._drawn(picture, prediction)]
+        drawn = [self._drawn(picture, side, truth) for side in (truth, prediction)]
         panels = [_stack([head, panel], gap=0) for head, panel in zip(heads, drawn, strict=True)]
         both = _stack(panels, gap=_GAP, across=size[0] <= 2 * size[1])
         above = [self._text(prompt, both.width, _INK)] if prompt else []
@@ -114,23 +118,35 @@ class PillowVisualizer:
         page = _stack([*above, both, *below], gap=_GAP // 2)
         return _padded(page, _GAP, _GAP, _GAP, _GAP)
 
-    def _drawn(self, image: Image.Image, annotation: Annotation) -> Image.Image:
+    def _drawn(
+        self, image: Image.Image, annotation: Annotation, prompted: Annotation
+    ) -> Image.Image:
+        """An annotation in a picture, and dashes along the references of what was prompted."""
         canvas = image.copy() if image.mode == "RGB" else image.convert("RGB")
         width = self.line_width or max(2, round(math.hypot(*canvas.size) / 400))
-        shapes = [
-            Shape.of(i, annotation.image_size, canvas.size, self._color(i))
-            for i in annotation.instances
-        ]
+        shapes, references = (
+            [Shape.of(i, side.image_size, canvas.size, self._color(i)) for i in instances]
+            for side, instances in (
+                (annotation, annotation.instances),
+                (prompted, [i for i in prompted.instances if i.extra.get("reference")]),
+            )
+        )
         for shape in shapes:
             shape.fill(canvas)
         for shape in shapes:
             shape.outline(canvas, width)
+        for shape in references:
+            shape.mark(canvas, width)
         if self.show_labels:
             self._write_labels(canvas, shapes, 3 * width)
         return canvas
 
     def _color(self, instance: Instance) -> Color:
-        return _IGNORED if instance.ignore else phrase_color(instance.phrase, self.palette)
+        if instance.ignore:
+            return _IGNORED
+        named = isinstance(self.palette, Mapping) and instance.phrase in self.palette
+        name = instance.phrase if named or not instance.text else instance.text
+        return phrase_color(name, self.palette)
 
     def _write_labels(self, canvas: Image.Image, shapes: Sequence[Shape], clearance: int) -> None:
         size = self.font_size or max(12, round(math.hypot(*canvas.size) / 70))
@@ -195,6 +211,8 @@ def _label(instance: Instance) -> str:
     words = [instance.phrase if instance.text is None else instance.text]
     if instance.score is not None:
         words.append(f"{instance.score:.2f}")
+    if instance.extra.get("reference"):
+        words.append("(reference)")
     return one_line(" ".join(words))
 
 

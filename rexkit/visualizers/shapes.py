@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,9 +12,13 @@ from PIL import Image, ImageDraw
 from rexkit.geometry import decode_mask
 from rexkit.structures import Array, ImageSize, Instance
 from rexkit.visualizers.colors import WHITE, Color
+from rexkit.visualizers.skeleton import Skeleton
 
 FILL = 0.25
 """How much of a polygon's or mask's inside is its colour."""
+
+DASH = 3
+"""How long a dash is, in line widths."""
 
 
 @dataclass
@@ -24,7 +29,8 @@ class Shape:
         instance: what it is.
         color: what it is drawn in.
         bbox: (4,) or None.
-        points: (K, 2), its point and its visible keypoints.
+        point: (1, 2), or (0, 2) if it has none.
+        skeleton: of its visible keypoints.
         polygon: (N, 2) or None.
         mask: greyscale, as large as the canvas, or None.
     """
@@ -32,7 +38,8 @@ class Shape:
     instance: Instance
     color: Color
     bbox: Array | None
-    points: Array
+    point: Array
+    skeleton: Skeleton
     polygon: Array | None
     mask: Image.Image | None
 
@@ -56,8 +63,9 @@ class Shape:
             return xy if seen else None
 
         corners = scaled(instance.bbox)
-        spots = [instance.point, *(instance.keypoints or {}).values()]
-        points = [xy for spot in spots if (xy := scaled(spot)) is not None]
+        point = scaled(instance.point)
+        keypoints = (instance.keypoints or {}).items()
+        places = {name: xy[0] for name, spot in keypoints if (xy := scaled(spot)) is not None}
         mask = None
         if instance.mask is not None:
             pixels = Image.fromarray(decode_mask(instance.mask).astype(np.uint8) * 255)
@@ -66,7 +74,8 @@ class Shape:
             instance,
             color,
             None if corners is None else np.append(corners.min(axis=0), corners.max(axis=0)),
-            np.concatenate([np.empty((0, 2)), *points]),
+            np.empty((0, 2)) if point is None else point,
+            Skeleton.of(places, color, sided=not instance.ignore),
             scaled(instance.polygon),
             mask,
         )
@@ -76,9 +85,8 @@ class Shape:
         """The box around everything, (4,), or None if there is nothing."""
         if self.bbox is not None:
             return self.bbox
-        spots = (
-            self.points if self.polygon is None else np.append(self.points, self.polygon, axis=0)
-        )
+        outline = [] if self.polygon is None else [self.polygon]
+        spots = np.concatenate([self.point, self.skeleton.joints, *outline])
         if len(spots):
             return np.append(spots.min(axis=0), spots.max(axis=0))
         bounds = self.mask.getbbox() if self.mask is not None else None
@@ -92,7 +100,7 @@ class Shape:
             _stamp(canvas, corners, self.color, lambda d, at, _: d.polygon(at(corners), 255), FILL)
 
     def outline(self, canvas: Image.Image, width: int) -> None:
-        """Draw the edges, and points as discs with a light rim."""
+        """Draw the edges and bones, and points and joints as discs with a light rim."""
         if self.polygon is not None:
             # Beyond the first corner once more, or it would have no joint.
             loop = np.append(self.polygon, self.polygon[:2], axis=0)
@@ -102,22 +110,57 @@ class Shape:
 
             _stamp(canvas, loop, self.color, line, margin=width)
         if self.bbox is not None:
-            size = np.array(canvas.size)
-            x0, y0 = np.clip(np.round(self.bbox[:2]), 0, size - 1).astype(int).tolist()
-            x1, y1 = np.clip(np.round(self.bbox[2:]) - 1, (x0, y0), size - 1).astype(int).tolist()
-            ImageDraw.Draw(canvas).rectangle((x0, y0, x1, y1), None, self.color, width)
-        for point in self.points:
-            for radius, color in ((2.4 * width, WHITE), (1.8 * width, self.color)):
-                _dot(canvas, point, radius, color)
+            ImageDraw.Draw(canvas).rectangle(_pixels(self.bbox, canvas), None, self.color, width)
+        for point in self.point:
+            _dot(canvas, point, width, self.color)
+        thin = self.skeleton.line_width(width)
+        for bone, color in zip(self.skeleton.bones, self.skeleton.bone_colors, strict=True):
+            _line(canvas, bone, thin, color)
+        for joint, color in zip(self.skeleton.joints, self.skeleton.joint_colors, strict=True):
+            _dot(canvas, joint, thin, color)
+
+    def mark(self, canvas: Image.Image, width: int) -> None:
+        """Draw white dashes along the box, as long as they are apart."""
+        if self.bbox is None:
+            return
+        x0, y0, x1, y1 = _pixels(self.bbox, canvas)
+        drawing = ImageDraw.Draw(canvas)
+        for x in range(x0, x1 + 1, 2 * DASH * width):
+            end = min(x + DASH * width - 1, x1)
+            drawing.rectangle((x, y0, end, min(y0 + width - 1, y1)), WHITE)
+            drawing.rectangle((x, max(y1 - width + 1, y0), end, y1), WHITE)
+        for y in range(y0, y1 + 1, 2 * DASH * width):
+            end = min(y + DASH * width - 1, y1)
+            drawing.rectangle((x0, y, min(x0 + width - 1, x1), end), WHITE)
+            drawing.rectangle((max(x1 - width + 1, x0), y, x1, end), WHITE)
 
 
 Place = Callable[[Array], list[tuple[float, float]]]
 Paint = Callable[[ImageDraw.ImageDraw, Place, int], object]
 
 
-def _dot(canvas: Image.Image, center: Array, radius: float, color: Color) -> None:
-    corners = np.array([center - radius, center + radius])
+def _pixels(bbox: Array, canvas: Image.Image) -> tuple[int, int, int, int]:
+    """The first and last pixels that a box covers on a canvas, in x and y."""
+    size = np.array(canvas.size)
+    x0, y0 = np.clip(np.round(bbox[:2]), 0, size - 1).astype(int).tolist()
+    x1, y1 = np.clip(np.round(bbox[2:]) - 1, (x0, y0), size - 1).astype(int).tolist()
+    return x0, y0, x1, y1
+
+
+def _dot(canvas: Image.Image, center: Array, width: float, color: Color) -> None:
+    for radius, paint in ((2.4 * width, WHITE), (1.8 * width, color)):
+        _disc(canvas, np.array([center - radius, center + radius]), paint)
+
+
+def _disc(canvas: Image.Image, corners: Array, color: Color) -> None:
     _stamp(canvas, corners, color, lambda d, at, _: d.ellipse(at(corners), 255), margin=1)
+
+
+def _line(canvas: Image.Image, ends: Array, width: float, color: Color) -> None:
+    def paint(drawing: ImageDraw.ImageDraw, at: Place, scale: int) -> None:
+        drawing.line(at(ends), 255, max(1, round(width * scale)))
+
+    _stamp(canvas, ends, color, paint, margin=math.ceil(width))
 
 
 def _stamp(

@@ -1,0 +1,284 @@
+"""The update and the log-probabilities of a GRPO group: ``python -m benchmarks.grpo``.
+
+TRL's own `GRPOTrainer` beside one whose rows share their prompt as a forest: the same model, the
+same group (one prompt with a picture, 8 completions of 40 to 200 tokens), the same loss code.
+
+- Log-probabilities: ``_get_per_token_logps_and_entropies`` without gradients, as for the old and
+  the reference policy. TRL's as it stands; ours overrides that method and nothing else, and
+  attends tree by tree (``--attention sdpa``: with a dense mask, as on GPUs).
+- Update: ``compute_loss`` (TRL's in both), backward, one step of TRL's optimizer.
+
+Both are taken in turns in one process on one thread; ratios are of medians of wall time, TRL's over
+ours. Processor time is shown beside it, for machines that are busy with other things.
+First it is checked that both give the same log-probabilities and the same loss. Memory is the
+greatest resident size of a fresh process that makes one update, whole process, TRL's over ours; no
+gradient checkpointing in either.
+
+The model has 61 million parameters unless told otherwise, with a vision tower that costs about two
+thirds of the language model a prompt token, as in Qwen3-VL at 1,300 tokens; at full size this takes
+half an hour on one free core and 16 GB. ``--hidden-size 512 --layers 6 --repeats 2`` is a third of
+it, ``--prompts 400`` one prompt only. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from PIL import Image
+from trl import GRPOConfig, GRPOTrainer
+
+from rexkit.engine.groups import share_prompts
+from rexkit.forest import grow, predicting_only, unfold, use_tree_attention
+from rexkit.models import TinyVLM
+
+GROUP = 8
+LONGEST = 200
+PROMPT = "Detect cup, dog. Output the bounding box coordinates in [x0, y0, x1, y1] format."
+
+
+class ForestTrainer(GRPOTrainer):
+    """TRL's trainer with the prompt of a group computed once."""
+
+    def _get_per_token_logps_and_entropies(
+        self, model, input_ids, attention_mask, logits_to_keep, compute_entropy=False, **kwargs
+    ):
+        asked = input_ids.shape[1] - logits_to_keep
+        prompts = {
+            "input_ids": input_ids[:, :asked],
+            "attention_mask": attention_mask[:, :asked],
+            "mm_token_type_ids": kwargs["mm_token_type_ids"][:, :asked],
+            "pixel_values": kwargs["pixel_values"],
+            "image_grid_thw": kwargs["image_grid_thw"],
+        }
+        batch, branch = share_prompts(
+            prompts, input_ids[:, asked:], attention_mask[:, asked:], kwargs["num_images"]
+        )
+        inner = model.base_model
+        with predicting_only(inner, batch):
+            output = model(
+                **grow(batch, inner), shift_labels=batch["labels"][None], fused_lm_head=True
+            )
+        found = [
+            unfold(values[0], batch, logits_to_keep)[branch]
+            for values in (output.log_probs, output.entropy)
+        ]
+        return found[0], found[1] if compute_entropy else None, None
+
+
+TRAINERS = {"trl": GRPOTrainer, "ours": ForestTrainer}
+
+
+def build_model(options: argparse.Namespace) -> TinyVLM:
+    return TinyVLM(
+        weights=None,
+        family=options.family,
+        hidden_size=options.hidden_size,
+        layers=options.layers,
+        heads=options.hidden_size // 64,
+        vision_hidden_size=options.vision_hidden_size,
+        vision_layers=options.vision_layers,
+        max_pixels=4096 * 4096,
+    )
+
+
+def build_trainer(kind: str, vlm: TinyVLM, folder: str) -> GRPOTrainer:
+    trainer = TRAINERS[kind](
+        model=vlm.model,
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=GRPOConfig(
+            output_dir=folder,
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            per_device_train_batch_size=GROUP,
+            num_generations=GROUP,
+            max_completion_length=LONGEST,
+            report_to="none",
+        ),
+        train_dataset=Dataset.from_list([{"prompt": PROMPT}] * GROUP),
+        processing_class=vlm.processor,
+    )
+    # Set in TRL's training loop, which is not run here.
+    trainer.current_gradient_accumulation_steps = 1
+    trainer.create_optimizer()
+    trainer.model.train()
+    return trainer
+
+
+def build_group(vlm: TinyVLM, prompt_tokens: int) -> dict[str, Any]:
+    """One prompt of about that many tokens and its completions, as TRL prepares them."""
+    rng = np.random.default_rng(0)
+    cell = vlm.model.config.vision_config.patch_size * 2
+    words = len(vlm.tokenizer(vlm.encoder.chat(PROMPT)).input_ids) - 1
+    tokens = prompt_tokens - words
+    # Of the nearly square pictures, the one that comes closest.
+    height = min(range(math.isqrt(tokens) - 6, math.isqrt(tokens) + 1), key=lambda h: tokens % h)
+    width = tokens // height
+    pixels = rng.integers(0, 256, (height * cell, width * cell, 3), dtype=np.uint8)
+    asked = vlm.encoder.questions([Image.fromarray(pixels)] * GROUP, [PROMPT] * GROUP)
+    lengths = torch.from_numpy(rng.integers(40, LONGEST + 1, GROUP))
+    ids = torch.from_numpy(rng.choice(vlm.coordinate_ids, (GROUP, int(lengths.max()))))
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    return {
+        "prompt_ids": asked["input_ids"],
+        "prompt_mask": asked["attention_mask"],
+        "completion_ids": ids * mask,
+        "completion_mask": mask,
+        "advantages": torch.from_numpy(rng.standard_normal(GROUP)).float(),
+        "num_items_in_batch": mask.sum(),
+        "pixel_values": asked["pixel_values"],
+        "image_grid_thw": asked["image_grid_thw"],
+        "num_images": [1] * GROUP,
+        "mm_token_type_ids": torch.cat([asked["mm_token_type_ids"], torch.zeros_like(ids)], 1),
+    }
+
+
+def log_prob_pass(trainer: GRPOTrainer, group: dict[str, Any]) -> torch.Tensor:
+    keys = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
+    with torch.no_grad():
+        return trainer._get_per_token_logps_and_entropies(
+            trainer.model,
+            torch.cat([group["prompt_ids"], group["completion_ids"]], 1),
+            torch.cat([group["prompt_mask"], group["completion_mask"]], 1),
+            group["completion_ids"].shape[1],
+            **{key: group[key] for key in keys},
+        )[0]
+
+
+def update(trainer: GRPOTrainer, group: dict[str, Any]) -> float:
+    loss = trainer.compute_loss(trainer.model, group)
+    loss.backward()
+    trainer.optimizer.step()
+    trainer.optimizer.zero_grad()
+    return loss.item()
+
+
+def attend(kind: str, vlm: TinyVLM, options: argparse.Namespace) -> None:
+    """Give the model the attention that is measured; TRL's is transformers' own SDPA."""
+    if kind == "ours" and options.attention == "tree":
+        use_tree_attention(vlm.model)
+    else:
+        vlm.model.set_attn_implementation("sdpa")
+
+
+def seconds(call: Callable[..., object], *arguments: object) -> tuple[float, float]:
+    """How long a call takes: by the clock, and of the processor, which neighbours disturb less."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    call(*arguments)
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def take_times(options: argparse.Namespace, prompt_tokens: int) -> dict[str, Any]:
+    """Medians of both ways in turns, after a check that they agree."""
+    with tempfile.TemporaryDirectory() as folder:
+        vlm = build_model(options)
+        group = build_group(vlm, prompt_tokens)
+        trainers = {kind: build_trainer(kind, vlm, folder) for kind in TRAINERS}
+        found, losses = {}, {}
+        for kind, trainer in trainers.items():
+            attend(kind, vlm, options)
+            found[kind] = log_prob_pass(trainer, group)
+            losses[kind] = trainer.compute_loss(vlm.model, group).item()
+        difference = float((found["trl"] - found["ours"]).abs().max())
+        assert difference < 1e-4, difference
+        assert abs(losses["trl"] - losses["ours"]) < 1e-5, losses
+        taken: dict[str, list[tuple[float, float]]] = {}
+        for _ in range(options.repeats):
+            for kind, trainer in trainers.items():
+                attend(kind, vlm, options)
+                for call in (log_prob_pass, update):
+                    taken.setdefault(f"{kind} {call.__name__}", []).append(
+                        seconds(call, trainer, group)
+                    )
+        parameters = sum(p.numel() for p in vlm.model.parameters())
+        vision = sum(p.numel() for n, p in vlm.model.named_parameters() if ".visual." in n)
+    return {
+        **{k: [statistics.median(v) for v in zip(*t, strict=True)] for k, t in taken.items()},
+        "prompt": group["prompt_ids"].shape[1],
+        "answers": int(group["completion_mask"].sum()),
+        "parameters": parameters,
+        "vision": vision,
+        "difference": difference,
+    }
+
+
+def take_memory(options: argparse.Namespace, prompt_tokens: int, kind: str) -> dict[str, float]:
+    """The greatest resident size in MB of this process, which makes one update."""
+    with tempfile.TemporaryDirectory() as folder:
+        vlm = build_model(options)
+        group = build_group(vlm, prompt_tokens)
+        attend(kind, vlm, options)
+        update(build_trainer(kind, vlm, folder), group)
+    return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
+
+
+def in_a_process(*words: str) -> dict[str, Any]:
+    """The figures of this program run again for one prompt length."""
+    command = [sys.executable, "-m", "benchmarks.grpo", *sys.argv[1:], *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--prompts", type=int, nargs="+", default=[400, 1300, 2600])
+    words.add_argument("--repeats", type=int, default=3)
+    words.add_argument("--family", choices=["qwen3_vl", "qwen2_5_vl"], default="qwen3_vl")
+    words.add_argument("--hidden-size", type=int, default=768, help="a multiple of 64")
+    words.add_argument("--layers", type=int, default=8)
+    words.add_argument("--vision-hidden-size", type=int, default=256)
+    words.add_argument("--vision-layers", type=int, default=2)
+    words.add_argument("--attention", choices=["tree", "sdpa"], default="tree", help="of ours")
+    words.add_argument("--threads", type=int, default=1)
+    words.add_argument("--only", nargs=2, help=argparse.SUPPRESS)
+    options = words.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.only:
+        what, prompt = options.only
+        taking = take_times if what == "times" else lambda o, p: take_memory(o, p, what)
+        print(json.dumps(taking(options, int(prompt))))
+        return
+    figures = {}
+    for prompt in options.prompts:
+        found = in_a_process("--only", "times", str(prompt))
+        memory = {kind: in_a_process("--only", kind, str(prompt))["peak_mb"] for kind in TRAINERS}
+        print(
+            f"prompt {found['prompt']:.0f} + {GROUP} answers, {found['answers']:.0f} tokens; "
+            f"{found['parameters'] / 1e6:.0f} M parameters, {found['vision'] / 1e6:.1f} M of them "
+            f"vision; log-probabilities differ by {found['difference']:.0e} at most"
+        )
+        ratios = {"memory_ratio": memory["trl"] / memory["ours"]}
+        for name, call in (("update_ratio", "update"), ("logprob_ratio", "log_prob_pass")):
+            (theirs, their_cpu), (ours, our_cpu) = found[f"trl {call}"], found[f"ours {call}"]
+            ratios[name] = theirs / ours
+            print(
+                f"  {call:<14} TRL {theirs:8.2f} s   ours {ours:8.2f} s   {ratios[name]:5.1f} x"
+                f"   ({their_cpu / our_cpu:.1f} x in processor time)"
+            )
+        print(
+            f"  {'peak memory':<14} TRL {memory['trl']:8.0f} MB  ours {memory['ours']:8.0f} MB  "
+            f"{ratios['memory_ratio']:5.1f} x",
+            flush=True,
+        )
+        figures[str(prompt)] = {name: round(value, 2) for name, value in sorted(ratios.items())}
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

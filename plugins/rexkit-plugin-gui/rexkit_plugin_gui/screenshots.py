@@ -1,0 +1,164 @@
+"""Screenshots from files: one element a record as ScreenSpot has it, several a line, or COCO."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from rexkit import DATASETS
+from rexkit.datasets import DataError
+from rexkit.datasets.coco import is_coco, read_coco
+from rexkit.datasets.coordinates import BoxFormat
+from rexkit.datasets.pictures import read_picture
+from rexkit.datasets.records import parse_json
+from rexkit.datasets.rows import OnError, RowDataset
+
+PLATFORMS = {
+    **dict.fromkeys(("ios", "android"), "mobile"),
+    **dict.fromkeys(("windows", "macos", "linux"), "desktop"),
+    **dict.fromkeys(("web", "gitlab", "shop", "forum", "tool"), "web"),
+}
+"""ScreenSpot's sources and its successors' platforms, and which of three platforms each is."""
+
+
+@DATASETS.register_module()
+class ScreenshotDataset(RowDataset):
+    """Screenshots with their elements, from JSON, JSON lines or COCO JSON.
+
+    A JSON file is a list of records, JSON lines are one record each. A record names its picture by
+    ``img_filename``, ``image`` or ``image_name``, and is one element itself, as in ScreenSpot, or
+    has a list ``elements`` of them::
+
+        {"img_filename": "a.png", "bbox": [42, 10, 97, 70], "instruction": "open the menu",
+         "data_type": "icon", "data_source": "ios"}
+        {"image": "b.png", "platform": "web",
+         "elements": [{"bbox": [5, 5, 60, 20], "name": "Button", "instruction": "log in"}]}
+
+    An element goes by its ``instruction``, or where it has none by its class ``name``; in COCO JSON
+    by its category. Of an element, `Instance.extra` holds what else is known and always
+
+    - ``data_type``: "text" or "icon", as ``data_type`` or ``ui_type`` says; else "text" if the
+      class name has the word in it, "icon" otherwise; unknown for an element without either
+    - ``platform``: "mobile", "desktop" or "web", as ``platform`` or ``data_source`` of the element
+      or record says (`PLATFORMS`; another one stays as it is); else as the argument says
+
+    The parsed file stays in memory.
+
+    Args:
+        ann_file: the file.
+        image_dir: the folder that pictures are named in; left out, that of ``ann_file``.
+        words: "instruction" as above, or "name" to call every element by its class.
+        box_format: what ``bbox`` means: "xywh" in ScreenSpot, its second version and COCO, "xyxy"
+            in ScreenSpot-Pro. A ``bbox_xyxy`` is always that.
+        platform: of elements that do not tell.
+        on_error: "raise" or "skip", as `rexkit.datasets.rows.RowDataset` tells.
+
+    Raises:
+        FileNotFoundError: ``ann_file`` is missing.
+        DataError: it is not JSON, or COCO annotations name a picture that is not listed. Whatever
+            is wrong with a record is raised when it is read.
+    """
+
+    def __init__(
+        self,
+        ann_file: str | os.PathLike[str],
+        image_dir: str | os.PathLike[str] | None = None,
+        words: Literal["instruction", "name"] = "instruction",
+        box_format: BoxFormat = "xywh",
+        platform: str | None = None,
+        on_error: OnError = "raise",
+    ):
+        path = Path(ann_file)
+        self._image_dir = path.parent if image_dir is None else Path(image_dir)
+        self._words = words
+        self._platform = platform
+        read = _read_coco if is_coco(path) else _read_records
+        self._records = list(read(path))
+        super().__init__(len(self._records), box_format, on_error)
+
+    def _source(self, row: int) -> str:
+        return self._records[row][0]
+
+    def _load(self, row: int) -> tuple[Any, bytes]:
+        record = self._records[row][1]
+        if isinstance(record, bytes):
+            record = parse_json(record)
+        if not isinstance(record, Mapping):
+            raise DataError("a record must be a JSON object")
+        named = [key for key in ("img_filename", "image", "image_name") if key in record]
+        if not named:
+            raise DataError(f"a record must name its 'image'; it has {list(record)}")
+        elements = record.get("elements", [record])
+        if not isinstance(elements, list):
+            raise DataError("elements must be a list")
+        size = {side: record[side] for side in ("width", "height") if side in record}
+        things = [self._thing(element, record) for element in elements]
+        return {**size, "boxes": things}, read_picture(self._image_dir / str(record[named[0]]))
+
+    def _thing(self, element: Any, record: Mapping[str, Any]) -> Any:
+        """An element as a thing of a rexkit record; what is no object stays, for its checks."""
+        if not isinstance(element, Mapping):
+            return element
+        name = element.get("name")
+        instruction = element.get("instruction") if self._words == "instruction" else None
+        kind = element.get("data_type") or element.get("ui_type")
+        if kind is None and isinstance(name, str):
+            kind = "text" if "text" in name.lower() else "icon"
+        platform = next(
+            (
+                found
+                for key in ("platform", "data_source")
+                for holder in (element, record)
+                if (found := holder.get(key)) is not None
+            ),
+            self._platform,
+        )
+        thing = {"phrase": name if instruction is None else instruction, **element}
+        if element is record:  # its own fields are the element's, the picture's are not
+            for key in ("img_filename", "image", "image_name", "width", "height"):
+                thing.pop(key, None)
+        if kind is not None:
+            thing["data_type"] = str(kind)
+        if platform is not None:
+            thing["platform"] = PLATFORMS.get(str(platform).lower(), str(platform))
+        return thing
+
+
+def _read_coco(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Records of a COCO file, each with its place."""
+    data = read_coco(path)
+    names = {category["id"]: category["name"] for category in data["categories"]}
+    annotations = defaultdict(list)
+    for annotation in data["annotations"]:
+        annotations[annotation["image_id"]].append(annotation)
+    if strangers := set(annotations) - {image["id"] for image in data["images"]}:
+        raise DataError(f"'images' does not list image {min(strangers, key=str)}", str(path))
+    for image in data["images"]:
+        elements = [
+            {
+                "name": names.get(a["category_id"]),
+                "ignore": a.get("iscrowd", 0),
+                **{k: v for k, v in a.items() if k in ("id", "bbox", "area", "instruction")},
+            }
+            for a in annotations[image["id"]]
+        ]
+        record = {**image, "image": image["file_name"], "elements": elements}
+        yield f"{path}: image {image['id']} ({image['file_name']})", record
+
+
+def _read_records(path: Path) -> Iterator[tuple[str, Any]]:
+    """Records of a JSON list, or lines of JSON yet to be parsed, each with its place."""
+    data = path.read_bytes()
+    if data.lstrip()[:1] == b"[":
+        try:
+            records = parse_json(data)
+        except DataError as error:
+            raise error.at(str(path)) from error
+        yield from ((f"{path}[{number}]", record) for number, record in enumerate(records))
+        return
+    for number, line in enumerate(data.splitlines(), start=1):
+        if line.strip():
+            yield f"{path}:{number}", line

@@ -1,0 +1,68 @@
+"""The two GUI tasks: a box around an element of a screenshot, or a point on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rexkit import TASK_FNS
+from rexkit.registry import accepted_arguments
+from rexkit.tasks import PhraseTask, PointingTask
+
+
+class ElementTask(PhraseTask):
+    """Asks for elements of a screenshot, one at a time as benchmarks do.
+
+    Args:
+        num_categories: how many elements are asked for at once, a number or (fewest, most); None
+            asks for every element the screenshot names.
+        options: the other arguments of `rexkit.tasks.PhraseTask`.
+    """
+
+    def __init__(self, num_categories: int | tuple[int, int] | None = 1, **options: Any):
+        super().__init__(num_categories=num_categories, **options)
+
+    @classmethod
+    def extra_arguments(cls) -> set[str]:
+        """What goes into ``options``, for rexkit to check configs by."""
+        return accepted_arguments(PhraseTask) or set()
+
+
+@TASK_FNS.register_module()
+class GUIGroundingTask(ElementTask):
+    """A box around the element of a screenshot that some words are about.
+
+    The first template is the public one of the Rex-Omni weights, its doubled quotation mark
+    included. Arguments: see `ElementTask`.
+
+    >>> print(GUIGroundingTask().ask((1080, 2400), categories=["search field"]).prompt)
+    Detect element "search field"" in the image.
+    """
+
+    name = "gui_grounding"
+    geometry = "bbox"
+    metrics = ("ClickAccuracy", "BoxF1", "Rejection")
+    templates = (
+        'Detect element "{phrases}"" in the image.',
+        'Detect element "{phrases}" in the image.',
+        'Detect element "{phrases}".',
+    )
+
+
+@TASK_FNS.register_module()
+class GUIPointingTask(ElementTask, PointingTask):
+    """A point on the element of a screenshot that some words are about: where to click.
+
+    The first template is the public one of the Rex-Omni weights. Arguments: see `ElementTask`.
+
+    >>> print(GUIPointingTask().ask((1080, 2400), categories=["search field"]).prompt)
+    Point to element "search field".
+    """
+
+    name = "gui_pointing"
+    # mypy takes the parent's tuple for one of exactly two.
+    metrics = ("ClickAccuracy", "PointF1", "Rejection")  # type: ignore[assignment]
+    templates = (
+        'Point to element "{phrases}".',
+        'Point to element "{phrases}" in the image.',
+        'Show me where element "{phrases}" is.',
+    )

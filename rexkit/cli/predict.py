@@ -1,0 +1,95 @@
+"""``rexkit predict IMAGES…``: ask a model about pictures and videos."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from rexkit.cli.options import parse_override, start_logging
+
+EPILOG = """
+Writes predictions.jsonl with a record a picture, and pictures/ with what was found drawn on them.
+Coordinates are pixels of the original picture as people see it. A run that was stopped goes on
+where it stopped when it is started again with the same words. Pictures that cannot be used are
+listed, and the exit code is then 1.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the words and predict; exit code 1 if a picture could not be used."""
+    parser = argparse.ArgumentParser(prog="rexkit predict", description=__doc__, epilog=EPILOG)
+    parser.add_argument(
+        "images",
+        nargs="+",
+        help="pictures, URLs, folders, globs, videos, or .txt files with a path a line",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for what is found")
+    parser.add_argument("--model", default="tiny", help='folder, hub id, or "tiny" (default)')
+    parser.add_argument("--backend", default="transformers", help="transformers, vllm, openai, …")
+    parser.add_argument("--task", default="detection", help="such as detection (default), pointing")
+    parser.add_argument("--categories", help='what to look for: "cup, laptop"')
+    parser.add_argument("--keypoint-type", help="whose keypoints, such as person")
+    parser.add_argument(
+        "--visual-prompt-boxes", type=json.loads, help='examples, in pixels: "[[x0, y0, x1, y1]]"'
+    )
+    parser.add_argument("--every", type=int, default=1, help="of a video, each how manieth frame")
+    parser.add_argument("--batch-size", type=int, help="pictures asked about at once")
+    parser.add_argument("--no-pictures", action="store_true", help="write records only")
+    parser.add_argument(
+        "--options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of the backend and the model, such as max_new_tokens=512 max_pixels=1000000",
+    )
+    args = parser.parse_args(argv)
+    if args.every < 1:
+        parser.error(f"--every must be at least 1, got {args.every}")
+    options: dict[str, Any] = dict(parse_override(word) for word in args.options)
+    categories = [c.strip() for c in (args.categories or "").split(",") if c.strip()]
+    question = {
+        "task": args.task,
+        "categories": categories or None,
+        "keypoint_type": args.keypoint_type,
+        "visual_prompt_boxes": args.visual_prompt_boxes,
+    }
+
+    from rexkit.datasets.inputs import is_video, list_inputs
+
+    start_logging()
+    paths = list_inputs(args.images)
+
+    from rexkit.engine.predict import RECORDS, finished, predict_files
+    from rexkit.engine.predictor import Predictor
+
+    results = predict_files(
+        Predictor(args.model, args.backend, **options),
+        paths,
+        args.out,
+        question,
+        run={"model": args.model, "backend": args.backend, "options": options},
+        pictures=not args.no_pictures,
+        every=args.every,
+        batch_size=args.batch_size,
+    )
+    total = None
+    if not any(map(is_video, paths)):
+        done = finished(args.out / RECORDS)
+        total = sum(path not in done for path in paths)
+    console = Console(stderr=True)
+    shown = track(results, "predicting", total, console=console, disable=not console.is_terminal)
+    number, failures = 0, []
+    for result in shown:
+        number += 1
+        if not result.success:
+            failures.append(f"{result.name}: {result.error}")
+    for failure in failures:
+        console.print(failure, markup=False, highlight=False, soft_wrap=True)
+    summary = f"{number - len(failures)} answers, {len(failures)} could not be used: {args.out}"
+    console.print(summary, markup=False, highlight=False, soft_wrap=True)
+    return 1 if failures else 0

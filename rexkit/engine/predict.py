@@ -1,0 +1,158 @@
+"""Predicting for many files: a record and a drawn picture each, resumable at any point."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rexkit.datasets.inputs import open_inputs
+from rexkit.engine.predictor import Predictor
+from rexkit.engine.result import Result
+from rexkit.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+RECORDS = "predictions.jsonl"
+RUN = "run.json"
+PICTURES = "pictures"
+
+
+def predict_files(
+    predictor: Predictor,
+    paths: Sequence[str],
+    out_dir: Path,
+    question: dict[str, Any],
+    *,
+    run: dict[str, Any] | None = None,
+    pictures: bool = True,
+    every: int = 1,
+    batch_size: int | None = None,
+) -> Iterator[Result]:
+    """Ask about every file that has no record yet; write each record as soon as there is one.
+
+    ``predictions.jsonl`` has a record a picture, written and flushed one by one, each after its
+    picture in ``pictures/``. A run that was killed therefore goes on where it stopped when it is
+    started again: a half-written last line is dropped, and no picture is lost or asked twice. A
+    picture that cannot be used has a record with its ``error`` and is not tried again.
+
+    Args:
+        predictor: who is asked.
+        paths: as `rexkit.datasets.inputs.list_inputs` gives them.
+        out_dir: where everything goes.
+        question: ``task``, ``categories`` and the like, as `Predictor.predict` takes them.
+        run: what else must be the same when the run goes on, such as the model's name.
+        pictures: whether they are drawn.
+        every: of a video, each how manieth frame.
+        batch_size: as in `Predictor.predict`.
+
+    Yields:
+        Each result, after it is written.
+
+    Raises:
+        UserError: ``out_dir`` holds the answers to another question, or a damaged record.
+    """
+    out_dir.mkdir(parents=True, exist_ok=True)
+    _same_run(out_dir / RUN, json.loads(json.dumps({**(run or {}), **question, "every": every})))
+    done = finished(out_dir / RECORDS)
+    if done:
+        logger.info("%d pictures have a record already in %s", len(done), out_dir)
+    keys: deque[str] = deque()
+
+    def sources() -> Iterator[Any]:
+        for found in open_inputs(paths, done, every):
+            keys.append(found.key)
+            yield found.source
+
+    results = predictor.predict_iter(sources(), **question, batch_size=batch_size, allow_urls=True)
+    with (out_dir / RECORDS).open("a", encoding="utf-8") as file:
+        for result in results:
+            key = keys.popleft()
+            record = record_of(key, result)
+            if pictures and result.success:
+                record["picture"] = _draw(result, key, out_dir)
+            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            file.flush()
+            yield result
+
+
+def record_of(key: str, result: Result) -> dict[str, Any]:
+    """What is written down of a result: `Result.to_dict`, and what was wrong with the answer."""
+    problems = [asdict(p) for p in result.problems] if result.success else []
+    return (
+        {"image": key}
+        | result.to_dict()
+        | {
+            "problems": problems,
+            "truncated": result.truncated,
+        }
+    )
+
+
+def finished(records: Path) -> set[str]:
+    """The keys of a file of records; a last line that was not written to its end is cut off.
+
+    Raises:
+        UserError: another line is no record.
+    """
+    if not records.is_file():
+        return set()
+    data = records.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        logger.warning("%s: the last line is incomplete and is dropped", records)
+        os.truncate(records, len(whole))
+    keys = set()
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            keys.add(json.loads(line)["image"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{records}:{number}: no record; mend or remove the line") from error
+    return keys
+
+
+def picture_name(key: str) -> str:
+    """The file name of a drawn picture: the source's, and a hash of its whole path.
+
+    >>> picture_name("a/cat.jpg"), picture_name("b/cat.jpg")
+    ('cat-cf23868446d9.png', 'cat-078667c0e41e.png')
+    """
+    video, _, frame = key.partition("#")
+    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(video).stem)[:80]
+    digest = hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()[:12]
+    return f"{stem}{f'-{frame}' if frame.isdigit() else ''}-{digest}.png"
+
+
+def _draw(result: Result, key: str, out_dir: Path) -> str:
+    """Draw it under its name only when it is complete; gives the path within ``out_dir``."""
+    folder = out_dir / PICTURES
+    folder.mkdir(exist_ok=True)
+    path = folder / picture_name(key)
+    unfinished = path.with_suffix(".part")
+    result.draw().save(unfinished, "PNG")
+    unfinished.replace(path)
+    return f"{PICTURES}/{path.name}"
+
+
+def _same_run(file: Path, run: dict[str, Any]) -> None:
+    """Leave a note of what is asked, or compare with the one that is there."""
+    if not file.is_file():
+        file.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        return
+    try:
+        before = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        before = {}
+    changed = [k for k in {**before, **run} if before.get(k) != run.get(k)]
+    if changed:
+        key = changed[0]
+        raise UserError(
+            f"{file.parent} holds the answers of another run ({key}: {before.get(key)!r}, now "
+            f"{run.get(key)!r}); choose another folder, or remove it"
+        )

@@ -1,0 +1,284 @@
+"""Keypoints: which points a kind of thing has, as data, and how alike two sets of them are.
+
+A schema names its keypoints as the Rex-Omni prompts and answers do, in lower case with blanks
+("left ear"). The order is that of the data set it comes from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rexkit.errors import did_you_mean
+from rexkit.structures import Array
+
+Side = Literal["left", "right"]
+Keypoints = Mapping[str, Array | None]
+"""Name -> (2,) pixels, or None for one that is not visible: `Instance.keypoints`."""
+
+
+@dataclass(frozen=True)
+class KeypointSchema:
+    """The keypoints of a kind of thing.
+
+    Attributes:
+        name: what it goes by: "person".
+        keypoints: names, in the order in which they are asked for and answered.
+        skeleton: the lines of a drawing, each from one name to another.
+        sigmas: how far annotators differ, for `oks`: one for each keypoint, a share of the thing's
+            size. One number stands for all.
+        pairs: (left, right) names, which change places in a mirror.
+
+    Raises:
+        ValueError: something does not fit together.
+
+    >>> eyes = ("left eye", "right eye")
+    >>> face = KeypointSchema("face", ("nose", *eyes), [("nose", "left eye")], 0.03, [eyes])
+    >>> face.sigmas, face.side("left eye"), face.side("nose")
+    ((0.03, 0.03, 0.03), 'left', None)
+    """
+
+    name: str
+    keypoints: Sequence[str]
+    skeleton: Sequence[tuple[str, str]] = ()
+    sigmas: Sequence[float] | float = ()
+    pairs: Sequence[tuple[str, str]] = ()
+
+    def __post_init__(self) -> None:
+        names = tuple(self.keypoints)
+        sigmas = self.sigmas
+        sigmas = (sigmas,) * len(names) if isinstance(sigmas, (int, float)) else tuple(sigmas)
+        if not names or len(set(names)) != len(names):
+            raise ValueError(f"{self.name}: keypoints must be different names, got {names}")
+        if len(sigmas) != len(names) or min(sigmas) <= 0:
+            raise ValueError(
+                f"{self.name}: sigmas must be a number above zero, or one for each of the "
+                f"{len(names)} keypoints, got {sigmas}"
+            )
+        lines = {"skeleton": self.skeleton, "pairs": self.pairs}
+        for field, ends in lines.items():
+            for name in [name for end in ends for name in end]:
+                if name not in names:
+                    raise ValueError(
+                        f"{self.name}: {field} has {name!r}, which is no keypoint; "
+                        f"{did_you_mean(name, names)}"
+                    )
+            object.__setattr__(self, field, tuple((a, b) for a, b in ends))
+        object.__setattr__(self, "keypoints", names)
+        object.__setattr__(self, "sigmas", sigmas)
+
+    def side(self, name: str) -> Side | None:
+        """Which side a keypoint is on, None for one in the middle."""
+        if any(name == left for left, _ in self.pairs):
+            return "left"
+        return "right" if any(name == right for _, right in self.pairs) else None
+
+    def array(self, keypoints: Keypoints) -> Array:
+        """Coordinates in the order of the schema: (K, 2), NaN for what is invisible or missing.
+
+        Keypoints that the schema does not know are left out.
+        """
+        nowhere = np.full(2, np.nan)
+        found = [keypoints.get(name) for name in self.keypoints]
+        return np.array([nowhere if xy is None else xy for xy in found], dtype=np.float64)
+
+    def mirrored(self, keypoints: Keypoints) -> dict[str, Array | None]:
+        """The same places under the names that they have in a mirror, in the schema's order.
+
+        Raises:
+            ValueError: a keypoint that the schema does not know.
+
+        >>> SCHEMAS["person"].mirrored({"left eye": np.array([1.0, 2.0]), "nose": None})
+        {'nose': None, 'right eye': array([1., 2.])}
+        """
+        if strangers := [name for name in keypoints if name not in self.keypoints]:
+            raise ValueError(f"{strangers[0]!r} is no keypoint of the schema {self.name!r}")
+        twin = {a: b for left, right in self.pairs for a, b in ((left, right), (right, left))}
+        moved = {twin.get(name, name): xy for name, xy in keypoints.items()}
+        return {name: moved[name] for name in self.keypoints if name in moved}
+
+    def rename(self, names: Sequence[str]) -> list[str]:
+        """The schema's names for the keypoints of a file, in the file's order.
+
+        Where the file has the schema's names ("left_ear" is "left ear"), they may be in any order.
+        Otherwise it must have as many, and they are taken one after the other; a name that both
+        have must then be at the same place.
+
+        Raises:
+            ValueError: the file's keypoints are not those of the schema.
+
+        >>> SCHEMAS["hand"].rename(["wrist", *(f"joint_{i}" for i in range(20))])[1]
+        'thumb root'
+        """
+        plain = [" ".join(name.lower().replace("_", " ").split()) for name in names]
+        if sorted(plain) == sorted(self.keypoints):
+            return plain
+        if len(names) != len(self.keypoints):
+            raise ValueError(
+                f"the schema {self.name!r} has {len(self.keypoints)} keypoints, "
+                f"the file has {len(names)}: {', '.join(names)}"
+            )
+        for i, name in enumerate(plain):
+            if name in self.keypoints and name != self.keypoints[i]:
+                raise ValueError(
+                    f"keypoint {i} of the file is {names[i]!r}, that of the schema "
+                    f"{self.name!r} is {self.keypoints[i]!r}; is it the right schema?"
+                )
+        return list(self.keypoints)
+
+
+def find_schema(schema: str | Mapping[str, Any] | KeypointSchema) -> KeypointSchema:
+    """The schema of that name, or the one that a config describes.
+
+    One that is not in `SCHEMAS` yet is added, so that transforms, metrics and pictures know it too.
+
+    Args:
+        schema: a name, the arguments of `KeypointSchema` as a mapping, or a schema.
+
+    Raises:
+        ValueError: there is none of that name, or another one has that name.
+
+    >>> find_schema("hand").keypoints[:2]
+    ('wrist', 'thumb root')
+    """
+    if isinstance(schema, str):
+        if schema not in SCHEMAS:
+            raise ValueError(
+                f"no keypoint schema is called {schema!r}; {did_you_mean(schema, SCHEMAS)}"
+            )
+        return SCHEMAS[schema]
+    found = KeypointSchema(**schema) if isinstance(schema, Mapping) else schema
+    if SCHEMAS.setdefault(found.name, found) != found:
+        raise ValueError(f"there is another keypoint schema called {found.name!r}; rename yours")
+    return found
+
+
+def schema_of(names: Iterable[str]) -> KeypointSchema | None:
+    """The schema that some keypoint names are of: the one that knows the most of them.
+
+    Of several, the smallest; None if none knows any.
+
+    >>> schema_of(["nose", "left ear"]).name, schema_of(["nose", "left front paw"]).name
+    ('person', 'animal')
+    """
+    wanted = set(names)
+
+    def fit(schema: KeypointSchema) -> tuple[int, int]:
+        return len(wanted.intersection(schema.keypoints)), -len(schema.keypoints)
+
+    best = max(SCHEMAS.values(), key=fit)
+    return best if fit(best)[0] else None
+
+
+def oks(found: ArrayLike, true: ArrayLike, sigmas: ArrayLike, areas: ArrayLike) -> Array:
+    """Object keypoint similarity of every pair.
+
+    The mean, over the keypoints that are labelled in the truth, of exp(-d² / (2 · area · (2σ)²)).
+    Source: COCO's keypoint evaluation, as pycocotools computes it.
+
+    Args:
+        found: (N, K, 2) pixels; NaN for a keypoint that is not answered, which is like none.
+        true: (M, K, 2) pixels; NaN for a keypoint that is not labelled.
+        sigmas: (K,), of the schema.
+        areas: (M,) square pixels, of the true things.
+
+    Returns:
+        (N, M) in [0, 1]; 0 for a truth without a labelled keypoint.
+
+    >>> oks([[[0, 0], [3, 4]]], [[[0, 0], [0, 0]]], [0.05, 0.05], [100]).round(4)
+    array([[0.5]])
+    """
+    sigma = np.asarray(sigmas, dtype=np.float64)
+    points, wanted = (np.asarray(xy, dtype=np.float64) for xy in (found, true))
+    scale = np.asarray(areas, dtype=np.float64).reshape(-1, 1) + np.spacing(1)
+    error = np.square(points[:, None] - wanted).sum(axis=3) / (2 * sigma) ** 2 / scale / 2
+    labelled = np.isfinite(wanted).all(axis=2)
+    alike = np.where(np.isfinite(error), np.exp(-error), 0.0).sum(axis=2)
+    return np.asarray(alike / np.maximum(labelled.sum(axis=1), 1))
+
+
+def _both(part: str) -> tuple[str, str]:
+    return f"left {part}", f"right {part}"
+
+
+def _lines(*chains: str) -> list[tuple[str, str]]:
+    """The lines of chains such as "nose - neck - root of tail"."""
+    return [line for chain in chains for line in pairwise(chain.split(" - "))]
+
+
+def _person() -> KeypointSchema:
+    """COCO's keypoints and sigmas; the source of both is pycocotools."""
+    parts = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    pairs = [_both(part) for part in parts]
+    skeleton = _lines(
+        "left ear - left eye - nose - right eye - right ear",
+        "left shoulder - right shoulder - right hip - left hip - left shoulder",
+        "left shoulder - left elbow - left wrist",
+        "right shoulder - right elbow - right wrist",
+        "left hip - left knee - left ankle",
+        "right hip - right knee - right ankle",
+    )
+    sigmas = np.repeat([0.025, 0.035, 0.079, 0.072, 0.062, 0.107, 0.087, 0.089], 2).tolist()
+    keypoints = ["nose", *(name for pair in pairs for name in pair)]
+    return KeypointSchema("person", keypoints, skeleton, [0.026, *sigmas], pairs)
+
+
+def _animal() -> KeypointSchema:
+    """AP-10K's keypoints.
+
+    Its paper gives no sigmas. Published figures are made with COCO's, one after the other whatever
+    the names are, as mmpose has them.
+    """
+    legs = [
+        [f"{side} {joint}" for joint in joints]
+        for joints in (("shoulder", "elbow", "front paw"), ("hip", "knee", "back paw"))
+        for side in ("left", "right")
+    ]
+    skeleton = _lines(
+        "nose - left eye - right eye - nose - neck - root of tail",
+        *(" - ".join(["neck", *leg]) for leg in legs[:2]),
+        *(" - ".join(["root of tail", *leg]) for leg in legs[2:]),
+    )
+    sigmas = np.repeat([0.079, 0.072, 0.062, 0.107, 0.087, 0.089], 2).tolist()
+    return KeypointSchema(
+        "animal",
+        [*_both("eye"), "nose", "neck", "root of tail", *(name for leg in legs for name in leg)],
+        skeleton,
+        [0.025, 0.025, 0.026, 0.035, 0.035, *sigmas],
+        [_both("eye"), *zip(legs[0], legs[1], strict=True), *zip(legs[2], legs[3], strict=True)],
+    )
+
+
+def _hand() -> KeypointSchema:
+    """The 21 of a hand: wrist, then each finger from its root to its tip.
+
+    The names are those of the public Rex-Omni code, the sigmas those of COCO-WholeBody.
+    """
+    fingers = [
+        [f"{finger} root" if finger == "thumb" else f"{finger}'s root"]
+        + [f"{finger}'s {nth} knuckle" for nth in ("third", "second", "first")]
+        for finger in ("thumb", "forefinger", "middle finger", "ring finger", "pinky finger")
+    ]
+    sigmas = [
+        *(0.029, 0.022, 0.035, 0.037, 0.047, 0.026, 0.025, 0.024, 0.035, 0.018, 0.024),
+        *(0.022, 0.026, 0.017, 0.021, 0.021, 0.032, 0.020, 0.019, 0.022, 0.031),
+    ]
+    skeleton = _lines(*(" - ".join(["wrist", *finger]) for finger in fingers))
+    keypoints = ["wrist", *(name for finger in fingers for name in finger)]
+    return KeypointSchema("hand", keypoints, skeleton, sigmas)
+
+
+def _figure() -> KeypointSchema:
+    """The stick figures of `rexkit.datasets.FiguresDataset`."""
+    pairs = [_both("hand"), _both("ankle")]
+    skeleton = _lines("left hand - nose - right hand", "left ankle - nose - right ankle")
+    return KeypointSchema("figure", ["nose", *pairs[0], *pairs[1]], skeleton, 0.05, pairs)
+
+
+SCHEMAS = {schema.name: schema for schema in (_person(), _animal(), _hand(), _figure())}
+"""Every schema by name: those built in, then those that `find_schema` was given."""

@@ -1,0 +1,76 @@
+"""What people ask for, made safe to stand in a question."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rexkit.datasets.errors import DataError
+from rexkit.errors import UserError
+from rexkit.structures import Array, ImageSize
+
+_SPECIAL = re.compile(r"<\|[^|<>]*\|>|<[0-9]+>")
+
+
+def clean_category(category: Any, special_tokens: Iterable[str] = ()) -> str:
+    """A category as it stands in a question: one line of words.
+
+    Every run of white space, newlines included, is one space, so that no category can start a line
+    of its own. ``<``, quotes and commas stay, being words to the model; a category with a comma is
+    still one category, though the model may read it as two.
+
+    Args:
+        category: a word or expression.
+        special_tokens: what the model's tokenizer knows besides words.
+
+    Raises:
+        UserError: it is empty or no text, or holds a special token, which would be read as one.
+
+    >>> clean_category(' a  "red"\\ncup < 3 cm ')
+    'a "red" cup < 3 cm'
+    """
+    if not isinstance(category, str):
+        raise UserError(f"categories: {category!r} is not text")
+    words = " ".join(category.split())
+    if not words:
+        raise UserError(f"categories: {category!r} is empty")
+    match = _SPECIAL.search(words)
+    found = match.group() if match else next((t for t in special_tokens if t in words), None)
+    if found is not None:
+        raise UserError(
+            f"categories: {words!r} holds {found!r}, which is a special token of the model; spell "
+            "it differently"
+        )
+    return words
+
+
+def clean_boxes(boxes: ArrayLike, image_size: ImageSize) -> Array:
+    """Reference boxes inside their picture, (N, 4) xyxy pixels; what juts out is cut off.
+
+    Raises:
+        DataError: they are not boxes, or one lies outside the picture.
+
+    >>> clean_boxes([5, 5, 20, 8], (10, 10)).tolist()
+    [[5.0, 5.0, 10.0, 8.0]]
+    """
+    try:
+        found = np.atleast_2d(np.asarray(boxes, dtype=np.float64))
+    except (TypeError, ValueError):
+        found = np.empty((0, 0))
+    if found.ndim != 2 or found.shape[1] != 4 or not len(found):
+        raise DataError(f"visual_prompt_boxes: {boxes!r} is no list of [x0, y0, x1, y1]")
+    cut = np.clip(found, 0, np.tile(image_size, 2))
+    for box, inside in zip(found, cut, strict=True):
+        if not np.isfinite(box).all() or box[2] < box[0] or box[3] < box[1]:
+            raise DataError(f"visual_prompt_boxes: {box.tolist()} is no x0, y0, x1, y1")
+        if inside[2] <= inside[0] or inside[3] <= inside[1]:
+            raise DataError(
+                f"visual_prompt_boxes: {box.tolist()} has nothing of the picture of "
+                f"{image_size[0]} x {image_size[1]} pixels in it; coordinates are pixels of the "
+                "original picture, upright"
+            )
+    return cut

@@ -1,0 +1,48 @@
+"""Tasks by the name they go by: "detection", "pointing", and whatever else is registered."""
+
+from __future__ import annotations
+
+from rexkit.errors import ConfigError, did_you_mean
+from rexkit.registry import TASK_FNS, origin
+from rexkit.tasks.task import Task
+
+
+def task_names() -> dict[str, type[Task]]:
+    """Every task of TASK_FNS by its ``name``, rexkit's own and those of plugins and user code.
+
+    Only a class that says its name itself counts: one that inherits it is a variant of another
+    task, to be handed over as an object.
+
+    Raises:
+        ConfigError: two classes say the same name.
+    """
+    found: dict[str, type[Task]] = {}
+    for component in TASK_FNS.components().values():
+        name = vars(component).get("name") if isinstance(component, type) else None
+        if not isinstance(name, str) or found.get(name) is component:
+            continue
+        if name in found:
+            classes = " and ".join(
+                f"{c.__name__} ({origin(c)})" for c in sorted((found[name], component), key=str)
+            )
+            raise ConfigError(
+                f"two tasks are called {name!r}: {classes}; give one another name, or hand over "
+                "the task itself"
+            )
+        found[name] = component
+    return found
+
+
+def task_named(name: str) -> Task:
+    """A task with its default arguments.
+
+    Raises:
+        ConfigError: no task of that name; the message holds the nearest names.
+
+    >>> type(task_named("pointing")).__name__
+    'PointingTask'
+    """
+    known = task_names()
+    if name not in known:
+        raise ConfigError(f"task: there is no {name!r}; {did_you_mean(name, known)}")
+    return known[name]()

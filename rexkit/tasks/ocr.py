@@ -1,0 +1,203 @@
+"""Reading: where text stands in a picture, and what it says."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rexkit.datasets.errors import DataError
+from rexkit.geometry import box_corners, order_polygon, polygon_bounds
+from rexkit.grammar.write import Transcription, legal_phrase, write
+from rexkit.registry import TASK_FNS
+from rexkit.structures import Annotation, Example, ImageSize, Instance, Sample
+from rexkit.tasks.reading_order import reading_order
+from rexkit.tasks.task import Question, Task
+
+LEVELS = ("word", "text line")
+"""What is read as one piece. A picture may have instances of both; a task asks for one."""
+
+
+class OCRTask(Task):
+    """Finds all text of a picture and reads it, in reading order (`rexkit.tasks.reading_order`).
+
+    Every instance of the truth has a ``text``, or is marked ``ignore``: nobody can read it, so it
+    is neither answered nor scored. An empty text says the same. Where nothing can be read the
+    answer is ``None``, for the truth of a picture is all of its text. In the target every instance
+    goes by the name of the level.
+
+    The released Rex-Omni weights write a transcription in place of the phrase. Texts that are the
+    same then share a span, as everywhere in the grammar, and it stands where the first of them is
+    read: the answer is in reading order but for repeated words. Written after the coordinates
+    ("inline") the texts share one span and keep their order.
+
+    Args:
+        level: "word" or "text line"; it stands in the prompt. Instances whose phrase is the other
+            level are left out; any other phrase, such as "text", is taken for this level.
+        transcription: "phrase" or "inline", where the text is in the answer; see
+            `rexkit.grammar.write`.
+        templates: prompts with a ``{phrases}`` place. Training draws one by seed; testing and
+            inference use the first. Left out, the class's own.
+    """
+
+    geometry: ClassVar[Literal["bbox", "polygon"]]
+    templates: ClassVar[tuple[str, ...]]
+
+    def __init__(
+        self,
+        level: str = "word",
+        transcription: Transcription = "phrase",
+        templates: Sequence[str] | None = None,
+    ):
+        if level not in LEVELS:
+            raise ValueError(f"level: {level!r} is not one of {LEVELS}")
+        if transcription not in ("phrase", "inline"):
+            raise ValueError(f"transcription: {transcription!r} is neither 'phrase' nor 'inline'")
+        self.prompt_templates = tuple(type(self).templates if templates is None else templates)
+        for template in self.prompt_templates:
+            if "{phrases}" not in template:
+                raise ValueError(f"templates: {template!r} has no place for {{phrases}}")
+        self.level = level
+        self.transcription: Transcription = transcription
+        self.parser = {"type": "SpanParser", "transcription": transcription}
+
+    def prompt(self, phrases: Sequence[str], rng: np.random.Generator | None = None) -> str:
+        """The question for some levels; with a generator, in a template drawn by it."""
+        number = 0 if rng is None else int(rng.integers(len(self.prompt_templates)))
+        return self.prompt_templates[number].replace("{phrases}", ", ".join(phrases))
+
+    def ask(
+        self,
+        image_size: ImageSize,
+        *,
+        categories: Sequence[str] = (),
+        keypoint_type: str | None = None,
+        reference_boxes: ArrayLike | None = None,
+    ) -> Question:
+        """As `Task.ask`; without categories, the level of the task is asked for."""
+        if keypoint_type is not None or reference_boxes is not None:
+            given = "reference_boxes" if keypoint_type is None else "keypoint_type"
+            raise ValueError(f"{given}: {self.name} has no use for it")
+        phrases = [legal_phrase(p) for p in dict.fromkeys(categories or [self.level])]
+        return Question(self.prompt(phrases), phrases)
+
+    def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
+        target = self._target(sample)
+        return Example(
+            image=sample.image,
+            prompt=self.prompt([self.level], rng if training else None),
+            response=self._response(target, sample.source),
+            target=target,
+            phrases=[self.level],
+            task=self.name,
+            source=sample.source,
+        )
+
+    @abstractmethod
+    def answerable(self, instance: Instance) -> Instance | None:
+        """The instance with the geometry this task writes and no other, or None without one."""
+
+    def _target(self, sample: Sample) -> Annotation:
+        truth = sample.annotation
+        ours = [i for i in truth.instances if i.phrase == self.level or i.phrase not in LEVELS]
+        if truth.instances and not ours:
+            others = sorted({i.phrase for i in truth.instances})
+            raise DataError(
+                f"{self.name} asks for {self.level!r}, and the sample holds only {others}; "
+                "give the task the level of the data",
+                sample.source,
+            )
+        found = [self._fit(instance, sample.source) for instance in ours]
+        boxes = [polygon_bounds(getattr(instance, self.geometry)) for instance in found]
+        ordered = [found[i] for i in reading_order(boxes)]
+        return Annotation(truth.image_size, ordered, [] if ordered else [self.level])
+
+    def _fit(self, instance: Instance, source: str) -> Instance:
+        """An instance of the truth as one of the target."""
+        if instance.text is None and not instance.ignore:
+            raise DataError(
+                f"{self.name} needs the text of every instance; one of {instance.phrase!r} has "
+                "none. Give it a 'text', or 'ignore': true where it cannot be read",
+                source,
+            )
+        ignore = instance.ignore or not (instance.text or "").strip()
+        fit = self.answerable(replace(instance, phrase=self.level, ignore=ignore))
+        if fit is None:
+            raise DataError(
+                f"{self.name} needs a polygon or a bbox of every instance; one of "
+                f"{instance.phrase!r} ({instance.text!r}) has neither",
+                source,
+            )
+        return fit
+
+    def _response(self, target: Annotation, source: str) -> str:
+        legible = [i for i in target.instances if not i.ignore]
+        try:
+            return write(
+                legible,
+                target.image_size,
+                phrases=[self.level],
+                geometry=self.geometry,
+                transcription=self.transcription,
+            )
+        except ValueError as error:
+            raise DataError(
+                f"{self.name} cannot write this answer: {error}. Mend the text, or mark it "
+                "'ignore': true",
+                source,
+            ) from error
+
+
+@TASK_FNS.register_module()
+class OCRBoxTask(OCRTask):
+    """A box and a transcription of each word or text line; of a polygon, the box around it.
+
+    The first template is the public one of the Rex-Omni weights. Arguments: see `OCRTask`.
+    """
+
+    name = "ocr_box"
+    geometry = "bbox"
+    metrics = ({"type": "OCRHmean", "geometry": "bbox"},)
+    templates = (
+        "Detect all {phrases} and recognize them.",
+        "Detect all {phrases} with bounding boxes and recognize them.",
+        "Find the box of each {phrases} and recognize them.",
+    )
+
+    def answerable(self, instance: Instance) -> Instance | None:
+        box = instance.bbox
+        if box is None and instance.polygon is not None:
+            box = polygon_bounds(instance.polygon)
+        return None if box is None else replace(instance, bbox=box, polygon=None)
+
+
+@TASK_FNS.register_module()
+class OCRPolygonTask(OCRTask):
+    """A polygon and a transcription of each word or text line; of a box, its four corners.
+
+    Polygons run clockwise from their top left corner (`rexkit.geometry.order_polygon`), in
+    whatever order the source has them. The first template is the public one of the Rex-Omni
+    weights. Arguments: see `OCRTask`.
+    """
+
+    name = "ocr_polygon"
+    geometry = "polygon"
+    metrics = ({"type": "OCRHmean", "geometry": "polygon"},)
+    templates = (
+        "Can you detect all {phrases} in this image in polygon format like "
+        "[x0, y0, x1, y1, x2, y2 ...] and then recognize them?",
+        "Detect all {phrases} in polygon format and recognize them.",
+        "Find the polygon of each {phrases} and recognize them.",
+    )
+
+    def answerable(self, instance: Instance) -> Instance | None:
+        polygon = instance.polygon
+        if polygon is None and instance.bbox is not None:
+            polygon = box_corners(instance.bbox)
+        if polygon is None:
+            return None
+        return replace(instance, bbox=None, polygon=order_polygon(polygon))

@@ -1,0 +1,176 @@
+"""Visual prompting: some boxes are shown, everything that looks alike is to be found."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from hashlib import blake2b
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from rexkit.datasets.errors import DataError
+from rexkit.grammar import write, write_references
+from rexkit.registry import TASK_FNS
+from rexkit.structures import Annotation, Array, Example, ImageSize, Instance, Sample
+from rexkit.tasks.task import Question, Task
+
+
+@TASK_FNS.register_module()
+class VisualPromptTask(Task):
+    """Boxes of all instances of a category that the prompt shows by reference boxes, not by name.
+
+    Some instances of one category become the reference boxes, and the answer is every instance of
+    it, references included. Prompt and answer call the category ``object_1``, as the public
+    Rex-Omni code does. In the target, ``extra["reference"]`` tells which instances were shown and
+    ``extra["category"]`` what they are.
+
+    Training draws the category among those with a usable box, and the references among its
+    instances. In testing both depend on the sample's truth alone, so that every run asks the same.
+    Where the data set itself has references (``extra["reference"]``, as the public evaluation set),
+    they are the ones.
+
+    Args:
+        templates: prompts with a ``{references}`` place. Training draws one by seed; testing and
+            inference use the first, which is the public one. Left out, the class's own.
+        num_references: fewest and most reference boxes. Where a category has two instances or
+            more, one of them at least is left to be found.
+        left_to_right: answer from left to right, so that a small model knows which comes next;
+            otherwise in the order of the source.
+    """
+
+    name = "visual_prompting"
+    results_dir = "visual_prompt_eval"
+    metrics = ("VisualPrompting",)
+    templates = (
+        "Given reference boxes {references} indicating one or more objects, "
+        "find all similar objects in the image and output their bounding boxes.",
+    )
+    object_name = "object_1"
+
+    def __init__(
+        self,
+        templates: Sequence[str] | None = None,
+        num_references: tuple[int, int] = (1, 3),
+        left_to_right: bool = False,
+    ):
+        self.prompt_templates = tuple(type(self).templates if templates is None else templates)
+        for template in self.prompt_templates:
+            if "{references}" not in template:
+                raise ValueError(f"templates: {template!r} has no place for {{references}}")
+        fewest, most = num_references
+        if not 1 <= fewest <= most:
+            raise ValueError(
+                f"num_references: (fewest, most) must be 1 or more and rising, got {num_references}"
+            )
+        self.num_references = (fewest, most)
+        self.left_to_right = left_to_right
+
+    def prompt(
+        self, boxes: ArrayLike, image_size: ImageSize, rng: np.random.Generator | None = None
+    ) -> str:
+        """The question for some reference boxes; with a generator, in a template drawn by it.
+
+        Args:
+            boxes: (N, 4), xyxy pixels.
+            image_size: (width, height) of their picture.
+            rng: draws the template.
+        """
+        number = 0 if rng is None else int(rng.integers(len(self.prompt_templates)))
+        references = write_references({self.object_name: boxes}, image_size)
+        return self.prompt_templates[number].replace("{references}", references)
+
+    def ask(
+        self,
+        image_size: ImageSize,
+        *,
+        categories: Sequence[str] = (),
+        keypoint_type: str | None = None,
+        reference_boxes: ArrayLike | None = None,
+    ) -> Question:
+        if reference_boxes is None:
+            raise ValueError(f"reference_boxes: {self.name} must be shown what to look for")
+        if categories or keypoint_type is not None:
+            given = "categories" if categories else "keypoint_type"
+            raise ValueError(f"{given}: {self.name} has no use for it")
+        boxes = _checked(reference_boxes)
+        return Question(self.prompt(boxes, image_size), [self.object_name])
+
+    def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
+        truth = sample.annotation
+        draw = rng if training else np.random.default_rng(_digest(truth))
+        category = self._choose(sample, draw)
+        target = self._target(truth, category, draw)
+        shown = [i.bbox for i in target.instances if i.extra["reference"]]
+        seen = [i for i in target.instances if not i.ignore]
+        if self.left_to_right:
+            seen.sort(key=_left)
+        phrases = [self.object_name]
+        return Example(
+            image=sample.image,
+            prompt=self.prompt(np.array(shown), truth.image_size, rng if training else None),
+            response=write(seen, truth.image_size, phrases=phrases, geometry="bbox"),
+            target=target,
+            phrases=phrases,
+            task=self.name,
+            source=sample.source,
+        )
+
+    def _choose(self, sample: Sample, draw: np.random.Generator) -> str:
+        seen = [i for i in sample.annotation.instances if not i.ignore]
+        # Where one instance cannot be answered, an answer that leaves it out would be wrong.
+        mute = {i.phrase for i in seen if i.bbox is None}
+        known = [phrase for phrase in dict.fromkeys(i.phrase for i in seen) if phrase not in mute]
+        if not known:
+            raise DataError(
+                f"{type(self).__name__} finds nothing to show: no category of the picture has a "
+                "box for each of its instances",
+                sample.source,
+            )
+        given = {i.phrase for i in seen if i.extra.get("reference")}
+        known = [phrase for phrase in known if phrase in given] or known
+        return known[int(draw.integers(len(known)))]
+
+    def _target(self, truth: Annotation, category: str, draw: np.random.Generator) -> Annotation:
+        """All of a category under the name it has in the prompt, some of it shown."""
+        boxed = [i for i in truth.of(category) if i.bbox is not None]
+        usable = [number for number, i in enumerate(boxed) if not i.ignore]
+        fewest, most = self.num_references
+        count = min(int(draw.integers(fewest, most + 1)), max(1, len(usable) - 1))
+        drawn = {usable[k] for k in draw.permutation(len(usable))[:count]}
+        shown = {n for n in usable if boxed[n].extra.get("reference")} or drawn
+        instances = [
+            replace(
+                instance,
+                phrase=self.object_name,
+                extra={**instance.extra, "category": category, "reference": number in shown},
+            )
+            for number, instance in enumerate(boxed)
+        ]
+        return Annotation(truth.image_size, instances)
+
+
+def _digest(truth: Annotation) -> int:
+    """A number that stands for what is in a picture, the same in every process."""
+    boxed = [i for i in truth.instances if i.bbox is not None]
+    phrases = "\n".join(i.phrase for i in boxed).encode("utf-8", "replace")
+    boxes = Annotation(truth.image_size, boxed).boxes()
+    return int.from_bytes(blake2b(phrases + boxes.tobytes(), digest_size=8).digest(), "big")
+
+
+def _left(instance: Instance) -> float:
+    return float("inf") if instance.bbox is None else float(instance.bbox[0])
+
+
+def _checked(boxes: ArrayLike) -> Array:
+    """Reference boxes as (N, 4), N >= 1.
+
+    Raises:
+        ValueError: they are not boxes.
+    """
+    xyxy = np.atleast_2d(np.asarray(boxes, dtype=np.float64))
+    if xyxy.ndim != 2 or xyxy.shape[1] != 4 or not len(xyxy):
+        raise ValueError(f"reference_boxes must be (N, 4) xyxy pixels, got shape {np.shape(boxes)}")
+    if not np.isfinite(xyxy).all() or (xyxy[:, 2:] < xyxy[:, :2]).any():
+        raise ValueError(f"reference_boxes must be finite x0 y0 x1 y1 in order: {xyxy.tolist()}")
+    return xyxy

@@ -1,0 +1,75 @@
+"""The pages under docs/: what they say to type is typed, in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from fresh_venv import ROOT, FreshVenv
+
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FILE = re.compile(r"# (\S+\.\w+)\n")
+SHORT = (
+    "--cfg-options trainer.max_steps=2 trainer.per_device_train_batch_size=2 "
+    "trainer.disable_tqdm=True trainer.save_strategy=no test_data.dataset.size=2"
+)
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    """Language and text of every fenced block."""
+    found = BLOCK.findall(page.read_text("utf-8"))
+    assert found, f"{page} has no blocks"
+    return found
+
+
+def test_the_plugin_of_the_page_works(tmp_path: Path) -> None:
+    venv = FreshVenv(tmp_path / "venv", cwd=tmp_path)
+    said: dict[str, str] = {}
+    files: dict[str, int] = {}
+    for language, text in blocks(ROOT / "docs" / "plugins.md"):
+        if language == "bash":
+            for line in text.splitlines():
+                said[line] = venv.succeed(f"{line} {SHORT}" if "train" in line else line)
+            continue
+        named = FILE.match(text)
+        assert named, f"a block does not say which file it is:\n{text}"
+        files[named[1]] = text.count("\n")
+        (tmp_path / named[1]).parent.mkdir(exist_ok=True)
+        (tmp_path / named[1]).write_text(text)
+    assert "TASK_FNS: CornerTask" in said["rexkit plugins"]
+    assert "The top left corner of each thing." in said["rexkit list TASK_FNS"]
+    metrics = json.loads((tmp_path / "work_dirs" / "corner" / "metrics.json").read_text())
+    assert 0 <= metrics["f1"] <= 1
+    assert sum(n for name, n in files.items() if "plugin-corner" in name) <= 45
+
+    # The hook of the page is a module alone: with a file that makes it a plugin, it is called.
+    diary = tmp_path / "rexkit-plugin-diary"
+    corner = (tmp_path / "rexkit-plugin-corner" / "pyproject.toml").read_text()
+    (diary / "pyproject.toml").write_text(corner.replace("corner", "diary"))
+    venv.succeed("pip install ./rexkit-plugin-diary")
+    call = (
+        "from pathlib import Path; from rexkit.plugins import call_hook; "
+        "call_hook('rexkit_results', metrics={'f1': 1.0}, work_dir=Path('.'))"
+    )
+    venv.succeed(f'python -c "{call}"')
+    assert (tmp_path / "diary.txt").read_text() == "1 figures\n"
+
+
+@pytest.mark.parametrize(
+    "page",
+    sorted([*ROOT.glob("plugins/README.md"), *ROOT.glob("plugins/*/README.md")]),
+    ids=lambda p: p.parent.name,
+)
+def test_commands_and_paths_of_the_plugins_pages_exist(page: Path) -> None:
+    from rexkit.cli import COMMANDS
+
+    for language, text in blocks(page):
+        for line in text.splitlines() if language == "bash" else ():
+            words = line.split("#")[0].split()
+            if words[0] == "rexkit":
+                assert words[1] in COMMANDS, line
+            for word in words:
+                if "/" in word:
+                    assert (ROOT / word).exists(), line
