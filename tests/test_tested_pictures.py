@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from test_evaluate import Scripted
 
 from rexkit.cli import main
 from rexkit.config import load_config
@@ -16,7 +17,6 @@ from rexkit.engine.evaluate import evaluate
 from rexkit.engine.pictures import TestedPictures
 from rexkit.errors import ConfigError, UserError
 from rexkit.results.record import Record, read_records
-from tests.test_evaluate import Scripted
 
 CONFIG = """
 shapes = dict(type="ShapesDataset", size=4)
