@@ -137,7 +137,7 @@ def test_our_own_results_can_be_read(root):
     pytest.importorskip("torch")
     from rexkit.engine.data import ExampleDataset, Source
     from rexkit.engine.evaluate import evaluate
-    from tests.test_evaluate import Scripted
+    from test_evaluate import Scripted
 
     boxes = {"cup": [[1, 2, 30, 40]], "dog": []}
     source = dataset(root, {"image_path": "coco/a.png", "gt": boxes})
