@@ -20,6 +20,7 @@ from rexkit.registry import METRICS, PARSERS
 from rexkit.results.folder import DatasetResults, name_results, readable_name, write_metrics
 from rexkit.results.tables import write_tables
 from rexkit.structures import Example, Prediction
+from rexkit.tasks import Question
 
 logger = logging.getLogger(__name__)
 
@@ -122,9 +123,13 @@ def _figures(metrics: Sequence[Metric]) -> dict[str, float]:
 
 
 def _answers(backend: Backend, examples: ExampleDataset) -> Iterator[tuple[Example, Generation]]:
+    tasks = {source.task.name: source.task for source in examples.sources}
     numbers = iter(track(range(len(examples)), description="testing", transient=True))
     while window := [examples[i] for i in islice(numbers, WINDOW)]:
-        generations = backend.generate([Request(e.image, e.prompt) for e in window])
+        forms = [tasks[e.task].answer_form(Question(e.prompt, e.phrases)) for e in window]
+        generations = backend.generate(
+            [Request(e.image, e.prompt, f) for e, f in zip(window, forms, strict=True)]
+        )
         yield from zip(window, generations, strict=True)
 
 
