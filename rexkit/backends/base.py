@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rexkit.grammar.forms import AnswerForm
+from rexkit.grammar.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -40,8 +41,8 @@ class BinStatistics:
 
     Each is of the distribution that the token was drawn from, before any constraint or
     temperature. The last five mean something only where the token is a coordinate; they are of the
-    distribution over the 1,000 bins alone, ``near`` those no farther than ``NEAR`` bins from the
-    one taken.
+    distribution over the 1,000 bins alone; near are the bins no farther than
+    `rexkit.backends.recorder.NEAR` from the one taken.
 
     Attributes:
         none: (T,) probability of ``None``.
@@ -85,7 +86,14 @@ class Generation:
 
 
 class Backend(ABC):
-    """Generates answers; it knows nothing of what they mean."""
+    """Generates answers; it knows nothing of what they mean.
+
+    Attributes:
+        vocabulary: of the model, where the backend gives log-probabilities; scores are made with
+            it.
+    """
+
+    vocabulary: Vocabulary | None = None
 
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> list[Generation]:

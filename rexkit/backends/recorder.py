@@ -8,8 +8,9 @@ from transformers import LogitsProcessor
 from rexkit.backends.base import BinStatistics, Floats
 from rexkit.grammar.vocabulary import Vocabulary
 
-NEAR = 20
-"""Bins no farther than this from the one taken count as near it: 2 % of the picture."""
+NEAR = 40
+"""Bins no farther than this from the one taken count as near it: 4 % of the picture. Of 5 to 80
+bins it was among the best at telling right boxes from wrong ones (`benchmarks.calibration`)."""
 
 
 class Recorder(LogitsProcessor):
