@@ -4,7 +4,8 @@ Import this only where vLLM is installed. The engine takes the class by name,
 ``LLM(..., logits_processors=["rexkit.backends.vllm_constraint:VLLMConstraint"])``, and a request
 brings its form and its limit in ``SamplingParams(extra_args=extra_args(form, max_tokens), ...)``;
 over HTTP they go into ``vllm_xargs``. Requests without them are left alone. The interface is that
-of vLLM 0.32 (``vllm.v1.sample.logits_processor``).
+of the V1 model runner of vLLM 0.32 (``vllm.v1.sample.logits_processor``); where the engine has a V2
+runner, ``VLLM_USE_V2_MODEL_RUNNER=0`` chooses V1.
 """
 
 from __future__ import annotations
@@ -80,9 +81,10 @@ class VLLMConstraint(LogitsProcessor):
                     self.rows[goal] = moving
                 if direction == MoveDirectionality.SWAP and resting is not None:
                     self.rows[source] = resting
-        for row in self.rows.values():
-            row.catch_up()
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         rows = [self.rows.get(index) for index in range(len(logits))]
+        for row in rows:
+            if row is not None:  # only now are the last step's tokens sure to be in its list
+                row.catch_up()
         return self.mask(logits, [None if row is None else row.walk.choice for row in rows])

@@ -14,17 +14,18 @@ from typing import TypeVar
 
 from rexkit.grammar.bins import LAST_BIN, NUM_BINS
 from rexkit.grammar.forms import AnswerForm, KeypointForm, SpanForm
-from rexkit.grammar.tokens import INVISIBLE
+from rexkit.grammar.tokens import INVISIBLE, ITEM_SEPARATOR
 from rexkit.grammar.vocabulary import (
     INLINE,
-    INLINE_AFTER_LESS,
-    INLINE_START,
     NO_TEXT,
     TEXT,
     TEXT_AFTER_LESS,
+    TEXT_SEEN,
     TEXT_START,
     Choice,
+    TextClass,
     Vocabulary,
+    can_be_seen,
 )
 
 T = TypeVar("T")
@@ -172,20 +173,31 @@ class _Spans:
 
     def _phrase(self, rest: int) -> Steps[tuple[int, ...]]:
         """A free text and its end; ``rest`` tokens are needed after its last token."""
-        text = [(yield Choice(text=TEXT_START))]
+        end = self.v.object_ref_end
+        text: list[int] = []
+        spelled = b""
         while True:
-            kind = TEXT_AFTER_LESS if text[-1] in self.v.ends_in_less else TEXT
-            token = yield Choice(
-                tokens=(self.v.object_ref_end,),
-                text=kind if self._longer(len(text), rest) else NO_TEXT,
-            )
-            if token == self.v.object_ref_end:
+            closing = (end,) if can_be_seen(spelled, False) else ()
+            kind = self._text_class(spelled, len(text), rest)
+            token = yield Choice(tokens=closing, text=kind)
+            if token == end:
                 return tuple(text)
             text.append(token)
+            spelled += self.v.spellings[token]
 
-    def _longer(self, length: int, rest: int) -> bool:
+    def _text_class(self, spelled: bytes, length: int, rest: int) -> TextClass:
+        """Which tokens may follow in a text so far; the last one must be sure to be seen."""
         most = self.form.max_text
-        return (most is None or length < most) and self.walk.left > rest
+        room = self.walk.left - rest
+        room = room if most is None else min(room, most - length)
+        if room <= 0:
+            return NO_TEXT
+        shift = INLINE * self.inline
+        if room == 1 and not can_be_seen(spelled, self.inline):
+            return TEXT_SEEN + shift
+        if spelled.endswith(b"<"):
+            return TEXT_AFTER_LESS + shift
+        return (TEXT if spelled else TEXT_START) + shift
 
     def _geometry(self, rest: int, rest_of_none: int | None) -> Steps[int]:
         """None or items up to the end of the span; returns how many items.
@@ -245,19 +257,21 @@ class _Spans:
         A comma belongs to the text unless a coordinate follows, and may be part of a longer token.
         """
         v = self.v
-        length = 1
+        length = 0
+        spelled = b""
         while True:
-            comma = token in v.ends_in_comma
-            tokens = (v.box_end,)
-            if not comma and self._more(items, rest):
-                tokens += v.item_separator
-            start = self._start(items, rest) if comma else Choice()
-            kind = INLINE_AFTER_LESS if token in v.ends_in_less else INLINE
-            longer = self._longer(length, rest + 1)
-            token = yield start._replace(tokens=tokens, text=kind if longer else NO_TEXT)
+            length += 1
+            spelled += v.spellings[token]
+            comma = spelled.endswith(ITEM_SEPARATOR.encode())
+            choice = Choice()
+            if can_be_seen(spelled, True):
+                choice = self._start(items, rest) if comma else choice
+                more = () if comma or not self._more(items, rest) else v.item_separator
+                choice = choice._replace(tokens=(v.box_end, *more))
+            kind = self._text_class(spelled, length, rest + 1)
+            token = yield choice._replace(text=kind)
             if token == v.box_end or token in v.bin_of:
                 return token
-            length += 1
 
     def _start(self, items: int, rest: int) -> Choice:
         """The first coordinate of another item, if there may be one."""
@@ -266,7 +280,7 @@ class _Spans:
     def _stop(self, items: int, rest: int) -> Choice:
         """What follows the coordinates of an item."""
         if self.inline:
-            return Choice(text=INLINE_START)
+            return Choice(text=self._text_class(b"", 0, rest + 1))
         separator = self.v.item_separator[:1] if self._more(items, rest) else ()
         return Choice(tokens=(self.v.box_end, *separator))
 

@@ -22,8 +22,10 @@ from rexkit.grammar.tokens import (
 )
 
 TextClass = int
-"""Which tokens may come next in a free text: a row of `Vocabulary.text`, or NO_TEXT."""
-NO_TEXT, TEXT_START, TEXT, TEXT_AFTER_LESS, INLINE_START, INLINE, INLINE_AFTER_LESS = range(7)
+"""Which tokens may come next in a free text: a row of `Vocabulary.text`, or NO_TEXT. The rows of
+text among coordinates lie INLINE further on."""
+NO_TEXT, TEXT_START, TEXT_SEEN, TEXT, TEXT_AFTER_LESS = range(5)
+INLINE = 4
 
 
 class Choice(NamedTuple):
@@ -36,12 +38,6 @@ class Choice(NamedTuple):
     text: TextClass = NO_TEXT
 
 
-# The bytes of which all white space of Unicode is made, in UTF-8. A token with any other byte can
-# be seen, even if it is only a part of a letter.
-_BLANK_BYTES = frozenset(
-    byte for code in range(0x3001) if chr(code).isspace() for byte in chr(code).encode()
-)
-_COMMA = ord(ITEM_SEPARATOR)
 _MARKUP = re.compile(rb"<\|")
 _MARKUP_INLINE = re.compile(rb"<[|0-9]")
 
@@ -107,49 +103,35 @@ class Vocabulary:
 
     @cached_property
     def text(self) -> NDArray[np.bool_]:
-        """(7, size): which tokens may come next in a free text, a row for each `TextClass`.
+        """(9, size): which tokens may come next in a free text, a row for each `TextClass`.
 
-        A text starts with a token that can be seen, and no token or pair of tokens makes markup of
-        the answer. For texts that stand among coordinates ("inline"), ``<`` before a digit is
-        markup too, and a comma is not enough to start with.
+        A text starts (TEXT_START) without white space; a token that is certain to be seen
+        (TEXT_SEEN) is a text by itself. No token or pair of tokens makes markup of the answer.
+        Among coordinates ``<`` before a digit is markup too, and a comma does not count as seen.
+        """
+        allowed = np.zeros((5 + INLINE, self.size), dtype=bool)
+        for token, spelling in self.spellings.items():
+            first = spelling[0]
+            starts = not spelling[:1].isspace()
+            for inline, markup in ((False, _MARKUP), (True, _MARKUP_INLINE)):
+                if not markup.search(spelling):
+                    seen = starts and can_be_seen(spelling, inline)
+                    after = first not in (b"|0123456789" if inline else b"|")
+                    rows = slice(TEXT_START + INLINE * inline, 5 + INLINE * inline)
+                    allowed[rows, token] = starts, seen, True, after
+        return allowed
+
+    @cached_property
+    def spellings(self) -> dict[int, bytes]:
+        """The bytes of every ordinary token.
 
         Raises:
             ValueError: the tokenizer is not byte-level, as those of the Qwen families are.
         """
-        allowed = np.zeros((7, self.size), dtype=bool)
-        for token, spelling in self._bytes.items():
-            first = spelling[0]
-            seen = set(spelling) - _BLANK_BYTES
-            starts = bool(seen) and not spelling[:1].isspace()
-            if not _MARKUP.search(spelling):
-                allowed[[TEXT_START, TEXT, TEXT_AFTER_LESS], token] = starts, True, first != ord("|")
-            if not _MARKUP_INLINE.search(spelling):
-                starts = starts and seen != {_COMMA}
-                after = first not in b"|0123456789"
-                allowed[[INLINE_START, INLINE, INLINE_AFTER_LESS], token] = starts, True, after
-        return allowed
-
-    @cached_property
-    def ends_in_less(self) -> frozenset[int]:
-        """Text tokens that end in ``<``."""
-        return frozenset(token for token, b in self._bytes.items() if b.endswith(b"<"))
-
-    @cached_property
-    def ends_in_comma(self) -> frozenset[int]:
-        """Text tokens after which a coordinate starts a new item."""
-        comma = ITEM_SEPARATOR.encode()
-        return frozenset(token for token, b in self._bytes.items() if b.endswith(comma))
-
-    @cached_property
-    def _bytes(self) -> dict[int, bytes]:
-        """The bytes of every ordinary token."""
         found = {}
         for spelling, token in self._tokens.items():
-            if token in self._no_text:
-                continue
-            codes = [_BYTE_OF.get(letter) for letter in spelling]
-            if codes and None not in codes:
-                found[token] = bytes(codes)  # type: ignore[arg-type]
+            if spelling and token not in self._no_text and _BYTE_OF.keys() >= set(spelling):
+                found[token] = bytes([_BYTE_OF[letter] for letter in spelling])
         if len(found) < 256:
             raise ValueError(
                 "free text needs a byte-level tokenizer, as those of the Qwen families are; this "
@@ -170,6 +152,17 @@ class Vocabulary:
         if choice.text != NO_TEXT:
             parts.append(np.flatnonzero(self.text[choice.text]))
         return np.unique(np.concatenate(parts))
+
+
+def can_be_seen(text: bytes, inline: bool) -> bool:
+    """Whether some bytes, as far as they are whole letters, hold more than white space.
+
+    Args:
+        text: UTF-8, perhaps cut within a letter on either side.
+        inline: among coordinates, where commas separate items.
+    """
+    letters = text.decode("utf-8", "ignore")
+    return bool((letters.replace(ITEM_SEPARATOR, "") if inline else letters).strip())
 
 
 def _byte_letters() -> dict[str, int]:
