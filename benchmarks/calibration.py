@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -86,7 +87,7 @@ def main() -> None:
     right = best >= 0.5
     print(f"{'score':<14}{'boxes':>8}{'mean score':>13}{'right':>9}")
     error = 0.0
-    for low, high in zip(EDGES, EDGES[1:], strict=False):
+    for low, high in pairwise(EDGES):
         within = (scores >= low) & ((scores < high) | (high == 1.0))
         if within.any():
             mean, share = scores[within].mean(), right[within].mean()

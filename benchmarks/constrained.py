@@ -57,7 +57,7 @@ KINDS = {
         SpanForm(("word",), "polygon", transcription="phrase", max_text=16),
     ),
     "ocr_inline": ("Detect all word.", SpanForm(("word",), transcription="inline", max_text=16)),
-    "keypoint": ("Detect keypoints of hand.", KeypointForm("hand", ("wrist", "thumb"))),
+    "keypoint": ("Detect keypoints of hand.", KeypointForm(("hand",), ("wrist", "thumb"))),
 }
 
 
@@ -103,11 +103,13 @@ class Timed(LogitsProcessor):
     def __init__(self, inner: LogitsProcessor):
         self.inner = inner
         self.seconds = 0.0
+        self.steps = 0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         start = time.process_time()
         scores = self.inner(input_ids, scores)
         self.seconds += time.process_time() - start
+        self.steps += 1
         return scores
 
 
@@ -141,7 +143,6 @@ def costs(model: Any, vocabulary: Vocabulary) -> dict[str, float]:
     mask = ChoiceMask(vocabulary)
     config = GenerationConfig(
         max_new_tokens=STEPS,
-        min_new_tokens=STEPS,
         do_sample=True,
         top_k=0,
         eos_token_id=vocabulary.end,
@@ -164,7 +165,7 @@ def costs(model: Any, vocabulary: Vocabulary) -> dict[str, float]:
         rest = time.process_time() - start - constraint.seconds - recorder.seconds
         shares[kind] = constraint.seconds / rest
         shares["recorder"] = max(shares.get("recorder", 0.0), recorder.seconds / rest)
-        step, own = (1000 * seconds / STEPS for seconds in (rest, constraint.seconds))
+        step, own = (1000 * seconds / constraint.steps for seconds in (rest, constraint.seconds))
         print(f"{kind:<18}{step:>12.1f}{own:>12.2f}{shares[kind]:>9.2%}")
     print(f"{'recorder':<18}{'':>24}{shares['recorder']:>9.2%}")
     return shares

@@ -36,7 +36,7 @@ FORMS = {
     "ocr_box": SpanForm(("word",), transcription="phrase", max_text=8),
     "ocr_polygon": SpanForm(("word",), "polygon", transcription="phrase", max_text=8),
     "ocr_inline": SpanForm(("word",), transcription="inline", max_text=8),
-    "keypoint": KeypointForm("hand", ("wrist", "thumb")),
+    "keypoint": KeypointForm(("hand",), ("wrist", "thumb")),
 }
 PROMPTS = {
     "detection": "Detect red circle, blue square, cup.",
@@ -141,7 +141,10 @@ def test_what_cannot_be_constrained_is_an_error(untrained):
 
 def test_testing_passes_the_forms_of_its_tasks_on(untrained):
     examples = ExampleDataset(
-        [Source(ShapesDataset(4, seed=i), task) for i, task in enumerate((GroundingTask(), PointingTask()))]
+        [
+            Source(ShapesDataset(4, seed=i), task)
+            for i, task in enumerate((GroundingTask(), PointingTask()))
+        ]
     )
     backend = TransformersBackend(untrained, max_new_tokens=80, constrain=True)
     figures = evaluate(backend, examples)

@@ -179,7 +179,9 @@ def test_keypoints_have_scores_of_their_own(vlm, vocabulary):
 
 
 def test_a_transcription_counts_for_what_its_tokens_are_worth(vlm, vocabulary):
-    text = write([Instance("word", point=np.array([1.0, 2]), text="hey")], SIZE, transcription="phrase")
+    text = write(
+        [Instance("word", point=np.array([1.0, 2]), text="hey")], SIZE, transcription="phrase"
+    )
     prediction = read(text, SIZE, transcription="phrase")
     answer = generation(vlm, text, -0.7)
     (word,) = confidences(prediction, answer, vocabulary)

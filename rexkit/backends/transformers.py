@@ -69,7 +69,7 @@ class TransformersBackend(Backend):
             suppress_tokens=vlm.forbidden_ids(),
             **(sampling if temperature > 0 else {}),
         )
-        self.vocabulary = Vocabulary.of(tokenizer)
+        self.vocabulary: Vocabulary = Vocabulary.of(tokenizer)
         self.mask = ChoiceMask(self.vocabulary) if constrain else None
         self.presence = MarginalPresence(tokenizer) if presence == "marginal" else None
         self.scores = scores

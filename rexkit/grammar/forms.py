@@ -67,29 +67,34 @@ class SpanForm:
 class KeypointForm:
     """An answer in keypoint JSON, as `rexkit.grammar.write_keypoints` spells it.
 
-    Instances are numbered (person1, person2, …). Each has a bbox and every keypoint, in order, as
-    a position or as "unvisible". Where there is nothing, the answer is ``{}`` in its fence, which
-    reads as no instance and no problem.
+    Instances are numbered by phrase (person1, person2, cat1, …) and come in any order of the
+    phrases. Each has a bbox and every keypoint, in order, as a position or as "unvisible". Where
+    there is nothing, the answer is ``{}`` in its fence, which reads as no instance and no problem.
 
     Attributes:
-        phrase: what the instances are called, without a number.
+        phrases: what the instances are called, without a number.
         keypoints: their names, in the order of the answer.
         max_items: at most how many instances.
 
     Raises:
-        ValueError: the phrase or a name cannot be written, names are missing or not unique.
+        ValueError: a phrase or a name cannot be written, is missing or not unique.
     """
 
-    phrase: str
+    phrases: tuple[str, ...]
     keypoints: tuple[str, ...]
     max_items: int | None = None
 
     def __post_init__(self) -> None:
+        phrases = tuple(dict.fromkeys(legal_phrase(phrase) for phrase in self.phrases))
         names = tuple(legal_phrase(name) for name in self.keypoints)
-        object.__setattr__(self, "phrase", legal_phrase(self.phrase))
+        object.__setattr__(self, "phrases", phrases)
         object.__setattr__(self, "keypoints", names)
-        if self.phrase[-1] in "0123456789":
-            raise ValueError(f"phrase: {self.phrase!r} ends in a digit, and instances are numbered")
+        if not phrases:
+            raise ValueError("phrases: an answer needs one at least")
+        if numbered := [phrase for phrase in phrases if phrase[-1] in "0123456789"]:
+            raise ValueError(
+                f"phrases: {numbered[0]!r} ends in a digit, and instances are numbered"
+            )
         if not names or len(set(names)) < len(names):
             raise ValueError(f"keypoints: need names, each once, got {self.keypoints}")
         if self.max_items is not None and self.max_items < 1:
@@ -114,9 +119,12 @@ def from_dict(record: Mapping[str, Any]) -> AnswerForm:
     Raises:
         ValueError: its type is no form.
     """
-    kinds: dict[str, type[AnswerForm]] = {"SpanForm": SpanForm, "KeypointForm": KeypointForm}
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k != "type"}
+    kinds: dict[str, Any] = {"SpanForm": SpanForm, "KeypointForm": KeypointForm}
+    fields: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in record.items() if k != "type"
+    }
     kind = kinds.get(record.get("type", ""))
     if kind is None:
         raise ValueError(f"type: {record.get('type')!r} is none of {', '.join(kinds)}")
-    return kind(**fields)
+    form: AnswerForm = kind(**fields)
+    return form

@@ -1,4 +1,4 @@
-"""A tokenizer as the answer grammar sees it: coordinates, markup, and tokens that may spell text."""
+"""A tokenizer as the answer grammar sees it: coordinates, markup, and tokens that spell text."""
 
 from __future__ import annotations
 
@@ -74,7 +74,10 @@ class Vocabulary:
         self.end = end
         self.coordinates: NDArray[np.int64] = np.array([tokens[t] for t in COORD_TOKENS])
         self.bin_of = {token: number for number, token in enumerate(self.coordinates.tolist())}
-        self.object_ref_start, self.object_ref_end = tokens[OBJECT_REF_START], tokens[OBJECT_REF_END]
+        self.object_ref_start, self.object_ref_end = (
+            tokens[OBJECT_REF_START],
+            tokens[OBJECT_REF_END],
+        )
         self.box_start, self.box_end = tokens[BOX_START], tokens[BOX_END]
         self.none = self.spell(NONE)
         self.span_separator = self.spell(SPAN_SEPARATOR)
