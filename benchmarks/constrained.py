@@ -34,10 +34,20 @@ from rexkit.backends import Request, TransformersBackend
 from rexkit.backends.constraint import ChoiceMask, GrammarConstraint
 from rexkit.backends.recorder import Recorder
 from rexkit.datasets import ShapesDataset
-from rexkit.grammar import KeypointForm, SpanForm, read
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models import TinyVLM
 from rexkit.models.tiny_tokenizer import build_tiny_tokenizer
+from rexkit.registry import PARSERS
+from rexkit.tasks import (
+    GroundingTask,
+    KeypointTask,
+    OCRBoxTask,
+    OCRPolygonTask,
+    PointingTask,
+    Question,
+    Task,
+    VisualPromptTask,
+)
 
 ANSWERS = 500
 ROWS = 151_936 + 1_000
@@ -46,19 +56,23 @@ STEPS = 24
 WIDTH, LAYERS = 512, 4
 
 THINGS = ("red circle", "blue square", "cup")
-KINDS = {
-    "detection": ("Detect red circle, blue square, cup.", SpanForm(THINGS)),
-    "any order": ("Detect red circle, blue square, cup.", SpanForm(THINGS, order="any")),
-    "pointing": ("Point to red circle, blue square, cup.", SpanForm(THINGS, "point")),
-    "visual_prompting": ("Find all similar objects.", SpanForm(("object_1",))),
-    "ocr_box": ("Detect all word.", SpanForm(("word",), transcription="phrase", max_text=16)),
-    "ocr_polygon": (
-        "Detect all word in polygon format.",
-        SpanForm(("word",), "polygon", transcription="phrase", max_text=16),
-    ),
-    "ocr_inline": ("Detect all word.", SpanForm(("word",), transcription="inline", max_text=16)),
-    "keypoint": ("Detect keypoints of hand.", KeypointForm(("hand",), ("wrist", "thumb"))),
-}
+# Few keypoints, for the tiny tokenizer spells most words in bytes.
+HAND = {"name": "small hand", "keypoints": ["wrist", "thumb"], "sigmas": 0.1}
+SIZE = (128, 128)
+
+
+def questions() -> dict[str, tuple[Task, Question]]:
+    """One of every kind of task."""
+    tasks: dict[str, tuple[Task, dict[str, Any]]] = {
+        "detection": (GroundingTask(), {"categories": THINGS}),
+        "pointing": (PointingTask(), {"categories": THINGS}),
+        "visual_prompting": (VisualPromptTask(), {"reference_boxes": [[1, 2, 30, 40]]}),
+        "ocr_box": (OCRBoxTask(), {}),
+        "ocr_polygon": (OCRPolygonTask(), {}),
+        "ocr_inline": (OCRBoxTask(transcription="inline"), {}),
+        "keypoint": (KeypointTask(HAND), {}),
+    }
+    return {kind: (task, task.ask(SIZE, **words)) for kind, (task, words) in tasks.items()}
 
 
 def count_problems(number: int) -> Counter[str]:
@@ -68,11 +82,12 @@ def count_problems(number: int) -> Counter[str]:
     backend = TransformersBackend(vlm, **limits, constrain=True, scores=False)
     picture = ShapesDataset(1)[0].image
     problems: Counter[str] = Counter()
-    for kind, (prompt, form) in KINDS.items():
-        where = form.transcription if isinstance(form, SpanForm) else None
-        answers = backend.generate([Request(picture, prompt, form)] * number)
-        found = [read(a.text, picture.size, transcription=where) for a in answers]
-        problems.update(kind for prediction in found for _ in prediction.problems)
+    for kind, (task, question) in questions().items():
+        request = Request(picture, question.prompt, task.answer_form(question))
+        answers = backend.generate([request] * number)
+        parse = PARSERS.build(task.parser)
+        found = [parse(answer.text, picture.size) for answer in answers]
+        problems.update({kind: sum(len(prediction.problems) for prediction in found)})
         items = sum(len(prediction.instances) for prediction in found)
         cut = sum(answer.truncated for answer in answers)
         print(
@@ -151,7 +166,8 @@ def costs(model: Any, vocabulary: Vocabulary) -> dict[str, float]:
     prompt = torch.full((BATCH, 100), 7)
     shares = {}
     print(f"\n{'':<18}{'ms a step':>12}{'constraint':>12}{'share':>9}")
-    for kind, (_, form) in KINDS.items():
+    for kind, (task, question) in questions().items():
+        form = task.answer_form(question)
         # Answers go on longer than they are watched, so that no row ends.
         constraint = Timed(GrammarConstraint(mask, [form] * BATCH, 20 * STEPS))
         recorder = Timed(Recorder(vocabulary))
@@ -177,7 +193,7 @@ def main() -> None:
     shares = costs(real_size_model(), real_size_vocabulary())
     recorder = shares.pop("recorder")
     record = {
-        "answers": ANSWERS * len(KINDS),
+        "answers": ANSWERS * len(questions()),
         "problems": sum(problems.values()),
         "cost": round(max(shares.values()), 4),
         "cost_of_scores": round(recorder, 4),

@@ -21,10 +21,12 @@ class Question:
     Attributes:
         prompt: the question in words, without chat markup or picture.
         phrases: what is asked for, in the order of the prompt.
+        keypoints: the names of keypoints asked for; where there are none, those of the task.
     """
 
     prompt: str
     phrases: list[str]
+    keypoints: tuple[str, ...] = ()
 
 
 class Task(ABC):
