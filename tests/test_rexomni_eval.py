@@ -135,9 +135,10 @@ def test_rows_that_cannot_be_used(root, row, reason):
 
 def test_our_own_results_can_be_read(root):
     pytest.importorskip("torch")
+    from test_evaluate import Scripted
+
     from rexkit.engine.data import ExampleDataset, Source
     from rexkit.engine.evaluate import evaluate
-    from test_evaluate import Scripted
 
     boxes = {"cup": [[1, 2, 30, 40]], "dog": []}
     source = dataset(root, {"image_path": "coco/a.png", "gt": boxes})

@@ -1,6 +1,15 @@
 """Backends: who generates the answers."""
 
 from rexkit.backends.base import Backend, Generation, Request
+from rexkit.backends.scores import Confidence, confidences, with_scores
 from rexkit.backends.transformers import TransformersBackend
 
-__all__ = ["Backend", "Generation", "Request", "TransformersBackend"]
+__all__ = [
+    "Backend",
+    "Confidence",
+    "Generation",
+    "Request",
+    "TransformersBackend",
+    "confidences",
+    "with_scores",
+]

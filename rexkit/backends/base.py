@@ -7,8 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rexkit.grammar.forms import AnswerForm
+from rexkit.grammar.vocabulary import Vocabulary
+
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(slots=True, eq=False)
@@ -18,10 +26,39 @@ class Request:
     Attributes:
         image: RGB.
         prompt: the question in words, as `PhraseTask.prompt` spells it.
+        constraint: the form of the answer, as `Task.answer_form` gives it; backends that constrain
+            keep the answer within it.
     """
 
     image: Image
     prompt: str
+    constraint: AnswerForm | None = None
+
+
+@dataclass(slots=True, eq=False)
+class BinStatistics:
+    """What a model thought of the bins, a number for each token of an answer.
+
+    Each is of the distribution that the token was drawn from, before any constraint or
+    temperature. The last five mean something only where the token is a coordinate; they are of the
+    distribution over the 1,000 bins alone; near are the bins no farther than
+    `rexkit.backends.recorder.NEAR` from the one taken.
+
+    Attributes:
+        none: (T,) probability of ``None``.
+        coordinate: (T,) probability of all coordinates together.
+        mean, spread: (T,) expected bin and standard deviation.
+        near: (T,) share of the bins near the one taken.
+        near_mean, near_spread: (T,) as ``mean`` and ``spread``, of the near bins.
+    """
+
+    none: Floats
+    coordinate: Floats
+    mean: Floats
+    spread: Floats
+    near: Floats
+    near_mean: Floats
+    near_spread: Floats
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +71,9 @@ class Generation:
         prompt_tokens: how long the question was, picture included.
         seconds: time of the batch it was generated in, divided by the answers of the batch.
         truncated: whether it was cut off at the token limit.
+        logprobs: (T,) log-probability of each token before any constraint or temperature, if the
+            backend gives it.
+        bins: likewise what the model thought of the coordinates; see `rexkit.backends.scores`.
     """
 
     text: str
@@ -41,10 +81,19 @@ class Generation:
     prompt_tokens: int
     seconds: float
     truncated: bool
+    logprobs: Floats | None = None
+    bins: BinStatistics | None = None
 
 
 class Backend(ABC):
-    """Generates answers; it knows nothing of what they mean."""
+    """Generates answers; it knows nothing of what they mean.
+
+    Attributes:
+        vocabulary: of the model, where the backend gives log-probabilities; scores are made with
+            it.
+    """
+
+    vocabulary: Vocabulary | None = None
 
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> list[Generation]:

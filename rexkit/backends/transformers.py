@@ -11,7 +11,10 @@ import torch
 from transformers import GenerationConfig, LogitsProcessorList
 
 from rexkit.backends.base import Backend, Generation, Request
+from rexkit.backends.constraint import ChoiceMask, GrammarConstraint
 from rexkit.backends.presence import MarginalPresence, Presence
+from rexkit.backends.recorder import Recorder
+from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models import VLM
 from rexkit.registry import BACKENDS
 
@@ -31,6 +34,13 @@ class TransformersBackend(Backend):
         presence: how ``None`` is decided: "token" takes the likeliest token as it is, "marginal"
             weighs ``None`` against all coordinate tokens together (see `MarginalPresence`).
         seed: of sampling.
+        constrain: keep every answer within its request's ``constraint``: it reads without a
+            problem and ends in time, whatever the weights. Every request must have one.
+        scores: record log-probabilities, from which `rexkit.backends.scores` makes scores.
+
+    Raises:
+        ValueError: with ``constrain``, a request without a constraint, or one that has no answer
+            within ``max_new_tokens``.
     """
 
     def __init__(
@@ -42,23 +52,27 @@ class TransformersBackend(Backend):
         top_p: float = 1.0,
         presence: Presence = "token",
         seed: int = 0,
+        constrain: bool = False,
+        scores: bool = True,
     ):
         self.vlm = vlm
         self.batch_size = batch_size
         self.seed = seed
         tokenizer = vlm.tokenizer
-        sampling = {"temperature": temperature, "top_p": top_p} if temperature > 0 else {}
+        # transformers would draw from the 50 likeliest tokens only, unless told otherwise.
+        sampling = {"temperature": temperature, "top_p": top_p, "top_k": 0}
         self.generation_config = GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=temperature > 0,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
             suppress_tokens=vlm.forbidden_ids(),
-            **sampling,
+            **(sampling if temperature > 0 else {}),
         )
-        self.processors = LogitsProcessorList()
-        if presence == "marginal":
-            self.processors.append(MarginalPresence(tokenizer))
+        self.vocabulary: Vocabulary = Vocabulary.of(tokenizer)
+        self.mask = ChoiceMask(self.vocabulary) if constrain else None
+        self.presence = MarginalPresence(tokenizer) if presence == "marginal" else None
+        self.scores = scores
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
@@ -87,21 +101,49 @@ class TransformersBackend(Backend):
         )
         inputs = {name: value.to(model.device) for name, value in inputs.items()}
         inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
+        recorder = Recorder(self.vocabulary) if self.scores else None
         output = model.generate(
-            **inputs, generation_config=self.generation_config, logits_processor=self.processors
+            **inputs,
+            generation_config=self.generation_config,
+            logits_processor=self._processors(requests, recorder),
         )
-        answers = output[:, inputs["input_ids"].shape[1] :].cpu().numpy()
+        output = output[:, inputs["input_ids"].shape[1] :]
+        if recorder is not None:
+            recorder.finish(output)
+        answers = output.cpu().numpy()
         lengths = inputs["attention_mask"].sum(1).tolist()
         seconds = (time.perf_counter() - started) / len(requests)
         generations = []
-        for row, prompt_tokens in zip(answers, lengths, strict=True):
+        for number, (row, prompt_tokens) in enumerate(zip(answers, lengths, strict=True)):
             ends = np.flatnonzero(row == tokenizer.eos_token_id)
             ids = row[: ends[0] + 1] if len(ends) else row
             text = tokenizer.decode(ids[: ends[0]] if len(ends) else ids)
+            record = recorder.row(number, len(ids)) if recorder else (None, None)
             generations.append(
-                Generation(text, ids.tolist(), int(prompt_tokens), seconds, not len(ends))
+                Generation(text, ids.tolist(), int(prompt_tokens), seconds, not len(ends), *record)
             )
         return generations
+
+    def _processors(
+        self, requests: list[Request], recorder: Recorder | None
+    ) -> LogitsProcessorList:
+        """Those of one batch: record what the model thinks, then rule out, then decide."""
+        processors = LogitsProcessorList()
+        if recorder is not None:
+            processors.append(recorder)
+        if self.mask is not None:
+            for request in requests:
+                if request.constraint is None:
+                    raise ValueError(
+                        f"constrain: the request {request.prompt[:60]!r} has no constraint; give "
+                        "it its task's answer_form(), or set constrain=False"
+                    )
+            forms = [request.constraint for request in requests]
+            most = self.generation_config.max_new_tokens
+            processors.append(GrammarConstraint(self.mask, forms, most))
+        if self.presence is not None:
+            processors.append(self.presence)
+        return processors
 
 
 def _length(request: Request) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.progress import track
 
-from rexkit.backends import Backend, Generation, Request
+from rexkit.backends import Backend, Generation, Request, with_scores
 from rexkit.datasets.items import to_items
 from rexkit.engine.data import ExampleDataset, Source
 from rexkit.metrics.base import Metric
@@ -20,6 +20,7 @@ from rexkit.registry import METRICS, PARSERS
 from rexkit.results.folder import DatasetResults, name_results, readable_name, write_metrics
 from rexkit.results.tables import write_tables
 from rexkit.structures import Example, Prediction
+from rexkit.tasks import Question
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,8 @@ def evaluate(
         for index, (example, generation) in enumerate(_answers(backend, examples)):
             number = examples.source_of(index)
             prediction = parsers[number](generation.text, example.target.image_size)
+            if backend.vocabulary is not None:
+                prediction = with_scores(prediction, generation, backend.vocabulary)
             for metric in tables[number]:
                 metric.add(prediction, example.target)
             if (file := files[number]) is not None:
@@ -126,9 +129,15 @@ def _figures(metrics: Sequence[Metric]) -> dict[str, float]:
 
 def _answers(backend: Backend, examples: ExampleDataset) -> Iterator[tuple[Example, Generation]]:
     numbers = iter(track(range(len(examples)), description="testing", transient=True))
-    while window := [examples[i] for i in islice(numbers, WINDOW)]:
-        generations = backend.generate([Request(e.image, e.prompt) for e in window])
-        yield from zip(window, generations, strict=True)
+    while window := list(islice(numbers, WINDOW)):
+        asked = [(examples[i], examples.sources[examples.source_of(i)].task) for i in window]
+        generations = backend.generate(
+            [
+                Request(e.image, e.prompt, task.answer_form(Question(e.prompt, e.phrases)))
+                for e, task in asked
+            ]
+        )
+        yield from zip((example for example, _ in asked), generations, strict=True)
 
 
 def _record(

@@ -1,6 +1,7 @@
 """The answer grammar: the sentence of text that training, decoding, reading and scoring share."""
 
 from rexkit.grammar.bins import LAST_BIN, NUM_BINS, to_bins, to_pixels
+from rexkit.grammar.forms import AnswerForm, KeypointForm, SpanForm
 from rexkit.grammar.problems import PROBLEM_KINDS
 from rexkit.grammar.read import read
 from rexkit.grammar.read_json import read_references
@@ -39,7 +40,10 @@ __all__ = [
     "OBJECT_REF_END",
     "OBJECT_REF_START",
     "PROBLEM_KINDS",
+    "AnswerForm",
     "Geometry",
+    "KeypointForm",
+    "SpanForm",
     "Transcription",
     "legal_phrase",
     "read",

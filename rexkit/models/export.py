@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import tempfile
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from safetensors.torch import load_file
@@ -97,16 +97,14 @@ def _load(source: Path, state: dict[str, torch.Tensor] | None = None) -> PreTrai
     """The model, from its own weights or from given ones; every weight must find its place."""
     if not (source / "config.json").is_file():
         raise UserError(f"{source} has no config.json, so its shards cannot be named")
-    model: PreTrainedModel
+    auto: Any = AutoModelForImageTextToText
     if state is None:
-        model, found = AutoModelForImageTextToText.from_pretrained(
-            source, dtype="auto", output_loading_info=True
-        )
+        model, found = auto.from_pretrained(source, dtype="auto", output_loading_info=True)
     else:
         config = AutoConfig.from_pretrained(source)
         # The auto class cannot do without a path; the class it chooses can.
         with torch.device("meta"):
-            model_class = type(AutoModelForImageTextToText.from_config(config))
+            model_class = type(auto.from_config(config))
         model, found = model_class.from_pretrained(
             None, config=config, state_dict=state, dtype=config.dtype, output_loading_info=True
         )
@@ -118,7 +116,8 @@ def _load(source: Path, state: dict[str, torch.Tensor] | None = None) -> PreTrai
             f"the weights in {source} do not fit its config.json: missing "
             f"{wrong['missing_keys'][:3]}, unexpected {wrong['unexpected_keys'][:3]}"
         )
-    return model
+    checked: PreTrainedModel = model
+    return checked
 
 
 def _deepspeed_state(source: Path) -> dict[str, torch.Tensor]:

@@ -58,6 +58,7 @@ class PretrainedVLM(VLM):
             "attn_implementation": attn_implementation,
             "device_map": device_map,
         }
+        model: Any
         if (Path(path) / "adapter_config.json").is_file():
             model, home = merge_adapter(Path(path), **options)
         else:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rexkit.datasets.errors import DataError
+from rexkit.grammar.forms import KeypointForm
 from rexkit.grammar.write import legal_phrase, write_keypoints
 from rexkit.keypoints import KeypointSchema, find_schema
 from rexkit.registry import TASK_FNS
@@ -96,7 +97,11 @@ class KeypointTask(PhraseTask):
             raise ValueError(f"reference_boxes: {self.name} has no use for it")
         schema = self.schema if keypoint_type is None else find_schema(keypoint_type)
         phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(categories or [schema.name])]
-        return Question(self.prompt(phrases, schema=schema), phrases)
+        return Question(self.prompt(phrases, schema=schema), phrases, tuple(schema.keypoints))
+
+    def answer_form(self, question: Question) -> KeypointForm:
+        names = question.keypoints or tuple(self.schema.keypoints)
+        return KeypointForm(tuple(question.phrases), names)
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         labelled = [self._labelled(i, sample.source) for i in sample.annotation.instances]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from rexkit.datasets.errors import DataError
 from rexkit.geometry import box_corners, order_polygon, polygon_bounds
+from rexkit.grammar.forms import SpanForm
 from rexkit.grammar.write import Transcription, legal_phrase, write
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Sample
@@ -84,6 +85,10 @@ class OCRTask(Task):
             raise ValueError(f"{given}: {self.name} has no use for it")
         phrases = [legal_phrase(p) for p in dict.fromkeys(categories or [self.level])]
         return Question(self.prompt(phrases), phrases)
+
+    def answer_form(self, question: Question) -> SpanForm:
+        phrases = tuple(question.phrases)
+        return SpanForm(phrases, self.geometry, transcription=self.transcription)
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         target = self._target(sample)

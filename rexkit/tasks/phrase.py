@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rexkit.datasets.errors import DataError
+from rexkit.grammar.forms import AnswerForm, SpanForm
 from rexkit.grammar.write import Geometry, legal_phrase, write
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Sample
 from rexkit.tasks.task import Question, Task
@@ -84,6 +85,9 @@ class PhraseTask(Task):
             raise ValueError(f"{given}: {self.name} has no use for it")
         phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(categories)]
         return Question(self.prompt(phrases), phrases)
+
+    def answer_form(self, question: Question) -> AnswerForm:
+        return SpanForm(tuple(question.phrases), self.geometry)
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         phrases = self._ask(sample.annotation, rng)

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from rexkit.grammar.forms import AnswerForm
 from rexkit.structures import Example, ImageSize, Sample
 
 
@@ -20,10 +21,12 @@ class Question:
     Attributes:
         prompt: the question in words, without chat markup or picture.
         phrases: what is asked for, in the order of the prompt.
+        keypoints: the names of keypoints asked for; where there are none, those of the task.
     """
 
     prompt: str
     phrases: list[str]
+    keypoints: tuple[str, ...] = ()
 
 
 class Task(ABC):
@@ -80,3 +83,7 @@ class Task(ABC):
         Raises:
             ValueError: something the task needs is not given, or something it has no use for is.
         """
+
+    def answer_form(self, question: Question) -> AnswerForm | None:
+        """The form every answer to a question has, for constrained decoding; None: not told."""
+        return None

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rexkit.datasets.errors import DataError
-from rexkit.grammar import write, write_references
+from rexkit.grammar import SpanForm, write, write_references
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Array, Example, ImageSize, Instance, Sample
 from rexkit.tasks.task import Question, Task
@@ -95,6 +95,9 @@ class VisualPromptTask(Task):
             raise ValueError(f"{given}: {self.name} has no use for it")
         boxes = _checked(reference_boxes)
         return Question(self.prompt(boxes, image_size), [self.object_name])
+
+    def answer_form(self, question: Question) -> SpanForm:
+        return SpanForm(tuple(question.phrases))
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         truth = sample.annotation
