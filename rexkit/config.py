@@ -46,9 +46,13 @@ _ROOMS = {
     "trainer": "TRAINERS",
     "backend": "BACKENDS",
     "metrics": "METRICS",
+    "rewards": "REWARDS",
     "visualizer": "VISUALIZERS",
 }
 """Under which key the components of a registry stand."""
+
+_BESIDES = {"REWARDS": {"weight", "name"}}
+"""What may stand beside a component's own arguments."""
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
@@ -84,7 +88,8 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     variables = {k: v for k, v in config.items() if isinstance(v, (str, int, float))}
     filled: dict[str, Any] = _fill(config, variables, "")
     for place, registry, cfg in _components(filled):
-        check_names(registry.component(cfg, place), [n for n in cfg if n != "type"], place)
+        own = set(cfg) - {"type"} - _BESIDES.get(registry.name, set())
+        check_names(registry.component(cfg, place), own, place)
     return Config(filled, filename=str(path))
 
 
@@ -146,7 +151,8 @@ def _accepted(cfg: Mapping[str, Any], path: list[str]) -> set[str]:
     registry = _registry_at(path)
     if registry is None or "type" not in cfg:
         return set()
-    return accepted_arguments(registry.component(cfg, ".".join(path))) or set()
+    own = accepted_arguments(registry.component(cfg, ".".join(path))) or set()
+    return own | _BESIDES.get(registry.name, set())
 
 
 def _registry_at(path: list[str]) -> Registry | None:
@@ -169,6 +175,8 @@ def _components(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, R
             yield from _components(child, (*path, name))
     elif isinstance(value, (list, tuple)):
         for i, child in enumerate(value):
+            if isinstance(child, str) and path and path[-1] == "rewards":
+                yield ".".join((*path, str(i))), REGISTRIES["REWARDS"], {"type": child}
             yield from _components(child, (*path, str(i)))
 
 

@@ -17,7 +17,7 @@ from rexkit.structures import Example, Sample
 Key = tuple[int, int]
 """(epoch, index): what a sampler hands to the data set."""
 
-_SOURCE_KEYS = ("dataset", "task", "transforms", "weight", "name")
+_SOURCE_KEYS = ("dataset", "task", "transforms", "weight", "name", "rewards", "reward_name")
 
 Item = Example | list[Example]
 """One question about a picture, or several about the same one."""
@@ -35,6 +35,7 @@ class Source:
         weight: how many times an epoch goes through it; 0.5 is every other sample, a different
             half in the next epoch.
         name: of the data set, in results; left out, it is made from the data set's class.
+        rewards: of REWARDS, for reinforcement learning; left out, those of the trainer.
     """
 
     dataset: Any
@@ -42,6 +43,7 @@ class Source:
     transforms: Sequence[Any] = ()
     weight: float = 1.0
     name: str = ""
+    rewards: Sequence[Any] = ()
 
     def __len__(self) -> int:
         return max(1, round(len(self.dataset) * self.weight))
@@ -130,6 +132,7 @@ def build_examples(cfg: Any, key: str, seed: int, training: bool) -> ExampleData
         cfg: one source, ``dict(dataset=…, task=…)`` with the other fields of `Source` if wanted,
             or a list. ``task=[…]`` asks several tasks of each picture: in training together, so
             that ``packing`` can read the picture once; otherwise as a source each.
+            ``reward_name="…"`` is short for ``rewards=["…"]``.
         key: its name in the config, for messages.
         seed, training: as in `ExampleDataset`.
     """
@@ -155,7 +158,12 @@ def build_examples(cfg: Any, key: str, seed: int, training: bool) -> ExampleData
         tasks = _tasks(source["task"], f"{place}.task")
         asked = [tasks] if training and len(tasks) > 1 else tasks
         weight = source.get("weight", 1.0)
-        sources += [Source(dataset, task, transforms, weight, name) for task in asked]
+        rewards = source.get("rewards", ())
+        if "reward_name" in source:
+            if rewards:
+                raise ConfigError(f"{place}: give either rewards or reward_name")
+            rewards = [source["reward_name"]]
+        sources += [Source(dataset, task, transforms, weight, name, rewards) for task in asked]
     return ExampleDataset(sources, seed, training)
 
 
