@@ -1,6 +1,14 @@
 """Backends: who generates the answers."""
 
 from rexkit.backends.base import Backend, Generation, Request
+from rexkit.backends.openai import OpenAIBackend, ServerError
 from rexkit.backends.transformers import TransformersBackend
 
-__all__ = ["Backend", "Generation", "Request", "TransformersBackend"]
+__all__ = [
+    "Backend",
+    "Generation",
+    "OpenAIBackend",
+    "Request",
+    "ServerError",
+    "TransformersBackend",
+]
