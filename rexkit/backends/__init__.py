@@ -1,6 +1,7 @@
 """Backends: who generates the answers."""
 
 from rexkit.backends.base import Backend, Generation, Request
+from rexkit.backends.openai import OpenAIBackend, ServerError
 from rexkit.backends.scores import Confidence, confidences, with_scores
 from rexkit.backends.transformers import TransformersBackend
 
@@ -8,7 +9,9 @@ __all__ = [
     "Backend",
     "Confidence",
     "Generation",
+    "OpenAIBackend",
     "Request",
+    "ServerError",
     "TransformersBackend",
     "confidences",
     "with_scores",

@@ -67,7 +67,8 @@ class Generation:
 
     Attributes:
         text: the answer, special tokens included, without the end of the turn.
-        token_ids: what was generated, the end of the turn included if it was reached.
+        token_ids: what was generated, the end of the turn included if it was reached; -1 where a
+            server tells only how many.
         prompt_tokens: how long the question was, picture included.
         seconds: time of the batch it was generated in, divided by the answers of the batch.
         truncated: whether it was cut off at the token limit.

@@ -18,7 +18,7 @@ def start_logging() -> None:
     logging.basicConfig(
         level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)]
     )
-    for chatty in ("httpx", "accelerate", "matplotlib"):
+    for chatty in ("httpx", "httpx2", "accelerate", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
