@@ -40,8 +40,8 @@ from datasets import Dataset
 from PIL import Image
 from trl import GRPOConfig, GRPOTrainer
 
-from rexkit.engine.groups import share_prompts
-from rexkit.forest import grow, predicting_only, unfold, use_tree_attention
+from rexkit.engine.grpo import ForestGRPOTrainer
+from rexkit.forest import use_tree_attention
 from rexkit.models import TinyVLM
 
 GROUP = 8
@@ -49,36 +49,7 @@ LONGEST = 200
 PROMPT = "Detect cup, dog. Output the bounding box coordinates in [x0, y0, x1, y1] format."
 
 
-class ForestTrainer(GRPOTrainer):
-    """TRL's trainer with the prompt of a group computed once."""
-
-    def _get_per_token_logps_and_entropies(
-        self, model, input_ids, attention_mask, logits_to_keep, compute_entropy=False, **kwargs
-    ):
-        asked = input_ids.shape[1] - logits_to_keep
-        prompts = {
-            "input_ids": input_ids[:, :asked],
-            "attention_mask": attention_mask[:, :asked],
-            "mm_token_type_ids": kwargs["mm_token_type_ids"][:, :asked],
-            "pixel_values": kwargs["pixel_values"],
-            "image_grid_thw": kwargs["image_grid_thw"],
-        }
-        batch, branch = share_prompts(
-            prompts, input_ids[:, asked:], attention_mask[:, asked:], kwargs["num_images"]
-        )
-        inner = model.base_model
-        with predicting_only(inner, batch):
-            output = model(
-                **grow(batch, inner), shift_labels=batch["labels"][None], fused_lm_head=True
-            )
-        found = [
-            unfold(values[0], batch, logits_to_keep)[branch]
-            for values in (output.log_probs, output.entropy)
-        ]
-        return found[0], found[1] if compute_entropy else None, None
-
-
-TRAINERS = {"trl": GRPOTrainer, "ours": ForestTrainer}
+TRAINERS = {"trl": GRPOTrainer, "ours": ForestGRPOTrainer}
 
 
 def build_model(options: argparse.Namespace) -> TinyVLM:
