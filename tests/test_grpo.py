@@ -109,7 +109,6 @@ def test_the_forest_equals_the_padded_batch(tmp_path, family):
             parameter.mul_(1.01)
     found, read = {}, {}
     pictures: list[int] = []
-    # Not the whole model, which the forest does not call: the output layer sees few positions.
     job.model.base_model.register_forward_pre_hook(
         lambda layer, args, kwargs: pictures.append(len(kwargs["image_grid_thw"])), with_kwargs=True
     )

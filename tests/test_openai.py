@@ -19,8 +19,14 @@ import pytest
 from PIL import Image
 
 from rexkit.backends import OpenAIBackend, Request, ServerError
+from rexkit.cli import main
+from rexkit.config import load_config
+from rexkit.datasets import ShapesDataset
+from rexkit.engine import jobs
+from rexkit.engine.data import ExampleDataset, Source
 from rexkit.engine.predictor import Predictor
 from rexkit.errors import ConfigError
+from rexkit.tasks import GroundingTask
 
 Answer = tuple[int, dict[str, str], Any]
 
@@ -287,3 +293,43 @@ def test_predictor_needs_no_model(server):
     assert (first.success, first.output_tokens, first.truncated) == (True, 3, False)
     np.testing.assert_allclose(first.instances[0].bbox, [0, 0, 499 / 999 * 200, 100])
     assert second.instances[0].phrase == "cup"
+
+
+CONFIG = """
+backend = dict(type="OpenAIBackend", base_url={url!r}, model="served")
+test_data = dict(dataset=dict(type="ShapesDataset", size=6), task=dict(type="GroundingTask"))
+num_pictures = 0
+"""
+
+
+def test_rexkit_test_needs_no_model(server, tmp_path):
+    (tmp_path / "job.py").write_text(CONFIG.format(url=server.url))
+    examples = ExampleDataset([Source(ShapesDataset(6), GroundingTask())])
+    asked = {}
+    for example in (examples[i] for i in range(6)):
+        asked[example.prompt, example.image.tobytes()] = example.response
+
+    def truth(body: dict[str, Any]) -> Answer:
+        uri = body["messages"][0]["content"][0]["image_url"]["url"]
+        image = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
+        return completion(asked[prompt_of(body), image.tobytes()])
+
+    server.answer = truth
+    words = ["test", str(tmp_path / "job.py"), "--work-dir", str(tmp_path / "work")]
+    assert main(words) == 0
+    figures = json.loads((tmp_path / "work" / "metrics.json").read_text())
+    assert figures["f1@0.5"] == figures["rejection_accuracy"] == 1.0
+    assert {body["model"] for body in server.bodies} == {"served"}
+    assert main([*words[:2], "another", *words[2:]]) == 0
+    assert server.bodies[-1]["model"] == "another"
+
+
+def test_training_is_not_tested_by_a_server(tmp_path):
+    file = tmp_path / "job.py"
+    train = "model = dict(type='TinyVLM', weights=None, hidden_size=64, layers=1, heads=1)\n"
+    train += "train_data = test_data\ntest_before = True\n"
+    train += "trainer = dict(type='SFTTrainer', max_steps=1, save_strategy='no')\n"
+    file.write_text(CONFIG.format(url="http://127.0.0.1:9/v1") + train)
+    config = load_config(str(file), {"work_dir": str(tmp_path / "work")})
+    with pytest.raises(ConfigError, match=r"backend\.type: OpenAIBackend"):
+        jobs.train(config)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import ast
 import logging
+import os
 from typing import Any
 
 from rich.console import Console
@@ -14,9 +15,12 @@ from rich.table import Table
 
 
 def start_logging() -> None:
-    """Show rexkit's log in the terminal."""
+    """Show rexkit's log in the terminal; of several processes, the first one's."""
+    first = os.environ.get("RANK", "0") == "0"  # as torchrun numbers them
     logging.basicConfig(
-        level=logging.INFO, format="%(message)s", handlers=[RichHandler(show_path=False)]
+        level=logging.INFO if first else logging.ERROR,
+        format="%(message)s",
+        handlers=[RichHandler(show_path=False)],
     )
     for chatty in ("httpx", "httpx2", "accelerate", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,4 +1,7 @@
-"""``rexkit test CONFIG CHECKPOINT``: test a checkpoint on a config's test data."""
+"""``rexkit test CONFIG CHECKPOINT``: test a checkpoint on a config's test data.
+
+``torchrun --nproc-per-node=N tools/test.py CONFIG CHECKPOINT`` divides it among N processes.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ def main(argv: list[str] | None = None) -> int:
         config.work_dir = str(Path(config.work_dir) / "test")
 
     from rexkit.engine.jobs import test
+    from rexkit.engine.processes import is_main_process
 
     figures = test(config, args.checkpoint, args.show_dir)
-    show_figures(figures, f"{args.checkpoint or args.config}: results in {config.work_dir}")
+    if is_main_process():
+        show_figures(figures, f"{args.checkpoint or args.config}: results in {config.work_dir}")
     return 0

@@ -6,15 +6,15 @@ import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rich.progress import track
+from rich.progress import Progress
 
 from rexkit.backends import Backend, Generation, Request, with_scores
 from rexkit.datasets.items import to_items
 from rexkit.engine.data import ExampleDataset, Source
+from rexkit.engine.processes import ALONE, Processes
 from rexkit.metrics.base import Metric
 from rexkit.registry import METRICS, PARSERS
 from rexkit.results.folder import DatasetResults, name_results, readable_name, write_metrics
@@ -37,6 +37,7 @@ def evaluate(
     visualizer: Any = None,
     num_pictures: int = 0,
     show_dir: Path | None = None,
+    processes: Processes = ALONE,
 ) -> dict[str, float]:
     """Generate an answer to every example, score it, and write what was found.
 
@@ -54,10 +55,12 @@ def evaluate(
         num_pictures: how many examples are drawn, truth beside prediction; they are spread evenly
             over all, so that every data set is seen.
         show_dir: where the pictures go; left out, ``out_dir/pictures``.
+        processes: among whom the examples are divided, all calling this with the same arguments.
+            The first writes the results; each draws pictures of what it asked.
 
     Returns:
         Every figure by name, over all data sets of a task; with more than one task, by
-        ``task/name``.
+        ``task/name``; the same in every process.
     """
     sources = examples.sources
     places = name_results(
@@ -68,36 +71,45 @@ def evaluate(
     show_dir = show_dir or (out_dir / "pictures" if out_dir else None)
     number_drawn = min(num_pictures, len(examples))
     drawn = {i * len(examples) // number_drawn for i in range(number_drawn)}
+    results_dir = out_dir if processes.rank == 0 else None
     with ExitStack() as stack:
         files = [
-            stack.enter_context(DatasetResults(out_dir.joinpath(*place))) if out_dir else None
+            stack.enter_context(DatasetResults(results_dir.joinpath(*place)))
             for place in places
+            if results_dir is not None
         ]
-        for index, (example, generation) in enumerate(_answers(backend, examples)):
-            number = examples.source_of(index)
-            prediction = parsers[number](generation.text, example.target.image_size)
-            if backend.vocabulary is not None:
-                prediction = with_scores(prediction, generation, backend.vocabulary)
-            for metric in tables[number]:
-                metric.add(prediction, example.target)
-            if (file := files[number]) is not None:
-                geometry = getattr(sources[number].task, "geometry", "bbox")
-                record = _record(index, example, generation, prediction, geometry)
-                file.add({**record, "dataset_name": places[number][1]})
-            if visualizer is not None and show_dir is not None and index in drawn:
-                show_dir.mkdir(parents=True, exist_ok=True)
-                picture = visualizer.side_by_side(
-                    example.image,
-                    example.target,
-                    prediction,
-                    prompt=example.prompt,
-                    text=generation.text,
-                )
-                picture.save(show_dir / f"{index:05d}.png")
+        for answers in _windows(backend, examples, processes):
+            records = []
+            for index, example, generation in answers:
+                number = examples.source_of(index)
+                prediction = parsers[number](generation.text, example.target.image_size)
+                if backend.vocabulary is not None:
+                    prediction = with_scores(prediction, generation, backend.vocabulary)
+                for metric in tables[number]:
+                    metric.add(prediction, example.target)
+                if out_dir is not None:
+                    geometry = getattr(sources[number].task, "geometry", "bbox")
+                    record = _record(index, example, generation, prediction, geometry)
+                    records.append({**record, "dataset_name": places[number][1]})
+                if visualizer is not None and show_dir is not None and index in drawn:
+                    show_dir.mkdir(parents=True, exist_ok=True)
+                    picture = visualizer.side_by_side(
+                        example.image,
+                        example.target,
+                        prediction,
+                        prompt=example.prompt,
+                        text=generation.text,
+                    )
+                    picture.save(show_dir / f"{index:05d}.png")
+            for record in processes.gather_records(records):
+                if files:
+                    files[examples.source_of(record["index"])].add(record)
+    if processes.count > 1:
+        tables = _together(tables, sources, metrics, processes)
     found = [_figures(table) for table in tables]
-    if out_dir is not None:
+    if results_dir is not None:
         for place, one in zip(places, found, strict=True):
-            write_metrics(one, out_dir.joinpath(*place))
+            write_metrics(one, results_dir.joinpath(*place))
     figures: dict[str, float] = {}
     tasks = dict.fromkeys(source.task.name for source in sources)
     for task in tasks:
@@ -108,9 +120,9 @@ def evaluate(
         together = _figures(tables[first]) if others else found[first]
         prefix = f"{task}/" if len(tasks) > 1 else ""
         figures |= {f"{prefix}{name}": value for name, value in together.items()}
-    if out_dir is not None:
-        write_metrics(figures, out_dir)
-        write_tables(out_dir)
+    if results_dir is not None:
+        write_metrics(figures, results_dir)
+        write_tables(results_dir)
     for line in examples.skipped:
         logger.warning("skipped: %s", line)
     return figures
@@ -127,17 +139,49 @@ def _figures(metrics: Sequence[Metric]) -> dict[str, float]:
     return {name: value for metric in metrics for name, value in metric.compute().items()}
 
 
-def _answers(backend: Backend, examples: ExampleDataset) -> Iterator[tuple[Example, Generation]]:
-    numbers = iter(track(range(len(examples)), description="testing", transient=True))
-    while window := list(islice(numbers, WINDOW)):
-        asked = [(examples[i], examples.sources[examples.source_of(i)].task) for i in window]
-        generations = backend.generate(
-            [
-                Request(e.image, e.prompt, task.answer_form(Question(e.prompt, e.phrases)))
-                for e, task in asked
-            ]
-        )
-        yield from zip((example for example, _ in asked), generations, strict=True)
+def _together(
+    tables: Sequence[Sequence[Metric]],
+    sources: Sequence[Source],
+    metrics: Sequence[dict[str, Any]] | None,
+    processes: Processes,
+) -> list[list[Metric]]:
+    """Metrics that know what those of all processes know."""
+    states = {
+        f"{number}.{place}": metric.state()
+        for number, table in enumerate(tables)
+        for place, metric in enumerate(table)
+    }
+    whole = [_build_metrics(source, metrics) for source in sources]
+    for state in processes.gather_states(states):
+        for number, table in enumerate(whole):
+            for place, metric in enumerate(table):
+                metric.absorb(state[f"{number}.{place}"])
+    return whole
+
+
+def _windows(
+    backend: Backend, examples: ExampleDataset, processes: Processes
+) -> Iterator[list[tuple[int, Example, Generation]]]:
+    """This process's answers with their numbers, ``WINDOW`` at a time.
+
+    Every process gives equally many windows, maybe empty ones: they wait for each other at each.
+    """
+    size = WINDOW * processes.count
+    with Progress(transient=True, disable=processes.rank > 0) as progress:
+        bar = progress.add_task("testing", total=len(examples))
+        for start in range(0, len(examples), size):
+            window = range(len(examples))[start : start + size]
+            numbers = processes.share(window)
+            asked = [examples[number] for number in numbers]
+            tasks = [examples.sources[examples.source_of(number)].task for number in numbers]
+            generations = backend.generate(
+                [
+                    Request(e.image, e.prompt, task.answer_form(Question(e.prompt, e.phrases)))
+                    for e, task in zip(asked, tasks, strict=True)
+                ]
+            )
+            yield list(zip(numbers, asked, generations, strict=True))
+            progress.advance(bar, len(window))
 
 
 def _record(

@@ -81,7 +81,7 @@ class ForestGRPOTrainer(TRLTrainer):  # type: ignore[misc]
 
 @TRAINERS.register_module()
 class GRPOTrainer(ForestGRPOTrainer):
-    """Group relative policy optimisation on `TRLTrainer`, which does everything but rewards.
+    """Group relative policy optimisation on `trl.GRPOTrainer`, which does everything but rewards.
 
     Losses, clipping, KL to a reference, several updates a batch and checkpoints are TRL's own.
     Answers never hold vision tokens or unused rows of the vocabulary. ``log.jsonl`` tells the mean

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,16 @@ import torch
 from mmengine.config import Config
 from transformers import set_seed
 
+from rexkit.backends import Backend
 from rexkit.config import need
 from rexkit.engine.curves import plot_curves
 from rexkit.engine.data import build_examples
 from rexkit.engine.evaluate import evaluate
+from rexkit.engine.processes import ALONE, Processes, is_main_process, joined_processes
+from rexkit.errors import ConfigError
 from rexkit.models import VLM, PretrainedVLM
 from rexkit.plugins import call_hook
-from rexkit.registry import BACKENDS, MODELS, TRAINERS, VISUALIZERS
+from rexkit.registry import BACKENDS, MODELS, TRAINERS, VISUALIZERS, accepted_arguments
 from rexkit.results.folder import write_metrics
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ def train(config: Config, resume: bool = False) -> dict[str, float]:
     """
     call_hook("rexkit_config", config=config)
     work_dir = Path(config.work_dir)
-    main = _is_main_process()
+    main = is_main_process()
     if main:
         work_dir.mkdir(parents=True, exist_ok=True)
         config.dump(str(work_dir / "config.py"))
@@ -62,7 +64,7 @@ def train(config: Config, resume: bool = False) -> dict[str, float]:
     )
     figures: dict[str, float] = {}
     if config.get("test_before") and config.get("test_data"):
-        before = _test(config, vlm, work_dir / "before" if main else None)
+        before = _test(config, _backend(config, vlm), work_dir / "before" if main else None)
         figures |= {f"before/{name}": value for name, value in before.items()}
     trainer.fit(resume)
     if main:
@@ -70,7 +72,8 @@ def train(config: Config, resume: bool = False) -> dict[str, float]:
     for line in train_data.skipped:
         logger.warning("skipped: %s", line)
     if config.get("test_data"):
-        figures = _test(config, vlm, work_dir / "after" if main else None) | figures
+        after = _test(config, _backend(config, vlm), work_dir / "after" if main else None)
+        figures = after | figures
         if main:
             write_metrics(figures, work_dir)
             call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
@@ -82,16 +85,39 @@ def test(
 ) -> dict[str, float]:
     """Test a checkpoint on a config's ``test_data``.
 
-    Writes results (see `evaluate`), pictures and ``config.py`` (resolved) to ``work_dir``.
+    Writes results (see `evaluate`), pictures and ``config.py`` (resolved) to ``work_dir``. Started
+    by torchrun, the processes share the examples and the figures are those of one process; where
+    answers are sampled they differ, since the draws depend on what is asked together.
 
     Args:
         config: as `load_config` gives it.
         checkpoint: a folder or hub id, as `PretrainedVLM` takes it; left out, the config's model.
+            A backend that has the model elsewhere, such as `OpenAIBackend`, gets it as ``model``.
         show_dir: where every picture is drawn, prediction beside truth; left out,
             ``num_pictures`` of them in ``work_dir/pictures``.
     """
     call_hook("rexkit_config", config=config)
     set_seed(config.seed)
+    work_dir = Path(config.work_dir)
+    if is_main_process():
+        work_dir.mkdir(parents=True, exist_ok=True)
+        config.dump(str(work_dir / "config.py"))
+    with joined_processes() as processes:
+        backend = _load_backend(config, checkpoint)
+        figures = _test(config, backend, work_dir, show_dir, processes)
+    if is_main_process():
+        call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
+    return figures
+
+
+def _load_backend(config: Config, checkpoint: str | None) -> Backend:
+    """The config's backend, with a checkpoint or the config's model."""
+    cfg = _backend_config(config)
+    takes = accepted_arguments(BACKENDS.component(cfg, "backend"))
+    if takes is not None and "vlm" not in takes:  # it has the model elsewhere, by name
+        named = {} if checkpoint is None else {"model": checkpoint}
+        backend: Backend = BACKENDS.build({**cfg, **named}, key="backend")
+        return backend
     vlm: VLM
     if checkpoint is None:
         vlm = MODELS.build(need(config, "model"), key="model")
@@ -100,20 +126,19 @@ def test(
         vlm = PretrainedVLM(checkpoint, **kept)
     if (device := torch.accelerator.current_accelerator(check_available=True)) is not None:
         torch.nn.Module.to(vlm.model, device)
-    work_dir = Path(config.work_dir)
-    work_dir.mkdir(parents=True, exist_ok=True)
-    config.dump(str(work_dir / "config.py"))
-    figures = _test(config, vlm, work_dir, show_dir)
-    call_hook("rexkit_results", metrics=figures, work_dir=work_dir)
-    return figures
+    return _backend(config, vlm)
 
 
 def _test(
-    config: Config, vlm: VLM, out_dir: Path | None, show_dir: Path | None = None
+    config: Config,
+    backend: Backend,
+    out_dir: Path | None,
+    show_dir: Path | None = None,
+    processes: Processes = ALONE,
 ) -> dict[str, float]:
     examples = build_examples(need(config, "test_data"), "test_data", config.seed, False)
     return evaluate(
-        _backend(config, vlm),
+        backend,
         examples,
         metrics=config.get("metrics"),
         out_dir=out_dir,
@@ -122,14 +147,23 @@ def _test(
         ),
         num_pictures=len(examples) if show_dir else config.get("num_pictures", 16),
         show_dir=show_dir,
+        processes=processes,
     )
 
 
-def _is_main_process() -> bool:
-    """Whether this process is the one that writes, among those that torchrun started."""
-    return int(os.environ.get("RANK", "0")) == 0
+def _backend(config: Config, vlm: VLM) -> Backend:
+    """The config's backend around a model that is there."""
+    cfg = _backend_config(config)
+    component = BACKENDS.component(cfg, "backend")
+    takes = accepted_arguments(component)
+    if takes is not None and "vlm" not in takes:
+        raise ConfigError(
+            f"backend.type: {component.__name__} does not answer with the model that is trained "
+            "here; train with TransformersBackend, and test with the other afterwards"
+        )
+    backend: Backend = BACKENDS.build(cfg, key="backend", vlm=vlm)
+    return backend
 
 
-def _backend(config: Config, vlm: VLM) -> Any:
-    cfg = config.get("backend") or {"type": "TransformersBackend"}
-    return BACKENDS.build(cfg, key="backend", vlm=vlm)
+def _backend_config(config: Config) -> dict[str, Any]:
+    return config.get("backend") or {"type": "TransformersBackend"}
