@@ -18,7 +18,7 @@ from rexkit.datasets.sources import open_source
 from rexkit.engine.predictor import Predictor
 from rexkit.errors import UserError
 from rexkit.models import TinyVLM
-from rexkit.tasks import Question, Task
+from rexkit.tasks import Question, Subject, Task
 from rexkit.tasks.categories import clean_category
 
 ORIENTATION = 0x0112
@@ -41,12 +41,13 @@ class Alike(Task):
 
     name = "alike"
     metrics = ()
+    has_use_for = ("categories", "reference_boxes")
 
     def example(self, sample: Any, rng: Any, training: bool) -> Any:
         raise NotImplementedError
 
-    def ask(self, image_size: Any, *, reference_boxes: Any = None, **others: Any) -> Question:
-        return Question(str(np.asarray(reference_boxes).tolist()), ["object_1"])
+    def question(self, subject: Subject) -> Question:
+        return Question(str(np.asarray(subject.reference_boxes).tolist()), ["object_1"])
 
 
 @pytest.fixture(scope="module")

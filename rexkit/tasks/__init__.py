@@ -5,7 +5,7 @@ from rexkit.tasks.keypoint import KeypointTask
 from rexkit.tasks.ocr import OCRBoxTask, OCRPolygonTask
 from rexkit.tasks.phrase import PhraseTask
 from rexkit.tasks.pointing import PointingTask
-from rexkit.tasks.task import Question, Task
+from rexkit.tasks.task import Question, Subject, Task
 from rexkit.tasks.visual_prompt import VisualPromptTask
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "PhraseTask",
     "PointingTask",
     "Question",
+    "Subject",
     "Task",
     "VisualPromptTask",
 ]

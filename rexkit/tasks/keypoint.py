@@ -7,16 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from rexkit.datasets.errors import DataError
 from rexkit.grammar.forms import KeypointForm
 from rexkit.grammar.write import legal_phrase, write_keypoints
 from rexkit.keypoints import KeypointSchema, find_schema
 from rexkit.registry import TASK_FNS
-from rexkit.structures import Annotation, Example, ImageSize, Instance, Sample
+from rexkit.structures import Annotation, Example, Instance, Sample
 from rexkit.tasks.phrase import PhraseTask
-from rexkit.tasks.task import Question
+from rexkit.tasks.task import Question, Subject
 
 
 @TASK_FNS.register_module()
@@ -40,6 +39,8 @@ class KeypointTask(PhraseTask):
 
     name = "keypoint"
     geometry = "bbox"
+    places = ("phrases", "keypoints")
+    has_use_for = ("categories", "keypoint_type")
     metrics = ("KeypointPCK", "KeypointAP")
     templates = (
         "Can you detect each {phrases} in the image using a [x0, y0, x1, y1] box format, and then "
@@ -54,9 +55,6 @@ class KeypointTask(PhraseTask):
     ):
         super().__init__(templates, **options)
         self.schema = find_schema(keypoint_type)
-        for template in self.prompt_templates:
-            if "{keypoints}" not in template:
-                raise ValueError(f"templates: {template!r} has no place for {{keypoints}}")
 
     def prompt(
         self,
@@ -74,29 +72,15 @@ class KeypointTask(PhraseTask):
             seen.sort(key=self._left)
         return write_keypoints(seen, target.image_size)
 
-    def ask(
-        self,
-        image_size: ImageSize,
-        *,
-        categories: Sequence[str] = (),
-        keypoint_type: str | None = None,
-        reference_boxes: ArrayLike | None = None,
-    ) -> Question:
-        """The question for a picture of one's own.
+    def question(self, subject: Subject) -> Question:
+        """The question about a subject; it may leave out whose keypoints, and what is looked for.
 
-        Args:
-            image_size: (width, height) of the picture.
-            categories: what to look for; left out, what the schema is called ("person").
-            keypoint_type: whose keypoints; left out, those of the task.
-            reference_boxes: of no use here.
-
-        Raises:
-            ValueError: an unknown schema, or reference boxes.
+        Left out, the keypoints are the task's, and the category is what the schema is called.
         """
-        if reference_boxes is not None:
-            raise ValueError(f"reference_boxes: {self.name} has no use for it")
-        schema = self.schema if keypoint_type is None else find_schema(keypoint_type)
-        phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(categories or [schema.name])]
+        told = subject.keypoint_type
+        schema = self.schema if told is None else find_schema(told)
+        categories = subject.categories or [schema.name]
+        phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(categories)]
         return Question(self.prompt(phrases, schema=schema), phrases, tuple(schema.keypoints))
 
     def answer_form(self, question: Question) -> KeypointForm:

@@ -8,16 +8,15 @@ from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from rexkit.datasets.errors import DataError
 from rexkit.geometry import box_corners, order_polygon, polygon_bounds
 from rexkit.grammar.forms import SpanForm
 from rexkit.grammar.write import Transcription, legal_phrase, write
 from rexkit.registry import TASK_FNS
-from rexkit.structures import Annotation, Example, ImageSize, Instance, Sample
+from rexkit.structures import Annotation, Example, Instance, Sample
 from rexkit.tasks.reading_order import reading_order
-from rexkit.tasks.task import Question, Task
+from rexkit.tasks.task import Question, Subject, Task
 
 LEVELS = ("word", "text line")
 """What is read as one piece. A picture may have instances of both; a task asks for one."""
@@ -41,12 +40,11 @@ class OCRTask(Task):
             level are left out; any other phrase, such as "text", is taken for this level.
         transcription: "phrase" or "inline", where the text is in the answer; see
             `rexkit.grammar.write`.
-        templates: prompts with a ``{phrases}`` place. Training draws one by seed; testing and
-            inference use the first. Left out, the class's own.
+        templates: as of `Task`, with a ``{phrases}`` place.
     """
 
     geometry: ClassVar[Literal["bbox", "polygon"]]
-    templates: ClassVar[tuple[str, ...]]
+    places = ("phrases",)
 
     def __init__(
         self,
@@ -58,32 +56,18 @@ class OCRTask(Task):
             raise ValueError(f"level: {level!r} is not one of {LEVELS}")
         if transcription not in ("phrase", "inline"):
             raise ValueError(f"transcription: {transcription!r} is neither 'phrase' nor 'inline'")
-        self.prompt_templates = tuple(type(self).templates if templates is None else templates)
-        for template in self.prompt_templates:
-            if "{phrases}" not in template:
-                raise ValueError(f"templates: {template!r} has no place for {{phrases}}")
+        super().__init__(templates)
         self.level = level
         self.transcription: Transcription = transcription
         self.parser = {"type": "SpanParser", "transcription": transcription}
 
     def prompt(self, phrases: Sequence[str], rng: np.random.Generator | None = None) -> str:
         """The question for some levels; with a generator, in a template drawn by it."""
-        number = 0 if rng is None else int(rng.integers(len(self.prompt_templates)))
-        return self.prompt_templates[number].replace("{phrases}", ", ".join(phrases))
+        return self.template(rng).replace("{phrases}", ", ".join(phrases))
 
-    def ask(
-        self,
-        image_size: ImageSize,
-        *,
-        categories: Sequence[str] = (),
-        keypoint_type: str | None = None,
-        reference_boxes: ArrayLike | None = None,
-    ) -> Question:
-        """As `Task.ask`; without categories, the level of the task is asked for."""
-        if keypoint_type is not None or reference_boxes is not None:
-            given = "reference_boxes" if keypoint_type is None else "keypoint_type"
-            raise ValueError(f"{given}: {self.name} has no use for it")
-        phrases = [legal_phrase(p) for p in dict.fromkeys(categories or [self.level])]
+    def question(self, subject: Subject) -> Question:
+        """The question about a subject; left out, the level of the task is asked for."""
+        phrases = [legal_phrase(p) for p in dict.fromkeys(subject.categories or [self.level])]
         return Question(self.prompt(phrases), phrases)
 
     def answer_form(self, question: Question) -> SpanForm:

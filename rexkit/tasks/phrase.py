@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from rexkit.datasets.errors import DataError
 from rexkit.grammar.forms import AnswerForm, SpanForm
 from rexkit.grammar.write import Geometry, legal_phrase, write
-from rexkit.structures import Annotation, Example, ImageSize, Instance, Sample
-from rexkit.tasks.task import Question, Task
+from rexkit.structures import Annotation, Example, Instance, Sample
+from rexkit.tasks.task import Question, Subject, Task
 
 
 class PhraseTask(Task):
@@ -22,8 +21,7 @@ class PhraseTask(Task):
     testing and one's own inference.
 
     Args:
-        templates: prompts with a ``{phrases}`` place. Training draws one by seed; testing and
-            inference use the first. Left out, the class's own.
+        templates: as of `Task`, with a ``{phrases}`` place.
         extra_categories: phrases that may be asked although no sample names them; those in the
             picture are never taken for absent.
         num_negatives: how many of ``extra_categories`` are asked in vain with each sample: a
@@ -37,7 +35,7 @@ class PhraseTask(Task):
     """
 
     geometry: ClassVar[Geometry]
-    templates: ClassVar[tuple[str, ...]]
+    places: ClassVar[tuple[str, ...]] = ("phrases",)
 
     def __init__(
         self,
@@ -48,10 +46,7 @@ class PhraseTask(Task):
         shuffle_categories: bool = True,
         left_to_right: bool = False,
     ):
-        self.prompt_templates = tuple(type(self).templates if templates is None else templates)
-        for template in self.prompt_templates:
-            if "{phrases}" not in template:
-                raise ValueError(f"templates: {template!r} has no place for {{phrases}}")
+        super().__init__(templates)
         self.extra_categories = tuple(extra_categories)
         self.num_negatives = num_negatives
         self.num_categories = num_categories
@@ -60,8 +55,7 @@ class PhraseTask(Task):
 
     def prompt(self, phrases: Sequence[str], rng: np.random.Generator | None = None) -> str:
         """The question for some phrases; with a generator, in a template drawn by it."""
-        number = 0 if rng is None else int(rng.integers(len(self.prompt_templates)))
-        return self.prompt_templates[number].replace("{phrases}", ", ".join(phrases))
+        return self.template(rng).replace("{phrases}", ", ".join(phrases))
 
     def response(self, target: Annotation, phrases: Sequence[str]) -> str:
         """The answer that training learns to write; ignored instances are left out."""
@@ -70,20 +64,10 @@ class PhraseTask(Task):
             seen.sort(key=self._left)
         return write(seen, target.image_size, phrases=phrases, geometry=self.geometry)
 
-    def ask(
-        self,
-        image_size: ImageSize,
-        *,
-        categories: Sequence[str] = (),
-        keypoint_type: str | None = None,
-        reference_boxes: ArrayLike | None = None,
-    ) -> Question:
-        if not categories:
+    def question(self, subject: Subject) -> Question:
+        if not subject.categories:
             raise ValueError(f"categories: {self.name} must be told what to look for")
-        if keypoint_type is not None or reference_boxes is not None:
-            given = "reference_boxes" if keypoint_type is None else "keypoint_type"
-            raise ValueError(f"{given}: {self.name} has no use for it")
-        phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(categories)]
+        phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(subject.categories)]
         return Question(self.prompt(phrases), phrases)
 
     def answer_form(self, question: Question) -> AnswerForm:

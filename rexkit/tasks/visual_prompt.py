@@ -13,7 +13,7 @@ from rexkit.datasets.errors import DataError
 from rexkit.grammar import SpanForm, write, write_references
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Array, Example, ImageSize, Instance, Sample
-from rexkit.tasks.task import Question, Task
+from rexkit.tasks.task import Question, Subject, Task
 
 
 @TASK_FNS.register_module()
@@ -31,8 +31,7 @@ class VisualPromptTask(Task):
     they are the ones.
 
     Args:
-        templates: prompts with a ``{references}`` place. Training draws one by seed; testing and
-            inference use the first, which is the public one. Left out, the class's own.
+        templates: as of `Task`, with a ``{references}`` place. The first is the public one.
         num_references: fewest and most reference boxes. Where a category has two instances or
             more, one of them at least is left to be found.
         left_to_right: answer from left to right, so that a small model knows which comes next;
@@ -46,6 +45,8 @@ class VisualPromptTask(Task):
         "Given reference boxes {references} indicating one or more objects, "
         "find all similar objects in the image and output their bounding boxes.",
     )
+    places = ("references",)
+    has_use_for = ("reference_boxes",)
     object_name = "object_1"
 
     def __init__(
@@ -54,10 +55,7 @@ class VisualPromptTask(Task):
         num_references: tuple[int, int] = (1, 3),
         left_to_right: bool = False,
     ):
-        self.prompt_templates = tuple(type(self).templates if templates is None else templates)
-        for template in self.prompt_templates:
-            if "{references}" not in template:
-                raise ValueError(f"templates: {template!r} has no place for {{references}}")
+        super().__init__(templates)
         fewest, most = num_references
         if not 1 <= fewest <= most:
             raise ValueError(
@@ -76,25 +74,14 @@ class VisualPromptTask(Task):
             image_size: (width, height) of their picture.
             rng: draws the template.
         """
-        number = 0 if rng is None else int(rng.integers(len(self.prompt_templates)))
         references = write_references({self.object_name: boxes}, image_size)
-        return self.prompt_templates[number].replace("{references}", references)
+        return self.template(rng).replace("{references}", references)
 
-    def ask(
-        self,
-        image_size: ImageSize,
-        *,
-        categories: Sequence[str] = (),
-        keypoint_type: str | None = None,
-        reference_boxes: ArrayLike | None = None,
-    ) -> Question:
-        if reference_boxes is None:
+    def question(self, subject: Subject) -> Question:
+        if subject.reference_boxes is None:
             raise ValueError(f"reference_boxes: {self.name} must be shown what to look for")
-        if categories or keypoint_type is not None:
-            given = "categories" if categories else "keypoint_type"
-            raise ValueError(f"{given}: {self.name} has no use for it")
-        boxes = _checked(reference_boxes)
-        return Question(self.prompt(boxes, image_size), [self.object_name])
+        boxes = _checked(subject.reference_boxes)
+        return Question(self.prompt(boxes, subject.image_size), [self.object_name])
 
     def answer_form(self, question: Question) -> SpanForm:
         return SpanForm(tuple(question.phrases))
