@@ -15,7 +15,17 @@ PACKAGE = Path(rexkit.__file__).parent
 
 # From the ground up: a room may import the rooms before it.
 ROOMS = [
-    *("errors", "structures", "keypoints", "geometry", "grammar", "plugins", "registry", "config"),
+    *(
+        "errors",
+        "structures",
+        "keypoints",
+        "geometry",
+        "instances",
+        "grammar",
+        "plugins",
+        "registry",
+        "config",
+    ),
     *("datasets", "tasks", "parsers", "rewards", "metrics", "visualizers", "results"),
     *("models", "backends", "forest", "engine", "cli"),
 ]

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rexkit.geometry import box_coverage, box_iou, match
-from rexkit.metrics.sizes import SIZES, area, size_of
-from rexkit.metrics.tally import Counts, TallyMetric, precision_recall_f1, same_phrase
+from rexkit.instances import area, same_phrase
+from rexkit.metrics.sizes import SIZES, size_of
+from rexkit.metrics.tally import Counts, TallyMetric, precision_recall_f1
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Array, Instance, Prediction
 

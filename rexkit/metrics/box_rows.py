@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rexkit.instances import area
 from rexkit.metrics.base import Metric, State
-from rexkit.metrics.sizes import area
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 Keys = NDArray[np.uint64]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rexkit.geometry import Mask
+from rexkit.instances import area
 from rexkit.keypoints import KeypointSchema, schema_of
-from rexkit.metrics.sizes import area
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 

@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 
 from rexkit.geometry import (
-    box_corners,
     box_coverage,
     box_iou,
     match,
@@ -17,6 +16,7 @@ from rexkit.geometry import (
     polygon_coverage,
     polygon_iou,
 )
+from rexkit.instances import outline
 from rexkit.metrics.base import Metric, State
 from rexkit.metrics.edit_distance import edit_distance
 from rexkit.metrics.tally import precision_recall_f1
@@ -132,7 +132,7 @@ class OCRHmean(Metric):
         if self.geometry == "bbox":
             boxes = [np.reshape([_box(i) for i in x], (-1, 4)) for x in (rows, columns)]
             return (box_coverage if covered else box_iou)(*boxes)
-        polygons = [[_polygon(i) for i in x] for x in (rows, columns)]
+        polygons = [[outline(i) for i in x] for x in (rows, columns)]
         return (polygon_coverage if covered else polygon_iou)(*polygons)
 
 
@@ -145,13 +145,6 @@ def _box(instance: Instance) -> Array:
         return instance.bbox
     assert instance.polygon is not None  # it is placed
     return polygon_bounds(instance.polygon)
-
-
-def _polygon(instance: Instance) -> Array:
-    if instance.polygon is not None:
-        return instance.polygon
-    assert instance.bbox is not None  # it is placed
-    return box_corners(instance.bbox)
 
 
 def _text(instance: Instance) -> str:

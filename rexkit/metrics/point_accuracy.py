@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from rexkit.geometry import match
-from rexkit.metrics.tally import Counts, TallyMetric, precision_recall_f1, same_phrase
+from rexkit.instances import same_phrase
+from rexkit.metrics.tally import Counts, TallyMetric, precision_recall_f1
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Prediction
 

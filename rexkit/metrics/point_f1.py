@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rexkit.geometry import Mask, match, points_in_boxes, points_in_mask, points_in_polygon
-from rexkit.metrics.tally import Counts, TallyMetric, precision_recall_f1, same_phrase
+from rexkit.geometry import Mask, match
+from rexkit.instances import has_outline, in_boxes, in_outlines, same_phrase
+from rexkit.metrics.tally import Counts, TallyMetric, precision_recall_f1
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
@@ -46,9 +47,9 @@ class PointF1(TallyMetric):
         answered, wanted = [i.phrase for i in answers], [i.phrase for i in there]
         same = same_phrase(answered, wanted)
         ignored = np.array([i.ignore for i in there], dtype=np.bool_)
-        in_box, in_mask = _in_boxes(points, there), _in_outlines(points, there)
+        in_box, in_mask = in_boxes(points, there), in_outlines(points, there)
         near = _near(points, there, self.distance * math.hypot(*target.image_size))
-        outlined = np.array([_outlined(i) for i in there], dtype=np.bool_)
+        outlined = np.array([has_outline(i) for i in there], dtype=np.bool_)
         boxed = np.array([i.bbox is not None for i in there], dtype=np.bool_)
         by_best = np.where(outlined, in_mask, np.where(boxed, in_box, near))
         partly = {p for p, both in zip(wanted, outlined & boxed, strict=True) if not both}
@@ -75,29 +76,7 @@ class PointF1(TallyMetric):
 
 
 def _can_be_hit(instance: Instance) -> bool:
-    return _outlined(instance) or instance.bbox is not None or instance.point is not None
-
-
-def _outlined(instance: Instance) -> bool:
-    return instance.mask is not None or instance.polygon is not None
-
-
-def _in_boxes(points: Array, instances: Sequence[Instance]) -> Mask:
-    """Which points lie in which instances' boxes: (N, M)."""
-    nowhere = np.full(4, np.nan)
-    boxes = np.array([nowhere if i.bbox is None else i.bbox for i in instances])
-    return points_in_boxes(points, boxes.reshape(-1, 4))
-
-
-def _in_outlines(points: Array, instances: Sequence[Instance]) -> Mask:
-    """Which points lie in which instances' masks, or polygons where they have none: (N, M)."""
-    inside = np.zeros((len(points), len(instances)), dtype=np.bool_)
-    for column, instance in enumerate(instances):
-        if instance.mask is not None:
-            inside[:, column] = points_in_mask(points, instance.mask)
-        elif instance.polygon is not None:
-            inside[:, column] = points_in_polygon(points, instance.polygon)
-    return inside
+    return has_outline(instance) or instance.bbox is not None or instance.point is not None
 
 
 def _near(points: Array, instances: Sequence[Instance], radius: float) -> Mask:

@@ -108,12 +108,6 @@ class TallyMetric(Metric):
             self._counts[phrase] = self._counts.get(phrase, 0) + count
 
 
-def same_phrase(a: Sequence[str], b: Sequence[str]) -> NDArray[np.bool_]:
-    """Which phrases are equal: (N, M)."""
-    rows, columns = np.array(a, dtype=np.str_), np.array(b, dtype=np.str_)
-    return np.asarray(rows[:, None] == columns)
-
-
 def precision_recall_f1(counts: ArrayLike) -> tuple[Array, Array, Array]:
     """Precision, recall and F1 from hits, answers and truths.
 

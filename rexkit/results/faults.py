@@ -43,16 +43,15 @@ import numpy as np
 
 from rexkit.geometry import (
     Mask,
+    box_corners,
     box_coverage,
     box_iou,
     match,
     points_in_boxes,
-    points_in_mask,
-    points_in_polygon,
     polygon_iou,
 )
 from rexkit.grammar.bins import LAST_BIN
-from rexkit.metrics.tally import same_phrase
+from rexkit.instances import extent, has_outline, in_outlines, same_phrase
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 FAULT_KINDS: dict[str, str] = {
@@ -212,7 +211,7 @@ def _overlap(
     overlap = box_iou(boxes, true_boxes)
     outlined = np.flatnonzero([i.polygon is not None and i.keypoints is None for i in answers])
     if len(outlined) and len(truths):
-        boxed = [_corners(box) for box in true_boxes]
+        boxed = [box_corners(box) for box in true_boxes]
         overlap[outlined] = polygon_iou(
             [o for i in outlined.tolist() if (o := answers[i].polygon) is not None],
             [b if t.polygon is None else t.polygon for t, b in zip(truths, boxed, strict=True)],
@@ -230,12 +229,8 @@ def _overlap(
 
 def _on(points: Array, truths: Sequence[Instance], boxes: Array, radius: float) -> Mask:
     """Which points lie on which truths: (N, M)."""
-    inside = points_in_boxes(points, boxes)
-    for column, truth in enumerate(truths):
-        if truth.mask is not None:
-            inside[:, column] = points_in_mask(points, truth.mask)
-        elif truth.polygon is not None:
-            inside[:, column] = points_in_polygon(points, truth.polygon)
+    outlined = np.array([has_outline(truth) for truth in truths], np.bool_)
+    inside = np.where(outlined, in_outlines(points, truths), points_in_boxes(points, boxes))
     dots = np.flatnonzero([_is_point(t) and t.mask is None for t in truths])
     inside[:, dots] = _gap(points, boxes[dots]) <= radius
     return inside
@@ -276,34 +271,13 @@ def _is_point(instance: Instance) -> bool:
 
 def _extents(instances: Sequence[Instance]) -> Array:
     """The box around each instance: (N, 4); a point's has no area, and NaN is around nothing."""
-    return np.array([_extent(i) for i in instances], dtype=np.float64).reshape(-1, 4)
-
-
-def _extent(instance: Instance) -> Array:
-    if instance.bbox is not None:
-        return instance.bbox
-    if instance.mask is not None and instance.polygon is None:
-        from pycocotools import mask as coco_mask
-
-        x, y, width, height = coco_mask.toBbox(instance.mask)
-        return np.array([x, y, x + width, y + height])
-    seen = [xy for xy in (instance.keypoints or {}).values() if xy is not None]
-    xy = instance.polygon if instance.polygon is not None else np.array(seen).reshape(-1, 2)
-    if len(xy):
-        return np.concatenate([xy.min(axis=0), xy.max(axis=0)])
-    point = instance.point
-    return np.full(4, np.nan) if point is None else np.concatenate([point, point])
-
-
-def _corners(box: Array) -> Array:
-    x0, y0, x1, y1 = box
-    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+    return np.array([extent(i) for i in instances], dtype=np.float64).reshape(-1, 4)
 
 
 def _where(instance: Instance) -> str:
     """An instance's place in whole pixels, for people."""
-    extent = _extent(instance)
-    if not np.isfinite(extent).all():
+    box = extent(instance)
+    if not np.isfinite(box).all():
         return "nowhere"
-    corners = extent[:2] if _is_point(instance) else extent
+    corners = box[:2] if _is_point(instance) else box
     return f"[{', '.join(str(round(x)) for x in corners.tolist())}]"

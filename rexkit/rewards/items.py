@@ -11,9 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
+from rexkit.instances import same_phrase
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 Similarity = Callable[[Sequence[Instance], Sequence[Instance]], Array]
@@ -68,16 +66,9 @@ def compare(
     looked_at = [i for i in answered if answers_with(i)]
     absent = set(target.absent)
     denied = {p for p in prediction.absent if p in absent or any(p == t.phrase for t in truths)}
-    likeness = similarity(looked_at, truths) * _same_phrase(looked_at, truths)
+    likeness = similarity(looked_at, truths) * same_phrase(
+        [i.phrase for i in looked_at], [i.phrase for i in truths]
+    )
     return Comparison(
         likeness, len(answered) + len(denied), len(truths) + len(absent), len(denied & absent)
     )
-
-
-def _same_phrase(a: Sequence[Instance], b: Sequence[Instance]) -> NDArray[np.bool_]:
-    number: dict[str, int] = {}
-    rows, columns = (
-        np.array([number.setdefault(i.phrase, len(number)) for i in side], dtype=np.int64)
-        for side in (a, b)
-    )
-    return np.asarray(rows[:, None] == columns)

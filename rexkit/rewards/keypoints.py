@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from rexkit.geometry import match
+from rexkit.instances import area, extent
 from rexkit.keypoints import KeypointSchema, find_schema, oks, schema_of
 from rexkit.registry import REWARDS
 from rexkit.rewards.items import compare
@@ -46,7 +47,7 @@ def keypoint_oks(
             _table(answers, found_schema),
             _table(wanted, found_schema),
             np.asarray(found_schema.sigmas),
-            np.array([_area(i) for i in wanted]),
+            np.array([area(i, extent(i)) for i in wanted]),
         )
 
     found = compare(prediction, target, similarity, lambda i: bool(i.keypoints), _has_keypoints)
@@ -60,19 +61,5 @@ def _has_keypoints(instance: Instance) -> bool:
 
 def _table(instances: Sequence[Instance], schema: KeypointSchema) -> Array:
     """(N, K, 2) in the schema's order, NaN for what is not visible."""
-    table = np.full((len(instances), len(schema.keypoints), 2), np.nan)
-    for row, instance in zip(table, instances, strict=True):
-        points = [(instance.keypoints or {}).get(name) for name in schema.keypoints]
-        seen = [k for k, xy in enumerate(points) if xy is not None]
-        row[seen] = [xy for xy in points if xy is not None] or np.empty((0, 2))
-    return table
-
-
-def _area(instance: Instance) -> float:
-    stated = instance.extra.get("area")
-    if isinstance(stated, (int, float)):
-        return float(stated)
-    if instance.bbox is None:
-        corners = np.array([xy for xy in (instance.keypoints or {}).values() if xy is not None])
-        return float(np.ptp(corners, axis=0).prod())
-    return float((instance.bbox[2:] - instance.bbox[:2]).prod())
+    points = [schema.array(i.keypoints or {}) for i in instances]
+    return np.array(points, dtype=np.float64).reshape(-1, len(schema.keypoints), 2)

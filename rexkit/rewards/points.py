@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from rexkit.geometry import match, points_in_boxes, points_in_mask, points_in_polygon
+from rexkit.geometry import Mask, match
+from rexkit.instances import has_outline, in_boxes, in_outlines
 from rexkit.registry import REWARDS
 from rexkit.rewards.items import compare
 from rexkit.structures import Annotation, Array, Instance, Prediction
@@ -19,7 +20,7 @@ def point_in_box(prediction: Prediction, target: Annotation) -> float:
     Unlike the published code, points and boxes are matched so that as many as can be are right,
     within their phrase only, and bins are divided by 999.
     """
-    return _f1(prediction, target, lambda i: i.bbox is not None, _in_boxes)
+    return _f1(prediction, target, lambda i: i.bbox is not None, in_boxes)
 
 
 @REWARDS.register_module("point_in_mask")
@@ -36,31 +37,20 @@ def _f1(
     prediction: Prediction,
     target: Annotation,
     has_region: Callable[[Instance], bool],
-    inside: Callable[[Array, Sequence[Instance]], Array],
+    inside: Callable[[Array, Sequence[Instance]], Mask],
 ) -> float:
     def lies_in(answers: Sequence[Instance], truths: Sequence[Instance]) -> Array:
         points = np.array([i.point for i in answers], dtype=np.float64).reshape(-1, 2)
-        return inside(points, truths)
+        return inside(points, truths).astype(np.float64)
 
     found = compare(prediction, target, lies_in, lambda i: i.point is not None, has_region)
     return found.f1(len(match(found.likeness, 1.0)[0]))
 
 
-def _in_boxes(points: Array, truths: Sequence[Instance]) -> Array:
-    return points_in_boxes(points, np.array([i.bbox for i in truths]).reshape(-1, 4)).astype(float)
-
-
 def _has_region(instance: Instance) -> bool:
-    return any(x is not None for x in (instance.mask, instance.polygon, instance.bbox))
+    return has_outline(instance) or instance.bbox is not None
 
 
-def _in_regions(points: Array, truths: Sequence[Instance]) -> Array:
-    inside = np.zeros((len(points), len(truths)))
-    for column, truth in enumerate(truths):
-        if truth.mask is not None:
-            inside[:, column] = points_in_mask(points, truth.mask)
-        elif truth.polygon is not None:
-            inside[:, column] = points_in_polygon(points, truth.polygon)
-        else:
-            inside[:, column] = points_in_boxes(points, truth.bbox)[:, 0]  # type: ignore[arg-type]
-    return inside
+def _in_regions(points: Array, truths: Sequence[Instance]) -> Mask:
+    outlined = np.array([has_outline(truth) for truth in truths], dtype=np.bool_)
+    return np.where(outlined, in_outlines(points, truths), in_boxes(points, truths))

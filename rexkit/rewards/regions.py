@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
-
-import numpy as np
 
 from rexkit.geometry import match
 from rexkit.geometry import polygon_iou as iou
+from rexkit.instances import outline
 from rexkit.registry import REWARDS
 from rexkit.rewards.items import compare
 from rexkit.structures import Annotation, Array, Instance, Prediction
@@ -34,12 +32,3 @@ def _overlap(a: Sequence[Instance], b: Sequence[Instance]) -> Array:
 
 def _outline_of_any(instance: Instance) -> bool:
     return instance.polygon is not None or instance.bbox is not None
-
-
-def outline(instance: Instance) -> Any:
-    """The polygon of an instance, or the four corners of its box: (K, 2)."""
-    if instance.polygon is not None:
-        return instance.polygon
-    assert instance.bbox is not None
-    x0, y0, x1, y1 = instance.bbox
-    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])

@@ -1,0 +1,101 @@
+"""What is computed on instances: their phrases, outlines, extents, and which points lie on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from rexkit.geometry import (
+    Mask,
+    box_corners,
+    points_in_boxes,
+    points_in_mask,
+    points_in_polygon,
+    polygon_bounds,
+)
+from rexkit.structures import Array, Instance
+
+
+def same_phrase(a: Sequence[str], b: Sequence[str]) -> Mask:
+    """Which phrases are equal, letter by letter: (N, M).
+
+    >>> same_phrase(["cup", "dog"], ["cup"]).tolist()
+    [[True], [False]]
+    """
+    numbers: dict[str, int] = {}
+    rows, columns = (
+        np.array([numbers.setdefault(phrase, len(numbers)) for phrase in side], dtype=np.int64)
+        for side in (a, b)
+    )
+    return np.asarray(rows[:, None] == columns)
+
+
+def area(instance: Instance, box: Array) -> float:
+    """Square pixels: ``extra["area"]`` where the data set gives a number, else those of the box.
+
+    COCO's files give the area of the outline.
+
+    >>> area(Instance("cup", extra={"area": 50}), np.array([0.0, 0, 10, 10]))
+    50.0
+    """
+    known = instance.extra.get("area")
+    return float(known if isinstance(known, (int, float)) else (box[2:] - box[:2]).prod())
+
+
+def extent(instance: Instance) -> Array:
+    """The box around an instance: (4,) xyxy; that of a point has no area, NaN is around nothing.
+
+    >>> extent(Instance("cup", point=np.array([1.0, 2.0]))).tolist()
+    [1.0, 2.0, 1.0, 2.0]
+    """
+    if instance.bbox is not None:
+        return instance.bbox
+    if instance.polygon is not None:
+        return polygon_bounds(instance.polygon)
+    if instance.mask is not None:
+        from pycocotools import mask as coco_mask
+
+        x, y, width, height = coco_mask.toBbox(instance.mask)
+        return np.array([x, y, x + width, y + height])
+    seen = [xy for xy in (instance.keypoints or {}).values() if xy is not None]
+    if seen:
+        return polygon_bounds(seen)
+    point = instance.point
+    return np.full(4, np.nan) if point is None else np.concatenate([point, point])
+
+
+def outline(instance: Instance) -> Array:
+    """The polygon of an instance, or the corners of its box: (K, 2).
+
+    Raises:
+        ValueError: it has neither.
+    """
+    if instance.polygon is not None:
+        return instance.polygon
+    if instance.bbox is None:
+        raise ValueError(f"an instance of {instance.phrase!r} has neither polygon nor bbox")
+    return box_corners(instance.bbox)
+
+
+def has_outline(instance: Instance) -> bool:
+    """Whether an instance is told more exactly than by a box: by a mask or a polygon."""
+    return instance.mask is not None or instance.polygon is not None
+
+
+def in_boxes(points: Array, instances: Sequence[Instance]) -> Mask:
+    """Which points lie in which instances' boxes: (N, M) for (N, 2); none in one without a box."""
+    nowhere = np.full(4, np.nan)
+    boxes = np.array([nowhere if i.bbox is None else i.bbox for i in instances])
+    return points_in_boxes(points, boxes.reshape(-1, 4))
+
+
+def in_outlines(points: Array, instances: Sequence[Instance]) -> Mask:
+    """Which points lie in which instances' masks, or polygons where they have none: (N, M)."""
+    inside = np.zeros((len(points), len(instances)), dtype=np.bool_)
+    for column, instance in enumerate(instances):
+        if instance.mask is not None:
+            inside[:, column] = points_in_mask(points, instance.mask)
+        elif instance.polygon is not None:
+            inside[:, column] = points_in_polygon(points, instance.polygon)
+    return inside
