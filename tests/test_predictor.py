@@ -16,7 +16,7 @@ import rexkit
 from rexkit.backends import Backend, Generation, Request
 from rexkit.datasets.coco import CocoDataset
 from rexkit.datasets.errors import DataError
-from rexkit.engine.export import to_coco, to_labelme
+from rexkit.engine.formats import to_coco, to_labelme
 from rexkit.engine.predictor import Predictor
 from rexkit.errors import ConfigError, UserError
 from rexkit.models import TinyVLM

@@ -11,17 +11,15 @@ import torch
 from accelerate.utils import is_peft_model
 from datasets import Dataset
 from torch.utils.data import Sampler
-from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
-from transformers.integrations.integration_utils import TensorBoardCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 
 from rexkit.engine.answer_rewards import AnswerRewards
 from rexkit.engine.data import ExampleDataset, Key
 from rexkit.engine.groups import share_prompts
+from rexkit.engine.job import Job, Score, followers
 from rexkit.engine.prompts import GroupSampler, PromptDataset
-from rexkit.engine.sft import LogFile, Score
 from rexkit.forest import grow, predicting_only, unfold
 from rexkit.models.vlm import VLM
 from rexkit.registry import TRAINERS
@@ -80,7 +78,7 @@ class ForestGRPOTrainer(TRLTrainer):  # type: ignore[misc]
 
 
 @TRAINERS.register_module()
-class GRPOTrainer(ForestGRPOTrainer):
+class GRPOTrainer(Job, ForestGRPOTrainer):
     """Group relative policy optimisation on `trl.GRPOTrainer`, which does everything but rewards.
 
     Losses, clipping, KL to a reference, several updates a batch and checkpoints are TRL's own.
@@ -168,8 +166,7 @@ class GRPOTrainer(ForestGRPOTrainer):
             eval_dataset=checked,
             processing_class=vlm.processor,
             callbacks=[
-                LogFile(work_dir / "log.jsonl"),
-                TensorBoardCallback(SummaryWriter(str(work_dir / "tensorboard"))),
+                *followers(work_dir),
                 *(callbacks or []),
             ],
         )
@@ -181,19 +178,6 @@ class GRPOTrainer(ForestGRPOTrainer):
         names = {field.name for field in fields(GRPOConfig) if field.init}
         ours = {"output_dir", "reward_weights", "use_vllm"}
         return {name for name in names - ours if not name.startswith("vllm_")}
-
-    def fit(self, resume: bool = False) -> None:
-        """Train to the end and save the model in ``work_dir/final``."""
-        self.train(resume_from_checkpoint=resume or None)
-        self.save_model(str(self.work_dir / "final"))
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        figures: dict[str, float] = super().evaluate(*args, **kwargs)
-        if self.score is not None:
-            scored = {f"eval_{name}": value for name, value in self.score().items()}
-            self.log(scored)
-            figures |= scored
-        return figures
 
     # The methods below are TRL's; tests/test_grpo.py notices if they are no longer asked.
 

@@ -112,11 +112,9 @@ def test(
 
 def _load_backend(config: Config, checkpoint: str | None) -> Backend:
     """The config's backend, with a checkpoint or the config's model."""
-    cfg = _backend_config(config)
-    takes = accepted_arguments(BACKENDS.component(cfg, "backend"))
-    if takes is not None and "vlm" not in takes:  # it has the model elsewhere, by name
+    if not _takes_vlm(config):  # it has the model elsewhere, by name
         named = {} if checkpoint is None else {"model": checkpoint}
-        backend: Backend = BACKENDS.build({**cfg, **named}, key="backend")
+        backend: Backend = BACKENDS.build({**_backend_config(config), **named}, key="backend")
         return backend
     vlm: VLM
     if checkpoint is None:
@@ -154,15 +152,19 @@ def _test(
 def _backend(config: Config, vlm: VLM) -> Backend:
     """The config's backend around a model that is there."""
     cfg = _backend_config(config)
-    component = BACKENDS.component(cfg, "backend")
-    takes = accepted_arguments(component)
-    if takes is not None and "vlm" not in takes:
+    if not _takes_vlm(config):
         raise ConfigError(
-            f"backend.type: {component.__name__} does not answer with the model that is trained "
-            "here; train with TransformersBackend, and test with the other afterwards"
+            f"backend.type: {cfg['type']} does not answer with the model that is trained here; "
+            "train with TransformersBackend, and test with the other afterwards"
         )
     backend: Backend = BACKENDS.build(cfg, key="backend", vlm=vlm)
     return backend
+
+
+def _takes_vlm(config: Config) -> bool:
+    """Whether the config's backend answers with a model that is loaded here."""
+    takes = accepted_arguments(BACKENDS.component(_backend_config(config), "backend"))
+    return takes is None or "vlm" in takes
 
 
 def _backend_config(config: Config) -> dict[str, Any]:

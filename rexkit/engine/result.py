@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.sources import Source, describe_source, open_source
-from rexkit.engine import export
+from rexkit.engine import formats
 from rexkit.structures import ImageSize, Instance, Prediction, Problem
 
 if TYPE_CHECKING:
@@ -122,16 +122,16 @@ class Result:
         return record if self.success else record | {"error": self.error}
 
     def to_coco(self, image_id: int = 1) -> dict[str, Any]:
-        """A COCO data set of this picture: see `rexkit.engine.export.to_coco`."""
-        return export.to_coco(self.answer, self.name, image_id)
+        """A COCO data set of this picture: see `rexkit.engine.formats.to_coco`."""
+        return formats.to_coco(self.answer, self.name, image_id)
 
     def to_labelme(self) -> dict[str, Any]:
-        """A LabelMe record: see `rexkit.engine.export.to_labelme`."""
-        return export.to_labelme(self.answer, Path(self.name).name)
+        """A LabelMe record: see `rexkit.engine.formats.to_labelme`."""
+        return formats.to_labelme(self.answer, Path(self.name).name)
 
     def to_supervision(self) -> Any:
-        """Detections or key points: see `rexkit.engine.export.to_supervision`."""
-        return export.to_supervision(self.answer)
+        """Detections or key points: see `rexkit.engine.formats.to_supervision`."""
+        return formats.to_supervision(self.answer)
 
     def draw(self, visualizer: Any = None) -> Image:
         """The picture with what was found on it.

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch.utils.data import Sampler
-from torch.utils.tensorboard import SummaryWriter
 from transformers import Trainer, TrainerCallback, TrainingArguments
-from transformers.integrations.integration_utils import TensorBoardCallback
 
-from rexkit.engine.checkpoints import DescribeShards
 from rexkit.engine.collate import Collator, Predicted, predicted
 from rexkit.engine.data import EpochSampler, ExampleDataset, Key
+from rexkit.engine.job import Job, Score, followers
 from rexkit.engine.loss import AnswerLoss
 from rexkit.engine.muon import Muon
 from rexkit.engine.optim import Together, is_inner_matrix
@@ -26,11 +22,9 @@ from rexkit.grammar.tokens import BOX_START
 from rexkit.models.vlm import VLM, Part
 from rexkit.registry import TRAINERS
 
-Score = Callable[[], dict[str, float]]
-
 
 @TRAINERS.register_module()
-class SFTTrainer(Trainer):
+class SFTTrainer(Job, Trainer):
     """Fine-tuning on `transformers.Trainer`, which does everything but the loss.
 
     Accelerate, DeepSpeed, checkpoints and loggers are transformers' own. The loss is on the answer
@@ -113,9 +107,7 @@ class SFTTrainer(Trainer):
             processing_class=vlm.processor,
             compute_loss_func=self._loss_of_answers,
             callbacks=[
-                LogFile(work_dir / "log.jsonl"),
-                DescribeShards(),
-                TensorBoardCallback(SummaryWriter(str(work_dir / "tensorboard"))),
+                *followers(work_dir),
                 *([SigmaSchedule(self.answer_loss, first, last)] if first != last else []),
                 *(callbacks or []),
             ],
@@ -129,11 +121,6 @@ class SFTTrainer(Trainer):
     def extra_arguments(cls) -> set[str]:
         """What else a config may set: the fields of `transformers.TrainingArguments`."""
         return {field.name for field in fields(TrainingArguments) if field.init} - {"output_dir"}
-
-    def fit(self, resume: bool = False) -> None:
-        """Train to the end and save the model in ``work_dir/final``."""
-        self.train(resume_from_checkpoint=resume or None)
-        self.save_model(str(self.work_dir / "final"))
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
         self._predicted = predicted(inputs)
@@ -156,14 +143,6 @@ class SFTTrainer(Trainer):
                 self.optimizer = Together(muon, self.optimizer)
         created: torch.optim.Optimizer = super().create_optimizer(model)
         return created
-
-    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        figures: dict[str, float] = super().evaluate(*args, **kwargs)
-        if self.score is not None:
-            scored = {f"eval_{name}": value for name, value in self.score().items()}
-            self.log(scored)
-            figures |= scored
-        return figures
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[Key]:
         # Named as transformers documents for overriding; tests/test_sft.py notices a change.
@@ -202,24 +181,6 @@ class SFTTrainer(Trainer):
             return losses.mean()
         total: torch.Tensor = losses.sum() / num_items_in_batch
         return total
-
-
-class LogFile(TrainerCallback):
-    """Writes every logged figure as one JSON object a line."""
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            if state.global_step == 0:
-                self.path.unlink(missing_ok=True)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if state.is_world_process_zero:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps({"step": state.global_step, **logs}) + "\n")
 
 
 class SigmaSchedule(TrainerCallback):

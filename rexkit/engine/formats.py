@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from rexkit.geometry import polygon_bounds
 from rexkit.structures import Array, Instance, Prediction
 
 
@@ -142,7 +143,7 @@ def instance_box(instance: Instance) -> Array | None:
     """Its box, or the one around its polygon: (4,) xyxy."""
     if instance.bbox is not None or instance.polygon is None:
         return instance.bbox
-    return np.concatenate([instance.polygon.min(0), instance.polygon.max(0)])
+    return polygon_bounds(instance.polygon)
 
 
 def _keypoints(instance: Instance) -> dict[str, Array | None]:
