@@ -2,6 +2,7 @@
 
 from rexkit.datasets.coco import CocoDataset
 from rexkit.datasets.concat import ConcatDataset
+from rexkit.datasets.drawn import DrawnDataset
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.figures import FiguresDataset
 from rexkit.datasets.folder import folder_dataset
@@ -21,6 +22,7 @@ __all__ = [
     "ColorJitter",
     "ConcatDataset",
     "DataError",
+    "DrawnDataset",
     "FiguresDataset",
     "IcdarDataset",
     "InstanceMaskDataset",

@@ -11,7 +11,6 @@ from typing import Any
 
 from rexkit.datasets.coordinates import short
 from rexkit.datasets.errors import DataError
-from rexkit.datasets.pictures import read_picture
 from rexkit.datasets.rows import OnError, RowDataset
 from rexkit.keypoints import KeypointSchema, find_schema
 from rexkit.registry import DATASETS
@@ -68,11 +67,11 @@ class CocoDataset(RowDataset):
         self._images = [(i, images.get(i), annotations[i]) for i in {**images, **annotations}]
         super().__init__(len(self._images), "xyxy", on_error)
 
-    def _source(self, row: int) -> str:
+    def row_source(self, row: int) -> str:
         number, image, _ = self._images[row]
         return f"{self._path}: image {number}" + (f" ({image['file_name']})" if image else "")
 
-    def _load(self, row: int) -> tuple[Any, bytes]:
+    def load_row(self, row: int) -> tuple[Any, Path | bytes]:
         _, image, annotations = self._images[row]
         if image is None:
             raise DataError(f"{len(annotations)} annotations name this image, 'images' does not")
@@ -81,11 +80,7 @@ class CocoDataset(RowDataset):
         absent = [name for name in self._looked_for(image) if name not in present]
         things += [{"phrase": name, "bbox": None} for name in absent]
         size = {side: image[side] for side in ("width", "height") if side in image}
-        return {**size, "boxes": things}, read_picture(self._image_dir / str(image["file_name"]))
-
-    def _image_path(self, row: int) -> Path | None:
-        image = self._images[row][1]
-        return None if image is None else self._image_dir / str(image["file_name"])
+        return {**size, "boxes": things}, self._image_dir / str(image["file_name"])
 
     def _name(self, category: dict[str, Any]) -> Any:
         """What a category is called."""

@@ -7,10 +7,11 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw
 
+from rexkit.datasets.drawn import DrawnDataset
 from rexkit.datasets.shapes import COLORS
 from rexkit.keypoints import SCHEMAS
 from rexkit.registry import DATASETS
-from rexkit.structures import Annotation, Array, ImageSize, Instance, Sample
+from rexkit.structures import Annotation, Array, ImageSize, Instance
 
 Color = tuple[int, int, int]
 
@@ -22,7 +23,7 @@ _HEAD, _SHOULDER, _HIP, _END = 0.13, 0.3, 0.55, 0.045
 
 
 @DATASETS.register_module()
-class FiguresDataset:
+class FiguresDataset(DrawnDataset):
     """Stick figures that face us, with the keypoints of the schema "figure" and their boxes.
 
     Each limb has a colour of its own, so that left can be told from right; a mirror would
@@ -53,28 +54,18 @@ class FiguresDataset:
         figure_size: tuple[float, float] = (0.5, 0.9),
         missing: float = 0.25,
     ):
-        self.size, self.seed, self.phrase = size, seed, phrase
-        self.image_size = (int(image_size[0]), int(image_size[1]))
+        super().__init__(size, seed, image_size)
+        self.phrase = phrase
         self.num_figures, self.figure_size, self.missing = num_figures, figure_size, missing
 
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.size:
-            raise IndexError(f"sample {index} of {self.size}")
-        rng = np.random.default_rng((self.seed, index))
+    def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:
         tone = int(rng.integers(150, 226)) + rng.integers(-12, 13, 3)
         picture = Image.new("RGB", self.image_size, tuple(tone.tolist()))
         draw = ImageDraw.Draw(picture)
         number = int(rng.integers(self.num_figures[0], self.num_figures[1] + 1))
         share = self.image_size[0] / number
         figures = [self._figure(draw, rng, k * share, (k + 1) * share) for k in range(number)]
-        return Sample(
-            picture,
-            Annotation(self.image_size, figures),
-            f"FiguresDataset(seed={self.seed})[{index}]",
-        )
+        return picture, Annotation(self.image_size, figures)
 
     def _figure(
         self, draw: ImageDraw.ImageDraw, rng: np.random.Generator, start: float, end: float

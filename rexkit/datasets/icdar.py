@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rexkit.datasets.errors import DataError
-from rexkit.datasets.pictures import read_picture
 from rexkit.datasets.rows import OnError, RowDataset
 from rexkit.registry import DATASETS
 
@@ -72,19 +71,19 @@ class IcdarDataset(RowDataset):
         self._names = sorted(described | set(self._pictures), key=_by_number)
         super().__init__(len(self._names), "xyxy", on_error)
 
-    def _source(self, row: int) -> str:
+    def row_source(self, row: int) -> str:
         return str(self._ann_dir / f"{self._prefix}{self._names[row]}.txt")
 
-    def _load(self, row: int) -> tuple[Any, bytes]:
+    def load_row(self, row: int) -> tuple[Any, Path | bytes]:
         name = self._names[row]
         if name not in self._pictures:
             raise DataError(f"there is no picture {name}.* in {self._image_dir}")
         try:
-            lines = Path(self._source(row)).read_text("utf-8-sig").split("\n")
+            lines = Path(self.row_source(row)).read_text("utf-8-sig").split("\n")
         except (OSError, ValueError) as error:
             raise DataError(f"cannot be read ({error})") from error
         things = [self._thing(line, i) for i, line in enumerate(lines, start=1) if line.strip()]
-        return {"instances": things}, read_picture(self._pictures[name])
+        return {"instances": things}, self._pictures[name]
 
     def _thing(self, line: str, number: int) -> dict[str, Any]:
         """A line as a thing of a record; its id is the number of the line."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -28,16 +29,16 @@ class InstanceMaskDataset(JsonlDataset):
     pictures are relative to ``image_dir``.
     """
 
-    def _load(self, row: int) -> tuple[Any, bytes]:
-        record, picture = super()._load(row)
-        name = self._fields(row).get("instance_mask")
+    def record(self, fields: Mapping[str, Any]) -> Any:
+        record = super().record(fields)
+        name = fields.get("instance_mask")
         if not isinstance(name, str):
             raise DataError("a row must name its 'instance_mask'; JsonlDataset needs none")
         numbers = _read_numbers(read_picture(self._image_dir / name), name)
         things = record.get("instances") if isinstance(record, dict) else None
         if not isinstance(things, list):
             raise DataError("a row with an instance_mask must have a list 'instances'")
-        return {**record, "instances": [_with_mask(thing, numbers) for thing in things]}, picture
+        return {**record, "instances": [_with_mask(thing, numbers) for thing in things]}
 
 
 def _read_numbers(picture: bytes, name: str) -> np.ndarray:

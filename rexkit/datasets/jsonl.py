@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from rexkit.datasets.coordinates import BoxFormat
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.mapped import MappedFile
-from rexkit.datasets.pictures import read_picture
 from rexkit.datasets.records import parse_json
 from rexkit.datasets.rows import OnError, RowDataset
 from rexkit.registry import DATASETS
@@ -43,6 +42,8 @@ class JsonlDataset(RowDataset):
             is read.
     """
 
+    image_keys: ClassVar[tuple[str, ...]] = ("image", "image_name")
+
     def __init__(
         self,
         ann_file: str | os.PathLike[str],
@@ -52,31 +53,28 @@ class JsonlDataset(RowDataset):
     ):
         self._file = MappedFile(ann_file)
         self._image_dir = self._file.path.parent if image_dir is None else Path(image_dir)
-        self._offsets, self._lines = find_lines(self._file.path)
+        self._offsets, self._lines = _find_lines(self._file.path)
         super().__init__(len(self._offsets), box_format, on_error)
 
-    def _source(self, row: int) -> str:
+    def row_source(self, row: int) -> str:
         return f"{self._file.path}:{self._lines[row]}"
 
-    def _load(self, row: int) -> tuple[Any, bytes]:
-        fields = self._fields(row)
-        return fields.get("annotation", fields), read_picture(self._image_path(row))
-
-    def _image_path(self, row: int) -> Path:
-        fields = self._fields(row)
-        name = fields.get("image", fields.get("image_name"))
-        if not isinstance(name, str):
-            raise DataError(f"a row must name its 'image' or 'image_name'; it has {list(fields)}")
-        return self._image_dir / name
-
-    def _fields(self, row: int) -> Mapping[str, Any]:
+    def load_row(self, row: int) -> tuple[Any, Path | bytes]:
         fields = parse_json(self._file.line(int(self._offsets[row])))
         if not isinstance(fields, Mapping):
             raise DataError("a row must be a JSON object")
-        return fields
+        name = next((fields[key] for key in self.image_keys if key in fields), None)
+        if not isinstance(name, str):
+            keys = " or ".join(map(repr, self.image_keys))
+            raise DataError(f"a row must name its {keys}; it has {list(fields)}")
+        return self.record(fields), self._image_dir / name
+
+    def record(self, fields: Mapping[str, Any]) -> Any:
+        """The annotation record in the fields of a row."""
+        return fields.get("annotation", fields)
 
 
-def find_lines(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _find_lines(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Byte offset and number of every line that is not blank."""
     offsets, numbers, offset = [], [], 0
     with path.open("rb") as file:

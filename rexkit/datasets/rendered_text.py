@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
+from rexkit.datasets.drawn import DrawnDataset
 from rexkit.datasets.lettering import Lettering, Placement
 from rexkit.geometry import order_polygon, polygon_bounds
 from rexkit.registry import DATASETS
-from rexkit.structures import Annotation, Array, ImageSize, Instance, Sample
+from rexkit.structures import Annotation, Array, ImageSize, Instance
 
 WORDS = ("cat", "dog", "red", "blue", "star", "moon", "ring", "hand", "eye", "nose", "tail", "menu")
 """Short words that the embedded model's tokenizer has as one token each."""
@@ -25,7 +26,7 @@ _ATTEMPTS = 40
 
 
 @DATASETS.register_module()
-class RenderedTextDataset:
+class RenderedTextDataset(DrawnDataset):
     """Pictures of a few words or lines of text, with polygons, boxes and transcriptions.
 
     Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it (and on the version of
@@ -75,9 +76,7 @@ class RenderedTextDataset:
     ):
         if words is not None and not words:
             raise ValueError("words: an empty list; None writes random characters")
-        self.size = size
-        self.seed = seed
-        self.image_size = (int(image_size[0]), int(image_size[1]))
+        super().__init__(size, seed, image_size)
         self.words = None if words is None else tuple(words)
         self.characters, self.length = characters, length
         self.num_texts, self.words_per_line = num_texts, words_per_line
@@ -85,13 +84,7 @@ class RenderedTextDataset:
         self.rotation, self.curvature = rotation, curvature
         self.fonts = tuple(fonts)
 
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.size:
-            raise IndexError(f"sample {index} of {self.size}")
-        rng = np.random.default_rng((self.seed, index))
+    def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:
         width, height = self.image_size
         paper, dark = rng.integers(175, 246) + rng.integers(-10, 11, 3), bool(rng.random() < 0.5)
         pixels = np.tile(_tone(paper, dark), (height, width, 1))
@@ -116,11 +109,8 @@ class RenderedTextDataset:
                 box = polygon_bounds(polygon)
                 instances.append(Instance(phrase, bbox=box, polygon=polygon, text=text))
         levels = ["word", "text line"] if lines else ["word"]
-        return Sample(
-            Image.fromarray(np.round(pixels).astype(np.uint8)),
-            Annotation(self.image_size, instances, [] if instances else levels),
-            f"RenderedTextDataset(seed={self.seed})[{index}]",
-        )
+        picture = Image.fromarray(np.round(pixels).astype(np.uint8))
+        return picture, Annotation(self.image_size, instances, [] if instances else levels)
 
     def _texts(self, rng: np.random.Generator) -> tuple[str, ...]:
         """The words of a line."""

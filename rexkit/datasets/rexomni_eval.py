@@ -10,18 +10,15 @@ from typing import Any
 from rexkit.datasets.coordinates import short
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.items import read_item
-from rexkit.datasets.jsonl import find_lines
-from rexkit.datasets.mapped import MappedFile
-from rexkit.datasets.pictures import read_picture
-from rexkit.datasets.records import parse_json
-from rexkit.datasets.rows import OnError, RowDataset
+from rexkit.datasets.jsonl import JsonlDataset
+from rexkit.datasets.rows import OnError
 from rexkit.registry import DATASETS
 
 Thing = dict[str, Any]
 
 
 @DATASETS.register_module()
-class RexOmniEvalDataset(RowDataset):
+class RexOmniEvalDataset(JsonlDataset):
     """The public Rex-Omni evaluation set: one JSON object a line, a picture and its truth.
 
     Its files are ``_annotations/box_eval/COCO.jsonl``, ``point_eval/…``, ``visual_prompt_eval/…``
@@ -57,36 +54,20 @@ class RexOmniEvalDataset(RowDataset):
             with file and line when it is read.
     """
 
+    image_keys = ("image_path", "image_name")
+
     def __init__(
         self,
         ann_file: str | os.PathLike[str],
         image_dir: str | os.PathLike[str] | None = None,
         on_error: OnError = "raise",
     ):
-        self._file = MappedFile(ann_file)
-        self._image_dir = _root(self._file.path) if image_dir is None else Path(image_dir)
-        self._offsets, self._lines = find_lines(self._file.path)
-        super().__init__(len(self._offsets), "xyxy", on_error)
+        super().__init__(
+            ann_file, _root(Path(ann_file)) if image_dir is None else image_dir, on_error=on_error
+        )
 
-    def _source(self, row: int) -> str:
-        return f"{self._file.path}:{self._lines[row]}"
-
-    def _load(self, row: int) -> tuple[Any, bytes]:
-        fields = self._fields(row)
-        return {"instances": _things(fields)}, read_picture(self._image_path(row))
-
-    def _image_path(self, row: int) -> Path:
-        fields = self._fields(row)
-        name = fields.get("image_path", fields.get("image_name"))
-        if not isinstance(name, str):
-            raise DataError(f"a row must name its 'image_path'; it has {list(fields)}")
-        return self._image_dir / name
-
-    def _fields(self, row: int) -> Mapping[str, Any]:
-        fields = parse_json(self._file.line(int(self._offsets[row])))
-        if not isinstance(fields, Mapping):
-            raise DataError("a row must be a JSON object")
-        return fields
+    def record(self, fields: Mapping[str, Any]) -> Any:
+        return {"instances": _things(fields)}
 
 
 def _root(ann_file: Path) -> Path:

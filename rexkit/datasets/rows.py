@@ -13,7 +13,7 @@ import numpy as np
 
 from rexkit.datasets.coordinates import BoxFormat
 from rexkit.datasets.errors import DataError
-from rexkit.datasets.pictures import decode_picture
+from rexkit.datasets.pictures import decode_picture, read_picture
 from rexkit.datasets.records import read_record
 from rexkit.errors import ConfigError, did_you_mean
 from rexkit.structures import Sample
@@ -34,8 +34,8 @@ class RowDataset:
     core. So its length is the number of rows that can be used, an index means the same row in
     every process and every run, and `skipped` is complete before training begins.
 
-    A subclass calls this constructor last, defines `_source` and `_load`, and holds nothing open
-    that cannot be pickled or forked.
+    A subclass calls this constructor last, defines `row_source` and `load_row`, and holds nothing
+    open that cannot be pickled or forked.
 
     Args:
         num_rows: of the file.
@@ -59,17 +59,16 @@ class RowDataset:
         if on_error == "skip":
             self._leave_out_unusable()
 
-    def _source(self, row: int) -> str:
+    def row_source(self, row: int) -> str:
         """Where a row is: "train.annotations.tsv:17"."""
         raise NotImplementedError
 
-    def _load(self, row: int) -> tuple[Any, bytes]:
-        """The annotation record and the encoded picture; may raise `DataError` without a source."""
-        raise NotImplementedError
+    def load_row(self, row: int) -> tuple[Any, Path | bytes]:
+        """The annotation record and the picture: its file, or encoded where it has none.
 
-    def _image_path(self, row: int) -> Path | None:
-        """The file of a row's picture, where it has one of its own; asked after `_load`."""
-        return None
+        May raise `DataError` without a source.
+        """
+        raise NotImplementedError
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -91,16 +90,16 @@ class RowDataset:
         return int(self._rows[index])
 
     def _read(self, row: int) -> tuple[Sample, Any, bytes]:
-        source = self._source(row)
+        source = self.row_source(row)
         try:
-            record, picture = self._load(row)
+            record, found = self.load_row(row)
+            picture = read_picture(found) if isinstance(found, Path) else found
             image = decode_picture(picture)
             annotation = read_record(record, image.size, self.box_format)
         except DataError as error:
             raise error.at(source) from error
-        path = self._image_path(row)
-        sample = Sample(image, annotation, source, None if path is None else str(path))
-        return sample, record, picture
+        path = str(found) if isinstance(found, Path) else None
+        return Sample(image, annotation, source, path), record, picture
 
     def _leave_out_unusable(self) -> None:
         rows = range(len(self._rows))

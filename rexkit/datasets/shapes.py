@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image, ImageDraw
 
+from rexkit.datasets.drawn import DrawnDataset
 from rexkit.registry import DATASETS
-from rexkit.structures import Annotation, ImageSize, Instance, Sample
+from rexkit.structures import Annotation, ImageSize, Instance
 
 Style = Literal["color", "shape", "color shape"]
 
@@ -31,7 +32,7 @@ COLORS: dict[str, tuple[int, int, int]] = {
 
 
 @DATASETS.register_module()
-class ShapesDataset:
+class ShapesDataset(DrawnDataset):
     """Pictures of one to a few coloured shapes, with boxes and points (their centres).
 
     Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it.
@@ -72,25 +73,17 @@ class ShapesDataset:
         _check_known("colors", colors, COLORS)
         _check_known("shapes", shapes, SHAPES)
         _check_known("styles", styles, _NAMING)
-        self.size = size
-        self.seed = seed
-        self.image_size = (int(image_size[0]), int(image_size[1]))
+        super().__init__(size, seed, image_size)
         self.colors, self.shapes, self.styles = tuple(colors), tuple(shapes), tuple(styles)
         self.num_objects, self.num_absent = num_objects, num_absent
         self.object_size = object_size
         self.repeat = repeat
 
-    def __len__(self) -> int:
-        return self.size
-
     def phrases(self, style: Style) -> list[str]:
         """Every phrase of a style."""
         return _NAMING[style](self.colors, self.shapes)
 
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.size:
-            raise IndexError(f"sample {index} of {self.size}")
-        rng = np.random.default_rng((self.seed, index))
+    def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:
         style = self.styles[rng.integers(len(self.styles))]
         tone = int(rng.integers(150, 191)) + rng.integers(-12, 13, 3)
         picture = Image.new("RGB", self.image_size, tuple(tone.tolist()))
@@ -112,11 +105,7 @@ class ShapesDataset:
         others = [p for p in self.phrases(style) if p not in present]
         number = min(int(rng.integers(self.num_absent[0], self.num_absent[1] + 1)), len(others))
         absent = [others[i] for i in rng.permutation(len(others))[:number]]
-        return Sample(
-            picture,
-            Annotation(self.image_size, instances, absent),
-            f"ShapesDataset(seed={self.seed})[{index}]",
-        )
+        return picture, Annotation(self.image_size, instances, absent)
 
     def _look(self, rng: np.random.Generator, before: list[tuple[str, str]]) -> tuple[str, str]:
         """Colour and shape of the next object."""

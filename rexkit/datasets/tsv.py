@@ -58,10 +58,10 @@ class TSVDataset(RowDataset):
         self._offsets = _read_offsets(Path(ann_lineidx_file))
         super().__init__(len(self._offsets), box_format, on_error)
 
-    def _source(self, row: int) -> str:
+    def row_source(self, row: int) -> str:
         return f"{self._annotations.path}:{row + 1}"
 
-    def _load(self, row: int) -> tuple[Any, bytes]:
+    def load_row(self, row: int) -> tuple[Any, Path | bytes]:
         offset, tab, record = self._annotations.line(int(self._offsets[row])).partition(b"\t")
         if not tab or not offset.strip().isdigit():
             raise DataError(f"expected a byte offset, a tab and JSON, got {offset[:40]!r}")

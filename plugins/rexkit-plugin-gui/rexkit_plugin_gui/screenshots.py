@@ -12,7 +12,6 @@ from rexkit import DATASETS
 from rexkit.datasets import DataError
 from rexkit.datasets.coco import is_coco, read_coco
 from rexkit.datasets.coordinates import BoxFormat
-from rexkit.datasets.pictures import read_picture
 from rexkit.datasets.records import parse_json
 from rexkit.datasets.rows import OnError, RowDataset
 
@@ -79,10 +78,10 @@ class ScreenshotDataset(RowDataset):
         self._records = list(read(path))
         super().__init__(len(self._records), box_format, on_error)
 
-    def _source(self, row: int) -> str:
+    def row_source(self, row: int) -> str:
         return self._records[row][0]
 
-    def _load(self, row: int) -> tuple[Any, bytes]:
+    def load_row(self, row: int) -> tuple[Any, Path | bytes]:
         record = self._records[row][1]
         if isinstance(record, bytes):
             record = parse_json(record)
@@ -96,7 +95,7 @@ class ScreenshotDataset(RowDataset):
             raise DataError("elements must be a list")
         size = {side: record[side] for side in ("width", "height") if side in record}
         things = [self._thing(element, record) for element in elements]
-        return {**size, "boxes": things}, read_picture(self._image_dir / str(record[named[0]]))
+        return {**size, "boxes": things}, self._image_dir / str(record[named[0]])
 
     def _thing(self, element: Any, record: Mapping[str, Any]) -> Any:
         """An element as a thing of a rexkit record; what is no object stays, for its checks."""

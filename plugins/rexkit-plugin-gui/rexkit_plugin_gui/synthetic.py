@@ -9,7 +9,8 @@ from typing import Literal, get_args
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from rexkit import DATASETS, Annotation, Instance, Sample
+from rexkit import DATASETS, Annotation, Instance
+from rexkit.datasets import DrawnDataset
 from rexkit.structures import ImageSize
 
 Box = tuple[int, int, int, int]
@@ -41,7 +42,7 @@ _INK, _PAPER, _GREY = (20, 20, 20), (255, 255, 255), (120, 120, 120)
 
 
 @DATASETS.register_module()
-class SyntheticScreenshotDataset:
+class SyntheticScreenshotDataset(DrawnDataset):
     """Screens of a phone, a window or a browser with buttons, icons and text fields.
 
     Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it. No two elements of a
@@ -81,13 +82,9 @@ class SyntheticScreenshotDataset:
         _check_known("platforms", platforms, get_args(Platform))
         if min(image_size) < 96:
             raise ValueError(f"image_size: {tuple(image_size)} is too small for labels; 96 is not")
-        self.size, self.seed = size, seed
-        self.image_size = (int(image_size[0]), int(image_size[1]))
+        super().__init__(size, seed, image_size)
         self.colors, self.words, self.platforms = tuple(colors), tuple(words), tuple(platforms)
         self.num_elements, self.num_absent = num_elements, num_absent
-
-    def __len__(self) -> int:
-        return self.size
 
     def phrases(self, words: Words) -> list[str]:
         """Everything an element can be called in one way."""
@@ -95,10 +92,7 @@ class SyntheticScreenshotDataset:
             return [f"{color} {kind}" for kind in KINDS for color in self.colors]
         return [f"{name} {kind}" for kind in KINDS for name in _names(kind)]
 
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.size:
-            raise IndexError(f"sample {index} of {self.size}")
-        rng = np.random.default_rng((self.seed, index))
+    def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:
         words = self.words[rng.integers(len(self.words))]
         platform = self.platforms[rng.integers(len(self.platforms))]
         screen = Image.new("RGB", self.image_size, _tinted(rng, (225, 225, 230)))
@@ -126,8 +120,7 @@ class SyntheticScreenshotDataset:
         others = [p for p in self.phrases(words) if p not in present]
         number = min(int(rng.integers(self.num_absent[0], self.num_absent[1] + 1)), len(others))
         absent = [others[i] for i in rng.permutation(len(others))[:number]]
-        source = f"SyntheticScreenshotDataset(seed={self.seed})[{index}]"
-        return Sample(screen, Annotation(self.image_size, instances, absent), source)
+        return screen, Annotation(self.image_size, instances, absent)
 
     def _place(
         self, kind: str, taken: Sequence[Box], top: int, rng: np.random.Generator
