@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor
+from two_processes import run_two_processes
 
 from rexkit.cli.export import main, merge_main
 from rexkit.datasets import ShapesDataset
@@ -107,25 +105,16 @@ def base(tmp_path_factory) -> Path:
 
 def train(kind: str, work_dir: Path, base: Path) -> None:
     work_dir.mkdir()
-    script = work_dir / "job.py"
-    script.write_text(
+    run_two_processes(
+        work_dir,
         JOB.format(
             tests=str(Path(__file__).parent),
             work_dir=str(work_dir),
             base=str(base),
             kind=kind,
             plan=PLANS[kind],
-        )
+        ),
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, str(script)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout[-500:] + done.stderr[-8000:]
 
 
 @pytest.mark.parametrize("kind", PLANS)

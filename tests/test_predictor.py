@@ -197,6 +197,20 @@ def test_unknown_backends_and_options():
         Predictor("tiny", Rule(), temperature=1)
 
 
+def test_answers_are_constrained_and_scored_as_in_testing():
+    vlm = TinyVLM(None, hidden_size=64, layers=1, heads=1)
+    asked = dict(task=["detection", "keypoint"], categories=[["cup", "dog"], ["person"]])
+    pictures = [picture(), picture()]
+    free = Predictor(vlm, max_new_tokens=200).predict(pictures, **asked)
+    assert all(result.problems for result in free)  # untrained, it writes anything
+    results = Predictor(vlm, max_new_tokens=200, constrain=True).predict(pictures, **asked)
+    assert [list(result.problems) for result in results] == [[], []]
+    assert results[0].answer.phrases == ["cup", "dog"]
+    scores = [instance.score for result in results for instance in result.instances]
+    assert scores
+    assert all(score is not None and 0 <= score <= 1 for score in scores)
+
+
 def test_the_embedded_model_answers_as_one_by_one():
     predictor = Predictor("tiny", max_new_tokens=24, max_pixels=128 * 128)
     assert predictor.vlm.processor.image_processor.size["longest_edge"] == 128 * 128

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from two_processes import ROOT, run_two_processes
 
 from rexkit.cli import main
 from rexkit.engine.processes import Processes
-
-ROOT = Path(__file__).parents[1]
 
 CONFIG = """
 model = dict(type="TinyVLM")
@@ -52,21 +48,9 @@ def test_two_processes_find_what_one_does(tmp_path):
     config, one, two = tmp_path / "job.py", tmp_path / "one", tmp_path / "two"
     config.write_text(CONFIG)
     assert main(["test", str(config), "--work-dir", str(one)]) == 0
-    script = tmp_path / "run.py"
     tool = str(ROOT / "tools" / "test.py")
-    script.write_text(DISTRIBUTED.format(config=str(config), work_dir=str(two), tool=tool))
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--nproc-per-node=2", str(script)),
-        ],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    script = DISTRIBUTED.format(config=str(config), work_dir=str(two), tool=tool)
+    printed = run_two_processes(tmp_path, script)
     assert files_of(two) == files_of(one)
     assert len(list((two / "pictures").glob("*.png"))) == 5
     for file in sorted(one.rglob("metrics.json")):
@@ -77,7 +61,7 @@ def test_two_processes_find_what_one_does(tmp_path):
     for file in found:
         assert records(two / file.relative_to(one)) == records(file)
     assert any(row["extracted_predictions"] for row in records(found[0]))
-    assert done.stdout.count("results in") == 1
+    assert printed.count("results in") == 1
 
 
 def test_every_number_is_somebodys():

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from torch.nn.functional import cross_entropy
 from transformers import Trainer, TrainerCallback
+from two_processes import run_two_processes
 
 from rexkit.datasets import ShapesDataset
 from rexkit.engine.data import EpochSampler, ExampleDataset, Source, build_examples
@@ -218,24 +216,16 @@ trainer(
 """
 
 
-def run_two_processes(tmp_path: Path, work_dir: Path, **options: object) -> None:
-    script = tmp_path / "job.py"
+def train_in_two_processes(tmp_path: Path, work_dir: Path, **options: object) -> None:
     tests = str(Path(__file__).parent)
-    script.write_text(DISTRIBUTED.format(tests=tests, work_dir=str(work_dir), options=options))
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    done = subprocess.run(
-        [*command, str(script)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[1])},
-        capture_output=True,
-        text=True,
-        check=False,
+    run_two_processes(
+        tmp_path, DISTRIBUTED.format(tests=tests, work_dir=str(work_dir), options=options)
     )
-    assert done.returncode == 0, done.stderr[-3000:]
 
 
 def test_two_processes_train_like_one(tmp_path):
     trainer(tmp_path / "one", max_steps=3, per_device_train_batch_size=4).fit()
-    run_two_processes(tmp_path, tmp_path / "two")
+    train_in_two_processes(tmp_path, tmp_path / "two")
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)
 
 
@@ -243,5 +233,5 @@ def test_deepspeed_trains_like_one_process(tmp_path):
     pytest.importorskip("deepspeed", reason="DeepSpeed is an extra: pip install -e .[deepspeed]")
     trainer(tmp_path / "one", max_steps=3, per_device_train_batch_size=4).fit()
     plan = str(Path(__file__).parents[1] / "configs" / "deepspeed" / "zero2.json")
-    run_two_processes(tmp_path, tmp_path / "two", deepspeed=plan)
+    train_in_two_processes(tmp_path, tmp_path / "two", deepspeed=plan)
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=1e-4)

@@ -1,13 +1,9 @@
 # Fine-tune the embedded model on six tasks in one mixture, all data synthetic.
 # The weight of a source says how much of its data an epoch draws.
-_base_ = ["../_base_/tiny_sft.py"]
+_base_ = ["../_base_/tiny_sft.py", "../_base_/known_shapes.py"]
 
-words = dict(
-    colors=["red", "green", "blue", "yellow", "white", "black"],
-    shapes=["circle", "square", "triangle", "cross"],
-)
-scenes = dict(type="ShapesDataset", num_objects=(1, 3), num_absent=(1, 2), **words)
-pairs = dict(type="ShapesDataset", num_objects=(2, 4), repeat=0.7, **words)
+scenes = _base_.known_shapes
+pairs = dict(scenes, num_objects=(2, 4), num_absent=(1, 1), repeat=0.7)
 figures = dict(type="FiguresDataset")
 signs = dict(type="RenderedTextDataset", num_texts=(1, 2))
 turned = dict(type="RenderedTextDataset", num_texts=(1, 1), rotation=25.0)

@@ -11,8 +11,9 @@ from typing import Any
 
 from rich.progress import Progress
 
-from rexkit.backends import Backend, Generation, Request, with_scores
+from rexkit.backends import Backend, Generation
 from rexkit.datasets.items import to_items
+from rexkit.engine.answers import read_answer, request
 from rexkit.engine.data import ExampleDataset, Source
 from rexkit.engine.processes import ALONE, Processes
 from rexkit.metrics.base import Metric
@@ -82,9 +83,8 @@ def evaluate(
             records = []
             for index, example, generation in answers:
                 number = examples.source_of(index)
-                prediction = parsers[number](generation.text, example.target.image_size)
-                if backend.vocabulary is not None:
-                    prediction = with_scores(prediction, generation, backend.vocabulary)
+                size = example.target.image_size
+                prediction = read_answer(generation, parsers[number], size, backend)
                 for metric in tables[number]:
                     metric.add(prediction, example.target)
                 if out_dir is not None:
@@ -176,7 +176,7 @@ def _windows(
             tasks = [examples.sources[examples.source_of(number)].task for number in numbers]
             generations = backend.generate(
                 [
-                    Request(e.image, e.prompt, task.answer_form(Question(e.prompt, e.phrases)))
+                    request(e.image, task, Question(e.prompt, e.phrases))
                     for e, task in zip(asked, tasks, strict=True)
                 ]
             )

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 from rexkit.backends import Backend, Generation, Request
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.sources import Source, describe_source, open_source
+from rexkit.engine.answers import read_answer, request
 from rexkit.engine.arguments import Arguments
 from rexkit.engine.result import Result
 from rexkit.errors import ConfigError, UserError, did_you_mean
@@ -242,7 +243,7 @@ class Predictor:
                 result.error = error.reason
             else:
                 result.seconds = opened.seconds
-                requests[place] = Request(image=opened.image, prompt=question.prompt)
+                requests[place] = request(opened.image, row.task, question)
         generations = self.backend.generate(list(requests.values())) if requests else []
         for place, generation in zip(requests, generations, strict=True):
             self._fill(results[place], asked[place].task, generation)
@@ -286,7 +287,8 @@ class Predictor:
             # The task is kept beside its parser, or its id could pass to another.
             self._parsers[id(task)] = task, PARSERS.build(task.parser, key=f"{task.name}.parser")
         parser = self._parsers[id(task)][1]
-        result.prediction = parser(generation.text, result.image_size)
+        assert result.image_size is not None  # it was asked about
+        result.prediction = read_answer(generation, parser, result.image_size, self.backend)
         result.prompt_tokens = generation.prompt_tokens
         result.output_tokens = len(generation.token_ids)
         result.truncated = generation.truncated
