@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 
 import pytest
@@ -42,6 +43,16 @@ def test_the_truth_as_answer_is_perfect_up_to_binning(tmp_path):
     assert figures["f1@0.5"] == figures["recall@0.5"] == figures["rejection_accuracy"] == 1.0
     assert figures["f1@0.95"] > 0.5
     assert json.loads((tmp_path / "metrics.json").read_text()) == pytest.approx(figures)
+
+
+def test_figures_per_category_are_written(tmp_path):
+    examples = data(GroundingTask(), size=6)
+    evaluate(Scripted(examples), examples, out_dir=tmp_path)
+    (file,) = tmp_path.rglob("per_category.json")
+    table = json.loads(file.read_text())
+    truths = [i.phrase for n in range(6) for i in examples[n].target.instances]
+    assert {phrase: row["truths"] for phrase, row in table.items()} == dict(Counter(truths))
+    assert all(row["f1@0.5"] == 1.0 for row in table.values())
 
 
 def test_a_wrong_answer_costs(tmp_path):

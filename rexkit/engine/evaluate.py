@@ -18,7 +18,13 @@ from rexkit.engine.data import ExampleDataset, Source
 from rexkit.engine.processes import ALONE, Processes
 from rexkit.metrics.base import Metric
 from rexkit.registry import METRICS, PARSERS
-from rexkit.results.folder import DatasetResults, name_results, readable_name, write_metrics
+from rexkit.results.folder import (
+    DatasetResults,
+    name_results,
+    readable_name,
+    write_metrics,
+    write_per_category,
+)
 from rexkit.results.tables import write_tables
 from rexkit.structures import Example, Prediction
 from rexkit.tasks import Question
@@ -43,7 +49,8 @@ def evaluate(
     """Generate an answer to every example, score it, and write what was found.
 
     Results lie in ``out_dir/TASK_eval/DATASET``: ``predictions.jsonl``, one object an example, is
-    written while the test goes on; ``metrics.json`` follows at the end. ``out_dir`` itself gets
+    written while the test goes on; ``metrics.json`` and, where figures are known by phrase,
+    ``per_category.json`` follow at the end. ``out_dir`` itself gets
     ``metrics.json`` with the figures that are returned, and ``results.md`` and ``results.csv`` with
     those of every data set that lies there, also of earlier tests.
 
@@ -108,8 +115,9 @@ def evaluate(
         tables = _together(tables, sources, metrics, processes)
     found = [_figures(table) for table in tables]
     if results_dir is not None:
-        for place, one in zip(places, found, strict=True):
+        for place, one, table in zip(places, found, tables, strict=True):
             write_metrics(one, results_dir.joinpath(*place))
+            write_per_category(table, results_dir.joinpath(*place))
     figures: dict[str, float] = {}
     tasks = dict.fromkeys(source.task.name for source in sources)
     for task in tasks:

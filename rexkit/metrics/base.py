@@ -30,6 +30,10 @@ class Metric(ABC):
     def compute(self) -> dict[str, float]:
         """The figures by name, for everything added so far."""
 
+    def per_category(self) -> dict[str, dict[str, float]]:
+        """The figures of each phrase, for metrics that keep phrases apart; empty for others."""
+        return {}
+
     @abstractmethod
     def state(self) -> State:
         """Everything known so far."""

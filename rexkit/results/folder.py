@@ -1,4 +1,4 @@
-"""Where results lie: ``TASK_eval/DATASET/predictions.jsonl`` and ``metrics.json``."""
+"""Where results lie: ``TASK_eval/DATASET``, with answers, figures and figures per category."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from types import TracebackType
 from typing import Any
 
 from rexkit.errors import UserError
+from rexkit.metrics.base import Metric
 
 PREDICTIONS, METRICS = "predictions.jsonl", "metrics.json"
+PER_CATEGORY = "per_category.json"
 
 Place = tuple[str, str]
 """The folders of a result: (task, data set), such as ("box_eval", "COCO")."""
@@ -33,7 +35,8 @@ class DatasetResults:
 
     def __enter__(self) -> DatasetResults:
         self.folder.mkdir(parents=True, exist_ok=True)
-        (self.folder / METRICS).unlink(missing_ok=True)
+        for name in (METRICS, PER_CATEGORY):
+            (self.folder / name).unlink(missing_ok=True)
         # Line by line, so that a test that is killed keeps what it has.
         self._file = (self.folder / PREDICTIONS).open("w", buffering=1, encoding="utf-8")
         return self
@@ -81,6 +84,17 @@ def readable_name(dataset: Any) -> str:
     """
     name = type(dataset).__name__
     return name.removesuffix("Dataset") or name
+
+
+def write_per_category(metrics: Iterable[Metric], folder: Path) -> None:
+    """Write ``per_category.json``, ``{phrase: {figure: value}}``, if a metric knows phrases."""
+    table: dict[str, Figures] = {}
+    for metric in metrics:
+        for phrase, figures in metric.per_category().items():
+            table.setdefault(phrase, {}).update(figures)
+    if table:
+        text = json.dumps(table, indent=2, ensure_ascii=False)
+        (folder / PER_CATEGORY).write_text(f"{text}\n", "utf-8")
 
 
 def write_metrics(figures: Figures, folder: Path) -> None:
