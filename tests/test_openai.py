@@ -211,6 +211,7 @@ def test_a_request_that_fails_is_named_and_ends_the_others(server):
     told = str(error.value)
     assert f"http://127.0.0.1:{server.server_address[1]}, request 2: status 503" in told
     assert "tried 3 times" in told
+    assert "not now" in told  # the server's own words
     assert sum(prompt_of(body) == "question 2" for body in server.bodies) == 3
 
 

@@ -81,6 +81,7 @@ def test_what_is_written():
     assert drawn == set(WORDS)
     mine = RenderedTextDataset(20, words=["Hi"], num_texts=(2, 2))
     assert {i.text for s in mine for i in s.annotation.instances} == {"Hi"}
+    assert [len(s.annotation.instances) for s in mine].count(2) > 15  # there is room for both
     random = RenderedTextDataset(60, words=None, characters="01", length=(2, 3))
     drawn = {i.text for s in random for i in s.annotation.instances}
     assert {len(text) for text in drawn} == {2, 3}

@@ -12,6 +12,7 @@ def test_a_sample_depends_on_seed_and_index_alone():
     one, two = ShapesDataset(10, seed=3)[7], ShapesDataset(20, seed=3)[7]
     assert one.image.tobytes() == two.image.tobytes()
     assert one.annotation.to_dict() == two.annotation.to_dict()
+    assert (len(ShapesDataset(10)), len(list(ShapesDataset(3)))) == (10, 3)
     assert ShapesDataset(10, seed=4)[7].image.tobytes() != one.image.tobytes()
 
 
