@@ -34,9 +34,18 @@ class MarginalPresence(LogitsProcessor):
         rows = (input_ids[:, -1] == self.box_start).nonzero()[:, 0]
         if not len(rows):
             return scores
-        coordinates = self.coordinates.to(scores.device)
-        there = scores[rows][:, coordinates].logsumexp(1) > scores[rows, self.none]
         scores = scores.clone()
-        scores[rows[there], self.none] = -torch.inf
-        scores[rows[~there, None], coordinates] = -torch.inf
+        scores[rows] = self.decide(scores[rows])
         return scores
+
+    def decide(self, logits: torch.Tensor) -> torch.Tensor:
+        """Logits right after ``<|box_start|>``, with the less likely side ruled out.
+
+        Args:
+            logits: (rows, vocabulary), changed in place.
+        """
+        coordinates = self.coordinates.to(logits.device)
+        there = logits[:, coordinates].logsumexp(1) > logits[:, self.none]
+        logits[there, self.none] = -torch.inf
+        logits[(~there).nonzero(), coordinates] = -torch.inf
+        return logits

@@ -13,6 +13,47 @@ NEAR = 40
 bins it was among the best at telling right boxes from wrong ones (`benchmarks.calibration`)."""
 
 
+class Bins:
+    """What a model thinks of the bins, from its logits.
+
+    Args:
+        vocabulary: of the model.
+    """
+
+    def __init__(self, vocabulary: Vocabulary):
+        self._coordinates = torch.from_numpy(vocabulary.coordinates)
+        self._none = vocabulary.none[0]
+
+    def logs(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probabilities of ``None`` and the bins, (rows, 1 + bins), and the logits' sum.
+
+        The sum, (rows, 1), is that of their exponentials, as a logarithm.
+        """
+        self._coordinates = self._coordinates.to(logits.device)
+        total = logits.logsumexp(1, keepdim=True)
+        both = torch.cat([logits[:, self._none, None], logits[:, self._coordinates]], 1)
+        return both - total, total
+
+    def statistics(self, logs: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
+        """The columns of `BinStatistics`, (rows, 7), once it is known which tokens were taken.
+
+        Args:
+            logs: (rows, 1 + bins), as `logs` gives them.
+            taken: (rows,) token ids.
+        """
+        self._coordinates = self._coordinates.to(logs.device)
+        numbers = torch.arange(len(self._coordinates), device=logs.device, dtype=logs.dtype)
+        mass = logs[:, 1:].exp()
+        coordinate = mass.sum(1)
+        where = (self._coordinates == taken[:, None]).to(torch.int8).argmax(1, keepdim=True)
+        near = mass * ((numbers - where).abs() <= NEAR)
+        mean, spread = _moments(mass, numbers)
+        near_mean, near_spread = _moments(near, numbers)
+        share = near.sum(1) / coordinate
+        columns = (logs[:, 0].exp(), coordinate, mean, spread, share, near_mean, near_spread)
+        return torch.stack(columns, 1)
+
+
 class Recorder(LogitsProcessor):
     """Records the log-probability of every token and the distribution over the bins.
 
@@ -25,8 +66,7 @@ class Recorder(LogitsProcessor):
     """
 
     def __init__(self, vocabulary: Vocabulary):
-        self._coordinates = torch.from_numpy(vocabulary.coordinates)
-        self._none = vocabulary.none[0]
+        self._bins = Bins(vocabulary)
         self._held: tuple[torch.Tensor, torch.Tensor, torch.Tensor] | None = None
         self._steps: list[torch.Tensor] = []
         self._rows: torch.Tensor | None = None
@@ -34,10 +74,7 @@ class Recorder(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         if self._held is not None:
             self._settle(input_ids[:, -1])
-        self._coordinates = self._coordinates.to(scores.device)
-        total = scores.logsumexp(1, keepdim=True)
-        bins = scores[:, self._coordinates] - total
-        self._held = scores, total, torch.cat([scores[:, self._none, None] - total, bins], 1)
+        self._held = scores, *self._bins.logs(scores)
         return scores
 
     def finish(self, answers: torch.Tensor) -> None:
@@ -54,18 +91,9 @@ class Recorder(LogitsProcessor):
 
     def _settle(self, taken: torch.Tensor) -> None:
         assert self._held is not None
-        scores, total, logs = self._held
-        logprob = (scores.gather(1, taken[:, None]) - total)[:, 0]
-        numbers = torch.arange(len(self._coordinates), device=scores.device, dtype=scores.dtype)
-        mass = logs[:, 1:].exp()
-        coordinate = mass.sum(1)
-        where = (self._coordinates == taken[:, None]).to(torch.int8).argmax(1, keepdim=True)
-        near = mass * ((numbers - where).abs() <= NEAR)
-        mean, spread = _moments(mass, numbers)
-        near_mean, near_spread = _moments(near, numbers)
-        share = near.sum(1) / coordinate
-        columns = (logprob, logs[:, 0].exp(), coordinate, mean, spread)
-        self._steps.append(torch.stack([*columns, share, near_mean, near_spread], 1))
+        scores, logs, total = self._held
+        logprob = scores.gather(1, taken[:, None]) - total
+        self._steps.append(torch.cat([logprob, self._bins.statistics(logs, taken)], 1))
         self._held = None
 
 

@@ -25,8 +25,13 @@ VISION_END = "<|vision_end|>"
 VISION_TOKENS = (VISION_START, VISION_END, IMAGE_TOKEN, VIDEO_TOKEN)
 
 
+_PATCH_SETTINGS = ("patch_size", "merge_size", "temporal_patch_size", "image_mean", "image_std")
+
+
 class _PicturesOnly(ProcessorMixin):
     """The part of a Qwen processor that needs no video processor."""
+
+    video_processor_type: str  # of the stock processor
 
     # ProcessorMixin reads off this signature which parts there are to save and load.
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None):
@@ -36,22 +41,37 @@ class _PicturesOnly(ProcessorMixin):
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> list[str]:
-        """Save without the name of this class: by the model's type, every reader finds its own."""
+        """Save without the name of this class: by the model's type, every reader finds its own.
+
+        Where torchvision is installed, readers build the stock processor, vLLM among them, and that
+        wants settings for videos too: they are written with the patches of the pictures.
+        """
         saved: list[str] = super().save_pretrained(save_directory, *args, **kwargs)
+        folder = Path(save_directory)
         for name in ("processor_config.json", "tokenizer_config.json"):
-            file = Path(save_directory) / name
-            content = json.loads(file.read_text(encoding="utf-8"))
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
             content.pop("processor_class", None)
-            file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
-        return saved
+            _write_json(folder / name, content)
+        video = folder / "video_preprocessor_config.json"
+        settings = {name: getattr(self.image_processor, name) for name in _PATCH_SETTINGS}
+        _write_json(video, {"video_processor_type": self.video_processor_type, **settings})
+        return [*saved, str(video)]
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
 
 
 class Qwen3VLPictureProcessor(_PicturesOnly, Qwen3VLProcessor):
     """`Qwen3VLProcessor` for pictures only."""
 
+    video_processor_type = "Qwen3VLVideoProcessor"
+
 
 class Qwen2_5_VLPictureProcessor(_PicturesOnly, Qwen2_5_VLProcessor):  # noqa: N801
     """`Qwen2_5_VLProcessor` for pictures only."""
+
+    video_processor_type = "Qwen2VLVideoProcessor"
 
 
 PICTURE_PROCESSORS: dict[str, type[ProcessorMixin]] = {

@@ -55,11 +55,7 @@ class VLM:
         end are padding of the weight matrix.
         """
         table: Any = self.model.get_input_embeddings()
-        vision = [self.tokenizer.convert_tokens_to_ids(token) for token in VISION_TOKENS]
-        return sorted(
-            {i for i in vision if i is not None}
-            | set(range(len(self.tokenizer), table.num_embeddings))
-        )
+        return forbidden_ids(self.tokenizer, table.num_embeddings)
 
     def trainable_by_part(self) -> Iterator[tuple[Part, str, torch.nn.Parameter]]:
         """Every parameter that trains, with the part of the model it belongs to."""
@@ -71,6 +67,12 @@ class VLM:
         """Write model, processor, chat template and generation config, as transformers reads it."""
         self.model.save_pretrained(folder)
         self.processor.save_pretrained(folder)
+
+
+def forbidden_ids(tokenizer: Any, rows: int) -> list[int]:
+    """Ids of vision tokens and of rows without a token, in a vocabulary of so many rows."""
+    vision = [tokenizer.convert_tokens_to_ids(token) for token in VISION_TOKENS]
+    return sorted({i for i in vision if i is not None} | set(range(len(tokenizer), rows)))
 
 
 def part_of(parameter_name: str) -> Part:

@@ -1,0 +1,174 @@
+"""What rexkit does inside a vLLM engine: rule out, constrain, decide presence, keep statistics.
+
+Import this only where vLLM is installed. The engine takes the classes by name (`rexkit.backends.vllm_request`),
+and a request brings what it wants in ``SamplingParams(extra_args=…)``; over HTTP that is
+``vllm_xargs``. Requests that bring nothing are only kept from vision tokens and unused rows of the
+vocabulary. The interface is that of the V1 model runner of vLLM 0.32
+(``vllm.v1.sample.logits_processor``), which ``VLLM_USE_V2_MODEL_RUNNER=0`` chooses.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import OrderedDict
+from typing import Any
+
+import torch
+from transformers import AutoTokenizer
+from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
+
+from rexkit.backends.constraint import ChoiceMask
+from rexkit.backends.presence import MarginalPresence
+from rexkit.backends.recorder import Bins
+from rexkit.backends.vllm_request import FORM, LIMIT, PRESENCE, RECORD
+from rexkit.grammar.constrain import Walk
+from rexkit.grammar.forms import from_dict
+from rexkit.grammar.vocabulary import Vocabulary
+from rexkit.models.vlm import forbidden_ids
+
+_KEPT = 4096
+"""Records of answers that nobody came for, at most; those of a client that died are dropped."""
+
+_records: OrderedDict[str, _Record] = OrderedDict()
+"""Of this worker process, which has one engine: between the processor and the extension below."""
+
+
+class _Record:
+    """The statistics of one answer, a row a token; the last token's wait for who asks."""
+
+    def __init__(self, bins: Bins):
+        self.bins = bins
+        self.rows: list[torch.Tensor] = []
+        self.held: torch.Tensor | None = None
+
+    def finish(self, last_token: int) -> list[list[float]]:
+        if self.held is not None:
+            taken = torch.tensor([last_token], device=self.held.device)
+            self.rows += self.bins.statistics(self.held[None], taken)
+        return [row.tolist() for row in torch.stack(self.rows).cpu()] if self.rows else []
+
+
+class _Row:
+    """A request: what it brought, and the list to which the engine appends its tokens."""
+
+    def __init__(
+        self,
+        output: list[int],
+        walk: Walk | None = None,
+        record: _Record | None = None,
+        marginal: bool = False,
+    ):
+        self.output = output
+        self.walk = walk
+        self.record = record
+        self.marginal = marginal
+        self.taken = 0
+
+    def catch_up(self) -> None:
+        """Take the tokens that came since; after a preemption, all of them."""
+        while self.taken < len(self.output) and self.output[self.taken] >= 0:
+            if self.walk is not None:
+                self.walk.advance(self.output[self.taken])
+            self.taken += 1
+
+
+class Decoding(LogitsProcessor):
+    """Treats each request of a batch as it asks to be treated."""
+
+    def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool):
+        tokenizer = AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer)
+        vocabulary = Vocabulary.of(tokenizer)
+        self.tokenizer = tokenizer
+        self.mask = ChoiceMask(vocabulary)
+        self.presence = MarginalPresence(tokenizer)
+        self.bins = Bins(vocabulary)
+        self.rows: dict[int, _Row] = {}
+        self._forbidden: torch.Tensor | None = None
+
+    @classmethod
+    def validate_params(cls, sampling_params: Any) -> None:
+        args = sampling_params.extra_args or {}
+        if FORM in args:
+            from_dict(json.loads(args[FORM]))
+            if not isinstance(args.get(LIMIT), int):
+                raise ValueError(f"{LIMIT} must say how many tokens the answer may have")
+
+    def is_argmax_invariant(self) -> bool:
+        return False
+
+    def update_state(self, batch_update: BatchUpdate | None) -> None:
+        if batch_update is None:
+            return
+        for index in batch_update.removed:
+            self.rows.pop(index, None)
+        for index, params, _, output in batch_update.added:
+            self.rows[index] = self._row(params.extra_args or {}, output)
+        for source, goal, direction in batch_update.moved:
+            moving, resting = self.rows.pop(source, None), self.rows.pop(goal, None)
+            if moving is not None:
+                self.rows[goal] = moving
+            if direction == MoveDirectionality.SWAP and resting is not None:
+                self.rows[source] = resting
+
+    def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        rows = [self.rows.get(index, _Row([])) for index in range(len(logits))]
+        for row in rows:  # only now are the last step's tokens sure to be in their lists
+            row.catch_up()
+        self._record(logits, rows)
+        if self._forbidden is None:
+            forbidden = forbidden_ids(self.tokenizer, logits.shape[1])
+            self._forbidden = torch.tensor(forbidden, device=logits.device)
+        logits.index_fill_(1, self._forbidden, -torch.inf)
+        logits = self.mask(logits, [None if row.walk is None else row.walk.choice for row in rows])
+        deciding = [
+            i
+            for i, row in enumerate(rows)
+            if row.marginal and row.output and row.output[row.taken - 1] == self.presence.box_start
+        ]
+        if deciding:
+            logits[deciding] = self.presence.decide(logits[deciding])
+        return logits
+
+    def _row(self, args: dict[str, Any], output: list[int]) -> _Row:
+        walk = record = None
+        if FORM in args:
+            walk = Walk(from_dict(json.loads(args[FORM])), self.mask.vocabulary, args[LIMIT])
+        if RECORD in args:
+            record = _records.setdefault(args[RECORD], _Record(self.bins))
+            while len(_records) > _KEPT:
+                _records.popitem(last=False)
+        return _Row(output, walk, record, PRESENCE in args)
+
+    def _record(self, logits: torch.Tensor, rows: list[_Row]) -> None:
+        """Settle the last step's statistics, and hold what this step thinks of the bins."""
+        recorded = [(i, row, row.record) for i, row in enumerate(rows) if row.record is not None]
+        due = [
+            (record, row.output[len(record.rows)])
+            for _, row, record in recorded
+            if record.held is not None and len(record.rows) < row.taken
+        ]
+        if due:
+            logs = torch.stack([record.held for record, _ in due if record.held is not None])
+            taken = torch.tensor([token for _, token in due], device=logits.device)
+            for (record, _), values in zip(due, self.bins.statistics(logs, taken), strict=True):
+                record.rows.append(values)
+        if recorded:
+            logs, _ = self.bins.logs(logits[[i for i, _, _ in recorded]].float())
+            for (_, _, record), values in zip(recorded, logs, strict=True):
+                record.held = values
+
+
+class Records:
+    """Extends the engine's workers: hands over the statistics of answers that are done."""
+
+    def take_records(self, last_tokens: dict[str, int]) -> dict[str, list[list[float]]]:
+        """The statistics of answers by name, a row for each token; they are kept no longer.
+
+        Args:
+            last_tokens: names of records, with the token that ended the answer.
+        """
+        return {
+            name: _records.pop(name).finish(token)
+            for name, token in last_tokens.items()
+            if name in _records
+        }

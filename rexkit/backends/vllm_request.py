@@ -1,0 +1,67 @@
+"""What is agreed between those who ask a vLLM engine and what rexkit does inside it."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rexkit.backends.base import BinStatistics
+from rexkit.grammar.forms import AnswerForm, to_dict
+
+FORM, LIMIT = "rexkit_form", "rexkit_max_tokens"
+PRESENCE = "rexkit_marginal_presence"
+RECORD = "rexkit_record"
+
+DECODING = "rexkit.backends.vllm_engine:Decoding"
+RECORDS = "rexkit.backends.vllm_engine.Records"
+RECORDS_PATH = "/rexkit/records"
+"""Where a server started by rexkit hands over statistics."""
+
+
+def choose_runner() -> None:
+    """Have vLLM take the model runner that asks logits processors, if nobody chose another."""
+    os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
+
+
+def extra_args(
+    max_tokens: int,
+    form: AnswerForm | None = None,
+    record: str | None = None,
+    marginal: bool = False,
+) -> dict[str, Any]:
+    """What a request brings along: plain strings and numbers, as HTTP allows.
+
+    Args:
+        max_tokens: the longest answer.
+        form: what the answer is kept within.
+        record: the name under which statistics of the bins are kept.
+        marginal: whether ``None`` is weighed against all coordinates (see `MarginalPresence`).
+    """
+    args: dict[str, Any] = {}
+    if form is not None:
+        args |= {FORM: json.dumps(to_dict(form)), LIMIT: max_tokens}
+    if record is not None:
+        args[RECORD] = record
+    if marginal:
+        args[PRESENCE] = 1
+    return args
+
+
+def statistics_of(
+    replies: Sequence[Mapping[str, Sequence[Sequence[float]]]], record: str, length: int
+) -> BinStatistics | None:
+    """Those of an answer, where one of the workers kept them.
+
+    Args:
+        replies: what `rexkit.backends.vllm_engine.Records.take_records` gave, a worker each.
+        record: name of the record.
+        length: tokens of the answer.
+    """
+    for found in replies:
+        if len(found.get(record, ())) >= length:
+            return BinStatistics(*np.array(found[record][:length], np.float32).T)
+    return None
