@@ -7,16 +7,18 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors.torch import save_file
 from transformers import AutoConfig
 
 from rexkit.backends.base import Backend, Floats, Generation, Request
 from rexkit.backends.presence import Presence
 from rexkit.backends.vllm_request import (
     DECODING,
-    RECORDS,
+    WORKER,
     choose_runner,
     extra_args,
     statistics_of,
@@ -112,7 +114,7 @@ class VLLMBackend(Backend):
                 "enable_prefix_caching": True,
                 "enable_lora": adapter is not None,
                 "logits_processors": [DECODING],
-                "worker_extension_cls": RECORDS,
+                "worker_extension_cls": WORKER,
                 **engine,
             },
         )
@@ -175,12 +177,19 @@ class VLLMBackend(Backend):
         return generations
 
     def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Take new weights, by the names of the model's checkpoint, in memory."""
-        self.engine.collective_rpc(
-            "reload_weights", kwargs={"weights_iterator": [(n, w.cpu()) for n, w in weights]}
-        )
+        """Take new weights, by the names of the model's checkpoint.
+
+        They pass through shared memory where the system has it, else through a temporary file: the
+        engine is a process of its own.
+        """
+        shared = Path("/dev/shm")
+        with TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+            file = str(Path(folder) / "weights.safetensors")
+            save_file({name: weight.cpu().contiguous() for name, weight in weights}, file)
+            self.engine.collective_rpc("take_weights", args=(file,))
+        # What was computed with the old weights: pictures by the scheduler too, and prompts.
+        self.engine.llm_engine.reset_encoder_cache()
         self.engine.reset_prefix_cache()
-        self.engine.reset_mm_cache()
 
     def _prompt(self, request: Request) -> dict[str, Any]:
         chat = self.tokenizer(self.encoder.chat(request.prompt), add_special_tokens=False)

@@ -11,10 +11,13 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from transformers import AutoTokenizer
+from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
 from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
 
 from rexkit.backends.constraint import ChoiceMask
@@ -158,8 +161,11 @@ class Decoding(LogitsProcessor):
                 record.held = values
 
 
-class Records:
-    """Extends the engine's workers: hands over the statistics of answers that are done."""
+class Worker:
+    """Extends the engine's workers: statistics of answers that are done, and new weights."""
+
+    reload_weights: Callable[..., None]  # this and the next are the engine's own
+    get_model: Callable[[], torch.nn.Module]
 
     def take_records(self, last_tokens: dict[str, int]) -> dict[str, list[list[float]]]:
         """The statistics of answers by name, a row for each token; they are kept no longer.
@@ -172,3 +178,11 @@ class Records:
             for name, token in last_tokens.items()
             if name in _records
         }
+
+    def take_weights(self, file: str) -> None:
+        """Take the weights in a safetensors file, under the names of the checkpoint."""
+        self.reload_weights(weights_iterator=iter(load_file(file).items()))
+        # The processor's engine multiplies by a packed copy of a tied head, which reloading leaves.
+        for module in self.get_model().modules():
+            if isinstance(module, VocabParallelEmbedding):
+                module.quant_method.process_weights_after_loading(module)

@@ -17,7 +17,7 @@ PRESENCE = "rexkit_marginal_presence"
 RECORD = "rexkit_record"
 
 DECODING = "rexkit.backends.vllm_engine:Decoding"
-RECORDS = "rexkit.backends.vllm_engine.Records"
+WORKER = "rexkit.backends.vllm_engine.Worker"
 RECORDS_PATH = "/rexkit/records"
 """Where a server started by rexkit hands over statistics."""
 
@@ -57,7 +57,7 @@ def statistics_of(
     """Those of an answer, where one of the workers kept them.
 
     Args:
-        replies: what `rexkit.backends.vllm_engine.Records.take_records` gave, a worker each.
+        replies: what `rexkit.backends.vllm_engine.Worker.take_records` gave, a worker each.
         record: name of the record.
         length: tokens of the answer.
     """
