@@ -1,9 +1,11 @@
 """Backends: who generates the answers."""
 
 from rexkit.backends.base import Backend, Generation, Request
-from rexkit.backends.openai import OpenAIBackend, ServerError
+from rexkit.backends.http import ServerError
+from rexkit.backends.openai import OpenAIBackend
 from rexkit.backends.scores import Confidence, confidences, with_scores
 from rexkit.backends.transformers import TransformersBackend
+from rexkit.backends.vllm import VLLMBackend
 
 __all__ = [
     "Backend",
@@ -13,6 +15,7 @@ __all__ = [
     "Request",
     "ServerError",
     "TransformersBackend",
+    "VLLMBackend",
     "confidences",
     "with_scores",
 ]

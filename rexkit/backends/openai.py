@@ -5,27 +5,25 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
-import logging
-import os
-import random
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-import httpx2
+import numpy as np
 
 from rexkit.backends.base import Backend, Generation, Request
-from rexkit.errors import ConfigError, UserError
+from rexkit.backends.http import Server, ServerError
+from rexkit.backends.presence import Presence
+from rexkit.backends.vllm_request import RECORDS_PATH, extra_args, statistics_of
+from rexkit.errors import ConfigError
 from rexkit.grammar.tokens import END_OF_TURN
 from rexkit.registry import BACKENDS
 
 if TYPE_CHECKING:
+    import httpx2
     from PIL.Image import Image
-
-logger = logging.getLogger(__name__)
 
 PictureFormat = Literal["png", "jpeg"]
 
@@ -36,44 +34,41 @@ KEEP_SPECIAL_TOKENS = {
 }
 """What vLLM and SGLang want to hear to leave the coordinate tokens in the text."""
 
-_BUSY = {408, 425, 429}  # with every 5xx: worth another try
-_LONGEST_BACKOFF = 30.0  # seconds
-_LONGEST_ASKED = 300.0  # seconds; a server that asks for more is not waited for
-_CONNECT = 10.0  # seconds; no server that is there takes longer to pick up
-
-
-class ServerError(UserError):
-    """A server did not answer, or not as it should; the message names it and the request."""
-
 
 @BACKENDS.register_module()
 class OpenAIBackend(Backend):
     """Answers by an OpenAI-compatible server, such as vLLM or SGLang.
 
-    Many requests are under way at once. Refusals for load (408, 425, 429), errors of the server
-    (5xx), broken connections and timeouts are tried again, each time after about twice as long, or
-    when the server's ``Retry-After`` says. Everything else is an error at once.
+    Many requests are under way at once; what may pass is tried again (see `Server`).
 
     The server must leave special tokens in its answers, or no box can be read from them: vLLM and
     SGLang do so when asked, as ``extra_body`` asks by default. ``transformers serve`` always
     removes them (5.19), so only models whose markup is plain text can be used there.
 
-    Pictures are sent as they are asked about; the server resizes them by the model's own settings.
+    Pictures are sent as they are asked about, and the server resizes them by the model's own
+    settings; with ``checkpoint`` they are resized before, to the same size by the same code as in
+    training.
+
+    A server that ``rexkit serve`` started also constrains answers, decides presence, and tells
+    statistics of the bins.
 
     Args:
         model: the name under which the server knows the model.
         base_url: of the server, with its ``/v1``.
+        checkpoint: a folder or hub id with the model's tokenizer and picture settings; scores need
+            it.
         api_key_env: the environment variable that holds the key; read at each call and sent
             nowhere but to the server. Unset is no key, as local servers want it.
         concurrency: how many requests are under way at most.
-        timeout: seconds for one try, from connecting to the last byte.
-        retries: how often a request is tried again.
-        backoff: seconds before the first retry; drawn from half to the whole of it.
+        timeout, retries, backoff: as in `Server`.
         max_new_tokens: the longest answer; longer ones are cut off and marked so.
         temperature: 0 takes the likeliest token each time, above 0 samples.
         top_p: share of the probability that sampling draws from.
+        presence: as in `TransformersBackend`.
         seed: of sampling.
-        logprobs: whether the server is asked for the log-probability of each token.
+        constrain: keep every answer within its request's ``constraint``.
+        scores: with ``checkpoint``, ask for what `rexkit.backends.scores` makes scores from. A
+            server that rexkit did not start gives scores of the tokens alone.
         system_prompt: what the chat starts with; None leaves it to the server's chat template.
         picture_format: "png" keeps every pixel, "jpeg" (quality 95) sends about a tenth.
         extra_body: further fields of each request, by the server's own names; ``{}`` for servers
@@ -84,6 +79,7 @@ class OpenAIBackend(Backend):
         self,
         model: str,
         base_url: str = "http://127.0.0.1:8000/v1",
+        checkpoint: str | None = None,
         api_key_env: str = "OPENAI_API_KEY",
         concurrency: int = 16,
         timeout: float = 600.0,
@@ -92,35 +88,43 @@ class OpenAIBackend(Backend):
         max_new_tokens: int = 1024,
         temperature: float = 0.0,
         top_p: float = 1.0,
+        presence: Presence = "token",
         seed: int = 0,
-        logprobs: bool = False,
+        constrain: bool = False,
+        scores: bool = True,
         system_prompt: str | None = None,
         picture_format: PictureFormat = "png",
         extra_body: Mapping[str, Any] = KEEP_SPECIAL_TOKENS,
     ):
-        url = httpx2.URL(base_url)
-        if url.scheme not in ("http", "https") or not url.host:
-            raise ConfigError(f"base_url: {base_url!r} is no http:// or https:// address")
         if concurrency < 1:
             raise ConfigError(f"concurrency must be at least 1, got {concurrency}")
         if picture_format not in ("png", "jpeg"):
             raise ConfigError(f"picture_format: {picture_format!r}; known are png, jpeg")
-        self.url = url.copy_with(path=url.path.rstrip("/") + "/chat/completions")
-        self.server = f"{url.scheme}://{url.netloc.decode()}"  # without a password in it
-        self.api_key_env = api_key_env
-        self.concurrency = self.batch_size = concurrency
-        self.timeout = timeout
-        self.retries = retries
-        self.backoff = backoff
+        self.server = Server(base_url, api_key_env, concurrency, timeout, retries, backoff)
+        self.batch_size = concurrency
         self.system_prompt = system_prompt
         self.picture_format = picture_format
+        self.presence = presence
+        self.constrain = constrain
+        self.scores = scores and checkpoint is not None
+        self.image_processor: Any = None
+        if checkpoint is not None:
+            from transformers import AutoConfig
+
+            from rexkit.grammar.vocabulary import Vocabulary
+            from rexkit.models.processing import load_processor
+
+            config = AutoConfig.from_pretrained(checkpoint)
+            processor: Any = load_processor(checkpoint, config.model_type)
+            self.image_processor = processor.image_processor
+            self.vocabulary = Vocabulary.of(processor.tokenizer)
         self.body: dict[str, Any] = {
             "model": model,
             "max_tokens": max_new_tokens,
             "temperature": temperature,
             "top_p": top_p,
             "seed": seed,
-            **({"logprobs": True} if logprobs else {}),
+            **({"logprobs": True, "top_logprobs": 0} if self.scores else {}),
             **extra_body,
         }
 
@@ -128,7 +132,8 @@ class OpenAIBackend(Backend):
         """Answer every request, in order.
 
         Raises:
-            ServerError: one was refused, or not answered after every retry.
+            ServerError: one was refused, or not answered after every retry; or the server cannot
+                do what only one started by rexkit can.
         """
         started = time.perf_counter()
         try:
@@ -143,75 +148,64 @@ class OpenAIBackend(Backend):
         return generations
 
     async def _ask_all(self, requests: Sequence[Request]) -> list[Generation]:
-        key = os.environ.get(self.api_key_env)
-        turns = asyncio.Semaphore(self.concurrency)
-        client = httpx2.AsyncClient(
-            headers={"Authorization": f"Bearer {key}"} if key else {},
-            limits=httpx2.Limits(max_connections=self.concurrency),
-            timeout=httpx2.Timeout(self.timeout, connect=min(self.timeout, _CONNECT)),
-        )
+        turns = asyncio.Semaphore(self.server.connections)
 
         async def ask(number: int, request: Request) -> Generation:
             async with turns:
-                # The picture is encoded only now, so that few are held, and beside the others.
-                body = await asyncio.to_thread(self._body_of, request)
                 try:
-                    return _read(await self._post(client, body))
+                    return await self._ask(client, request, ours)
                 except ServerError as error:
-                    reason = str(error).replace(key, "***") if key else str(error)
-                    raise ServerError(f"{self.server}, request {number}: {reason}") from None
+                    reason = self.server.hide_key(str(error))
+                    raise ServerError(
+                        f"{self.server.name}, request {number}: {reason}", error.status
+                    ) from None
 
         try:
-            async with client, asyncio.TaskGroup() as group:
+            async with self.server.client() as client, asyncio.TaskGroup() as group:
+                ours = await self._is_ours(client)
                 tasks = [group.create_task(ask(*numbered)) for numbered in enumerate(requests)]
         except ExceptionGroup as failed:
             # The first failure ended the others.
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _post(self, client: httpx2.AsyncClient, body: Mapping[str, Any]) -> Any:
-        """The answer of the server, tried again as long as that may help."""
-        for attempt in range(self.retries + 1):
-            asked_to_wait = 0.0
-            try:
-                # The client's own timeout is for silence; a trickle would never end.
-                async with asyncio.timeout(self.timeout):
-                    response = await client.post(self.url, json=body)
-            except (TimeoutError, httpx2.TimeoutException):
-                reason = f"no answer within {self.timeout:g} seconds"
-            except httpx2.TransportError as error:
-                reason = f"{type(error).__name__}: {error}; is the server running there?"
-            else:
-                if response.is_success:
-                    try:
-                        return response.json()
-                    except ValueError:
-                        raise ServerError(f"no JSON: {_excerpt(response)}") from None
-                reason = f"status {response.status_code}: {_excerpt(response)}"
-                if response.status_code not in _BUSY and not response.is_server_error:
-                    raise ServerError(reason + self._hint(response.status_code))
-                asked_to_wait = _retry_after(response)
-                if asked_to_wait > _LONGEST_ASKED:
-                    raise ServerError(f"{reason}; it asks to come back in {asked_to_wait:.0f} s")
-            if attempt < self.retries:
-                # Drawn anew in every process, so that many do not come back at the same moment.
-                most = min(_LONGEST_BACKOFF, self.backoff * 2**attempt)
-                wait = max(asked_to_wait, random.uniform(most / 2, most))
-                logger.info("%s: trying again in %.1f s", self.server, wait)
-                await asyncio.sleep(wait)
-        raise ServerError(f"{reason} (tried {self.retries + 1} times)")
+    async def _is_ours(self, client: httpx2.AsyncClient) -> bool:
+        """Whether rexkit started the server; asked only where it matters."""
+        needed = self.constrain or self.presence == "marginal"
+        if not (needed or self.scores):
+            return False
+        try:
+            await self.server.post(client, RECORDS_PATH, {})
+        except ServerError as error:
+            if error.status not in (404, 405):
+                raise ServerError(
+                    f"{self.server.name}: {self.server.hide_key(str(error))}", error.status
+                ) from None
+            if needed:
+                raise ServerError(
+                    f"{self.server.name}: only servers started by `rexkit serve` constrain answers "
+                    'or decide presence; start it so, or set constrain=False and presence="token"'
+                ) from None
+            return False
+        return True
 
-    def _hint(self, status: int) -> str:
-        if status in (401, 403):
-            held = "holds no" if not os.environ.get(self.api_key_env) else "holds another"
-            return f"; the server wants a key, and {self.api_key_env} {held} one"
-        if status == 404:
-            return f"; does {self.url.path} exist there, and the model {self.body['model']!r}?"
-        if status in (400, 422):
-            return "; a server that refuses a field takes extra_body={}"
-        return ""
+    async def _ask(self, client: httpx2.AsyncClient, request: Request, ours: bool) -> Generation:
+        record = uuid.uuid4().hex if ours and self.scores else None
+        # The picture is encoded only now, so that few are held, and beside the others.
+        body = await asyncio.to_thread(self._body_of, request, record)
+        generation = _read(await self.server.post(client, "chat/completions", body))
+        if record is not None and generation.token_ids:
+            last = {record: generation.token_ids[-1]}
+            replies = await self.server.post(client, RECORDS_PATH, last)
+            generation.bins = statistics_of(replies, record, len(generation.token_ids))
+        return generation
 
-    def _body_of(self, request: Request) -> dict[str, Any]:
+    def _body_of(self, request: Request, record: str | None) -> dict[str, Any]:
+        if self.constrain and request.constraint is None:
+            raise ValueError(
+                f"constrain: the request {request.prompt[:60]!r} has no constraint; give it its "
+                "task's answer_form(), or set constrain=False"
+            )
         content = [
             {"type": "image_url", "image_url": {"url": self._data_uri(request.image)}},
             {"type": "text", "text": request.prompt},
@@ -219,9 +213,19 @@ class OpenAIBackend(Backend):
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
         if self.system_prompt is not None:
             messages.insert(0, {"role": "system", "content": self.system_prompt})
-        return {**self.body, "messages": messages}
+        args = extra_args(
+            self.body["max_tokens"],
+            request.constraint if self.constrain else None,
+            record,
+            self.presence == "marginal",
+        )
+        return {**self.body, "messages": messages, **({"vllm_xargs": args} if args else {})}
 
     def _data_uri(self, image: Image) -> str:
+        if self.image_processor is not None:
+            from rexkit.models.pixels import resized
+
+            image = resized(image, self.image_processor)
         file = io.BytesIO()
         if self.picture_format == "png":
             image.save(file, "png", compress_level=1)  # the network is faster than level 6
@@ -242,26 +246,11 @@ def _read(answer: Any) -> Generation:
             ids = [-1] * usage.get("completion_tokens", 0)
         truncated = choice["finish_reason"] == "length"
         prompt_tokens = usage.get("prompt_tokens", 0)
+        told = (choice.get("logprobs") or {}).get("content")
+        logprobs = None
+        if told is not None and len(told) == len(ids) and -1 not in ids:
+            logprobs = np.array([token["logprob"] for token in told], np.float32)
     except (KeyError, IndexError, TypeError, AttributeError):
         raise ServerError(f"no chat completion: {str(answer)[:200]}") from None
-    return Generation(text.removesuffix(END_OF_TURN), list(ids), prompt_tokens, 0.0, truncated)
-
-
-def _excerpt(response: httpx2.Response) -> str:
-    return " ".join(response.text[:500].split())
-
-
-def _retry_after(response: httpx2.Response) -> float:
-    """Seconds that the server asks to wait, given as such or as a date (RFC 9110, 10.2.3)."""
-    told = response.headers.get("retry-after", "")
-    try:
-        return max(0.0, float(told))
-    except ValueError:
-        pass
-    try:
-        date = parsedate_to_datetime(told)
-    except ValueError:
-        return 0.0
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - datetime.now(UTC)).total_seconds())
+    text = text.removesuffix(END_OF_TURN)
+    return Generation(text, list(ids), prompt_tokens, 0.0, truncated, logprobs)

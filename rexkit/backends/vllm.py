@@ -19,6 +19,7 @@ from rexkit.backends.presence import Presence
 from rexkit.backends.vllm_request import (
     DECODING,
     WORKER,
+    check_folder,
     choose_runner,
     extra_args,
     statistics_of,
@@ -26,14 +27,13 @@ from rexkit.backends.vllm_request import (
 from rexkit.errors import ConfigError
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models.encode import Encoder
-from rexkit.models.pixels import fitted_size
+from rexkit.models.pixels import resized
 from rexkit.models.processing import load_processor
 from rexkit.models.vlm import pixel_budget
 from rexkit.registry import BACKENDS
 
 if TYPE_CHECKING:
     import torch
-    from PIL.Image import Image
 
 
 @BACKENDS.register_module()
@@ -61,7 +61,7 @@ class VLLMBackend(Backend):
             ``max_model_len``, ``max_lora_rank``, ….
 
     Raises:
-        ConfigError: vLLM is not installed.
+        ConfigError: vLLM is not installed, or the model has no folder.
         ValueError: with ``constrain``, a request without a constraint, or one that has no answer
             within ``max_new_tokens``.
     """
@@ -82,6 +82,7 @@ class VLLMBackend(Backend):
         system_prompt: str | None = None,
         **engine: Any,
     ):
+        check_folder(model)
         vllm = _import_vllm()
         processor: Any = load_processor(model, AutoConfig.from_pretrained(model).model_type)
         self.image_processor: Any = processor.image_processor
@@ -207,15 +208,10 @@ class VLLMBackend(Backend):
         return request.constraint
 
 
-def resized(image: Image, image_processor: Any) -> Image:
-    """The picture at the size of its grid, so that whoever reads it next leaves it so."""
-    size = fitted_size(image.size, image_processor)
-    return image if size in (None, image.size) else image.resize(size, image_processor.resample)
-
-
 def _logprobs(answer: Any) -> Floats:
     flat = answer.logprobs
-    return np.array(flat.logprobs, np.float32)[np.array(flat.start_indices, int)]
+    found: Floats = np.array(flat.logprobs, np.float32)[np.array(flat.start_indices, int)]
+    return found
 
 
 def _import_vllm() -> Any:

@@ -1,10 +1,11 @@
 """What rexkit does inside a vLLM engine: rule out, constrain, decide presence, keep statistics.
 
-Import this only where vLLM is installed. The engine takes the classes by name (`rexkit.backends.vllm_request`),
-and a request brings what it wants in ``SamplingParams(extra_args=…)``; over HTTP that is
-``vllm_xargs``. Requests that bring nothing are only kept from vision tokens and unused rows of the
-vocabulary. The interface is that of the V1 model runner of vLLM 0.32
-(``vllm.v1.sample.logits_processor``), which ``VLLM_USE_V2_MODEL_RUNNER=0`` chooses.
+Import this only where vLLM is installed. The engine takes the classes by name, as
+`rexkit.backends.vllm_request` says them, and a request brings what it wants in
+``SamplingParams(extra_args=…)``; over HTTP that is ``vllm_xargs``. Requests that bring nothing are
+only kept from vision tokens and unused rows of the vocabulary. The interface is that of the V1
+model runner of vLLM 0.32 (``vllm.v1.sample.logits_processor``), which
+``VLLM_USE_V2_MODEL_RUNNER=0`` chooses.
 """
 
 from __future__ import annotations

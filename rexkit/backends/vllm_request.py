@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rexkit.backends.base import BinStatistics
+from rexkit.errors import ConfigError
 from rexkit.grammar.forms import AnswerForm, to_dict
 
 FORM, LIMIT = "rexkit_form", "rexkit_max_tokens"
@@ -18,13 +19,23 @@ RECORD = "rexkit_record"
 
 DECODING = "rexkit.backends.vllm_engine:Decoding"
 WORKER = "rexkit.backends.vllm_engine.Worker"
-RECORDS_PATH = "/rexkit/records"
-"""Where a server started by rexkit hands over statistics."""
+MIDDLEWARE = "rexkit.backends.vllm_records.hand_over_records"
+RECORDS_PATH = "rexkit/records"
+"""Where a server started by rexkit hands over statistics, below its ``/v1``."""
 
 
 def choose_runner() -> None:
     """Have vLLM take the model runner that asks logits processors, if nobody chose another."""
     os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
+
+
+def check_folder(model: str) -> None:
+    """Raise a `ConfigError` for the embedded model, which engines cannot load by its name."""
+    if model == "tiny":
+        raise ConfigError(
+            'vLLM loads models from folders: TinyVLM().save("tiny-model") writes one, then give '
+            "that"
+        )
 
 
 def extra_args(

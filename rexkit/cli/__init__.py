@@ -16,6 +16,7 @@ COMMANDS = {
     "compare": ("rexkit.cli.compare", "lay the results of several runs side by side"),
     "analyse": ("rexkit.cli.analyse", "count the faults of a test and show its worst samples"),
     "predict": ("rexkit.cli.predict", "ask a model about pictures and videos"),
+    "serve": ("rexkit.cli.serve", "answer over HTTP, as OpenAI's chat completions"),
     "plugins": ("rexkit.cli.plugins", "list installed plugins, their components, hooks, failures"),
     "new-plugin": ("rexkit.cli.new_plugin", "write a working task plugin to start from"),
     "list": ("rexkit.cli.list", "list a registry, such as REWARDS"),

@@ -68,6 +68,12 @@ def fitted_size(image_size: ImageSize, image_processor: Any) -> ImageSize | None
     return resized if grid_size(resized, image_processor) == resized else None
 
 
+def resized(image: Image, image_processor: Any) -> Image:
+    """The picture at the size of its grid, so that whoever reads it next leaves it so."""
+    size = fitted_size(image.size, image_processor)
+    return image if size in (None, image.size) else image.resize(size, image_processor.resample)
+
+
 def to_patches(
     images: Sequence[Image], image_processor: Any
 ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:

