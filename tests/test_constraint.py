@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
-from dataclasses import dataclass
-from enum import Enum, auto
-from types import ModuleType, SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -175,76 +170,3 @@ def test_a_mask_leaves_the_choice_and_nothing_else(vocabulary, rows):
         expected = np.arange(logits.shape[1]) if choice is None else vocabulary.ids(choice)
         assert np.array_equal(left, expected)
         assert torch.equal(masked[number, left], logits[number, left])
-
-
-@dataclass
-class _BatchUpdate:
-    """As in vLLM 0.32."""
-
-    batch_size: int
-    removed: list[int]
-    added: list[tuple[int, Any, list[int], list[int]]]
-    moved: list[tuple[int, int, Any]]
-
-
-class _Moves(Enum):
-    UNIDIRECTIONAL = auto()
-    SWAP = auto()
-
-
-@pytest.fixture
-def vllm_constraint(monkeypatch, untrained, tmp_path):
-    """The module, over a stand-in with the names and calls of vLLM's interface."""
-    interface = ModuleType("vllm.v1.sample.logits_processor")
-    interface.LogitsProcessor = object
-    interface.BatchUpdate = _BatchUpdate
-    interface.MoveDirectionality = _Moves
-    for name in ("vllm", "vllm.v1", "vllm.v1.sample"):
-        monkeypatch.setitem(sys.modules, name, ModuleType(name))
-    monkeypatch.setitem(sys.modules, interface.__name__, interface)
-    monkeypatch.delitem(sys.modules, "rexkit.backends.vllm_constraint", raising=False)
-    untrained.tokenizer.save_pretrained(tmp_path)
-    import rexkit.backends.vllm_constraint as module
-
-    config = SimpleNamespace(model_config=SimpleNamespace(tokenizer=str(tmp_path)))
-    yield module, module.VLLMConstraint(config, torch.device("cpu"), False)
-    sys.modules.pop("rexkit.backends.vllm_constraint", None)
-
-
-def test_vllm_rows_keep_their_walks_when_they_move(vllm_constraint, vocabulary):
-    module, processor = vllm_constraint
-    assert not processor.is_argmax_invariant()  # greedy decoding must ask it too
-    outputs: list[list[int]] = [[], [], []]
-    params = [
-        SimpleNamespace(extra_args=module.extra_args(SpanForm((phrase,)), 40))
-        for phrase in ("red", "blue")
-    ] + [SimpleNamespace(extra_args=None)]
-    for one in params:
-        processor.validate_params(one)
-    added = [(i, params[i], [1], outputs[i]) for i in range(3)]
-    processor.update_state(_BatchUpdate(3, [], added, []))
-
-    def allowed() -> list[list[int]]:
-        logits = processor.apply(torch.zeros(3, vocabulary.size))
-        return [torch.isfinite(row).nonzero()[:, 0].tolist() for row in logits]
-
-    start = [vocabulary.object_ref_start]
-    assert allowed()[:2] == [start, start]
-    assert len(allowed()[2]) == vocabulary.size
-    outputs[0] += start
-    outputs[1] += [*start, -1]  # a token that is not known yet
-    processor.update_state(None)
-    red, blue = list(vocabulary.spell("red")), list(vocabulary.spell("blue"))
-    assert allowed()[:2] == [red, blue]
-    processor.update_state(_BatchUpdate(3, [], [], [(0, 1, _Moves.SWAP)]))
-    assert allowed()[:2] == [blue, red]
-    processor.update_state(_BatchUpdate(2, [0], [], [(2, 0, _Moves.UNIDIRECTIONAL)]))
-    assert len(allowed()[0]) == vocabulary.size
-    # A request comes back after a preemption with what it had written.
-    resumed = [*start, *red]
-    processor.update_state(_BatchUpdate(3, [], [(2, params[0], [1], resumed)], []))
-    assert allowed()[2] == [vocabulary.object_ref_end]
-    with pytest.raises(ValueError, match="must say how many"):
-        processor.validate_params(
-            SimpleNamespace(extra_args={"rexkit_form": params[0].extra_args["rexkit_form"]})
-        )

@@ -108,6 +108,7 @@ class OpenAIBackend(Backend):
         self.constrain = constrain
         self.scores = scores and checkpoint is not None
         self.image_processor: Any = None
+        self.tokenizer: Any = None
         if checkpoint is not None:
             from transformers import AutoConfig
 
@@ -117,7 +118,8 @@ class OpenAIBackend(Backend):
             config = AutoConfig.from_pretrained(checkpoint)
             processor: Any = load_processor(checkpoint, config.model_type)
             self.image_processor = processor.image_processor
-            self.vocabulary = Vocabulary.of(processor.tokenizer)
+            self.tokenizer = processor.tokenizer
+            self.vocabulary = Vocabulary.of(self.tokenizer)
         self.body: dict[str, Any] = {
             "model": model,
             "max_tokens": max_new_tokens,

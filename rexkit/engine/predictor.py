@@ -78,9 +78,11 @@ class Predictor:
         else:
             self._build(model, backend, options)
         self._parsers: dict[int, Any] = {}
-        self._special_tokens: Sequence[str] = ()
-        if self.vlm is not None:
-            self._special_tokens = sorted(self.vlm.tokenizer.get_added_vocab())
+        known: VLM | Backend = self.vlm or self.backend
+        tokenizer = getattr(known, "tokenizer", None)
+        self._special_tokens: Sequence[str] = sorted(
+            tokenizer.get_added_vocab() if tokenizer else ()
+        )
 
     @property
     def image_processor(self) -> Any:

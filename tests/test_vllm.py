@@ -1,0 +1,270 @@
+"""vLLM for real: its engine in this process, and the server that `rexkit serve` starts.
+
+They need an environment with vLLM in it (README, "vLLM"). Everything is compared with transformers
+in float32, so a difference is one of prompts, pictures, weights or decoding, not of rounding.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+pytest.importorskip("vllm", reason="vLLM has an environment of its own: see README")
+
+from rexkit.backends import OpenAIBackend, Request, TransformersBackend, VLLMBackend, with_scores
+from rexkit.backends.http import Server
+from rexkit.datasets import ShapesDataset
+from rexkit.engine.answers import request
+from rexkit.engine.predictor import Predictor
+from rexkit.errors import ConfigError
+from rexkit.models import PretrainedVLM, TinyVLM
+from rexkit.registry import PARSERS
+from rexkit.tasks import GroundingTask, KeypointTask, OCRBoxTask, PointingTask, VisualPromptTask
+
+os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, where there is no GPU
+
+ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True}
+LONGEST = 96
+HAND = {"name": "small hand", "keypoints": ["wrist", "thumb"], "sigmas": 0.1}
+TASKS = [
+    GroundingTask(),
+    PointingTask(),
+    OCRBoxTask(),
+    KeypointTask(HAND),
+    VisualPromptTask(),
+]
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("vllm") / "tiny"
+    TinyVLM().save(path)
+    return str(path)
+
+
+@pytest.fixture(scope="session")
+def server(folder, tmp_path_factory) -> Iterator[str]:
+    """The address of a server, which starts beside the engine below."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    words = ["serve", folder, "--port", str(port), "--dtype", "float32", "--enforce-eager"]
+    log = tmp_path_factory.mktemp("server") / "log"
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "rexkit.cli", *words, "--max-model-len", "2048"],
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"NO_PROXY": "127.0.0.1"},
+        )
+    yield f"http://127.0.0.1:{port}/v1"
+    process.terminate()
+    process.wait(60)
+
+
+@pytest.fixture(scope="session")
+def engine(folder, server) -> VLLMBackend:
+    return VLLMBackend(folder, max_new_tokens=LONGEST, **ENGINE)
+
+
+@pytest.fixture(scope="session")
+def served(folder, server, engine) -> OpenAIBackend:
+    """The server, once it answers."""
+    deadline = time.monotonic() + 240
+    while True:
+        try:
+            if httpx2.get(f"{server}/models").is_success:
+                break
+        except httpx2.TransportError:
+            assert time.monotonic() < deadline, "the server does not start"
+            time.sleep(1)
+    return OpenAIBackend(folder, server, checkpoint=folder, max_new_tokens=LONGEST)
+
+
+@pytest.fixture(scope="session")
+def plain(folder) -> TransformersBackend:
+    return TransformersBackend(PretrainedVLM(folder), max_new_tokens=LONGEST, batch_size=8)
+
+
+def questions() -> list[tuple[Any, Request]]:
+    """32 of mixed tasks about pictures of several sizes, with their tasks."""
+    found = []
+    data = ShapesDataset(size=32, seed=5)
+    sizes = [(128, 128), (160, 96), (300, 200), (97, 131)]
+    for number in range(32):
+        sample = data[number]
+        task = TASKS[number % len(TASKS)]
+        image = sample.image.resize(sizes[number % len(sizes)])
+        phrases = [instance.phrase for instance in sample.annotation.instances][:2]
+        if isinstance(task, KeypointTask):
+            phrases = ["small hand"]
+        boxes = np.array([[10.0, 10.0, 60.0, 60.0]])
+        question = task.ask(
+            image.size,
+            categories=() if isinstance(task, VisualPromptTask) else phrases,
+            reference_boxes=boxes if isinstance(task, VisualPromptTask) else None,
+        )
+        found.append((task, request(image, task, question)))
+    return found
+
+
+def set_up(backends: list[Any], **options: Any) -> None:
+    """The same settings for all, without starting them anew."""
+    for backend in backends:
+        for name, value in options.items():
+            if isinstance(backend, TransformersBackend):
+                fresh = TransformersBackend(
+                    backend.vlm, batch_size=8, max_new_tokens=LONGEST, **options
+                )
+                backend.__dict__ |= fresh.__dict__
+            else:
+                setattr(backend, name, value)
+
+
+@pytest.mark.parametrize("options", [{}, {"constrain": True}, {"presence": "marginal"}])
+def test_all_three_answer_alike(plain, engine, served, monkeypatch, options):
+    asked = questions()
+    requests = [r for _, r in asked]
+    prompts: dict[str, list[list[int]]] = {"engine": [], "served": []}
+    generate, post = engine.engine.generate, Server.post
+
+    def recording(*args: Any, **kwargs: Any) -> Any:
+        outputs = generate(*args, **kwargs)
+        prompts["engine"] = [list(output.prompt_token_ids) for output in outputs]
+        return outputs
+
+    async def posting(self: Server, client: Any, path: str, body: Any) -> Any:
+        answer = await post(self, client, path, body)
+        if path == "chat/completions":
+            prompts["served"].append(list(answer["prompt_token_ids"]))
+        return answer
+
+    monkeypatch.setattr(engine.engine, "generate", recording)
+    monkeypatch.setattr(Server, "post", posting)
+    set_up([plain, engine, served], **{"constrain": False, "presence": "token"} | options)
+    expected = plain.generate(requests)
+    encoder = plain.vlm.encoder
+    ids = [encoder.questions([r.image], [r.prompt])["input_ids"][0].tolist() for r in requests]
+    for name, backend in (("engine", engine), ("served", served)):
+        answers = backend.generate(requests)
+        assert sorted(prompts[name]) == sorted(ids)  # requests reach a server in any order
+        assert [a.text for a in answers] == [e.text for e in expected]
+        assert [a.token_ids for a in answers] == [e.token_ids for e in expected]
+        assert [a.truncated for a in answers] == [e.truncated for e in expected]
+        assert [a.prompt_tokens for a in answers] == list(map(len, ids))
+        scores = 0
+        for (task, r), answer, other in zip(asked, answers, expected, strict=True):
+            np.testing.assert_allclose(np.exp(answer.logprobs), np.exp(other.logprobs), atol=1e-3)
+            parser = PARSERS.build(task.parser)
+            found, wanted = (
+                with_scores(parser(g.text, r.image.size), g, backend.vocabulary).instances
+                for g in (answer, other)
+            )
+            for one, two in zip(found, wanted, strict=True):
+                assert one.score == pytest.approx(two.score, abs=1e-3)
+                scores += one.score is not None
+            if options == {"constrain": True}:
+                assert not parser(answer.text, r.image.size).problems
+        assert scores > 20
+
+
+def test_it_never_writes_what_would_break_the_next_step(engine):
+    """Free sampling, so hot that every row of the vocabulary comes up."""
+    set_up([engine], constrain=False, presence="token")
+    image = Image.new("RGB", (128, 128))
+    engine.sampling["temperature"] = 50.0
+    try:
+        answers = engine.generate([Request(image, "Detect cup.")] * 24)
+        again = engine.generate([Request(image, "Detect cup.")] * 24)
+    finally:
+        engine.sampling["temperature"] = 0.0
+    tokens = {token for answer in answers for token in answer.token_ids}
+    assert len(tokens) > 300
+    vlm = TinyVLM(weights=None)
+    assert not tokens & set(vlm.forbidden_ids())
+    assert len({tuple(answer.token_ids) for answer in answers}) == 24  # each by its own seed
+    assert [a.token_ids for a in answers] == [a.token_ids for a in again]
+
+
+def test_new_weights_are_those_that_answer(engine, folder):
+    """Every part of the model, the head that shares the embedding's rows included."""
+    set_up([engine], constrain=False, presence="token")
+    vlm = PretrainedVLM(folder)
+    backend = TransformersBackend(vlm, max_new_tokens=LONGEST)
+    requests = [r for _, r in questions()[:6]]
+    before = {name: weight.clone() for name, weight in vlm.model.named_parameters()}
+    old = engine.generate(requests)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weight in vlm.model.parameters():
+            weight.add_(torch.randn_like(weight) * 0.02 * weight.abs().mean())
+    engine.update_weights(vlm.model.named_parameters())
+    expected, answers = backend.generate(requests), engine.generate(requests)
+    engine.update_weights(before.items())
+    assert [a.token_ids for a in answers] == [e.token_ids for e in expected]
+    for answer, other, previous in zip(answers, expected, old, strict=True):
+        np.testing.assert_allclose(np.exp(answer.logprobs), np.exp(other.logprobs), atol=1e-3)
+        assert abs(answer.logprobs[0] - previous.logprobs[0]) > 1e-3
+    assert [a.token_ids for a in engine.generate(requests)] == [o.token_ids for o in old]
+
+
+def test_the_predictor_asks_an_engine(engine, tmp_path):
+    set_up([engine], constrain=True, presence="token")
+    sample = ShapesDataset(size=1, seed=5)[0]
+    sample.image.save(tmp_path / "shapes.png")
+    (tmp_path / "text.jpg").write_text("no picture")
+    phrase = sample.annotation.instances[0].phrase
+    good, bad = Predictor(engine_model(engine), engine).predict(
+        [tmp_path / "shapes.png", tmp_path / "text.jpg"], categories=[phrase]
+    )
+    assert good.resized_size == (128, 128)
+    assert good.prompt_tokens > 16
+    assert not good.problems
+    assert good.instances[0].score > 0
+    assert not bad.success
+
+
+def engine_model(engine: VLLMBackend) -> str:
+    return engine.engine.llm_engine.vllm_config.model_config.model
+
+
+def test_a_request_without_a_constraint_is_named(engine, served):
+    set_up([engine, served], constrain=True)
+    free = replace(questions()[0][1], constraint=None)
+    for backend in (engine, served):
+        with pytest.raises(ValueError, match="has no constraint"):
+            backend.generate([free])
+        backend.constrain = False
+
+
+def test_the_embedded_model_needs_a_folder():
+    with pytest.raises(ConfigError, match="save"):
+        VLLMBackend("tiny")
+
+
+def test_commands_use_it(served, server, folder, tmp_path: Path):
+    """`rexkit predict` and `tools/test.py`, over the server."""
+    ShapesDataset(size=1, seed=5)[0].image.save(tmp_path / "shapes.png")
+    options = [f"base_url={server}", f"checkpoint={folder}", "constrain=True"]
+    words = ["predict", str(tmp_path / "shapes.png"), "--out", str(tmp_path / "out")]
+    words += ["--categories", "red circle", "--model", folder, "--backend", "openai"]
+    done = subprocess.run(
+        [sys.executable, "-m", "rexkit.cli", *words, "--options", *options],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"success": true' in (tmp_path / "out" / "predictions.jsonl").read_text()
