@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from rexkit.backends.base import Backend, Generation, Request
 from rexkit.backends.constraint import ChoiceMask, GrammarConstraint
+from rexkit.backends.pictures import VisionTower, prefilled, with_pictures
 from rexkit.backends.presence import MarginalPresence, Presence
 from rexkit.backends.recorder import Recorder
 from rexkit.grammar.vocabulary import Vocabulary
@@ -23,7 +25,9 @@ from rexkit.registry import BACKENDS
 class TransformersBackend(Backend):
     """Answers with a model in this process.
 
-    Vision tokens and unused rows of the vocabulary are never generated.
+    Vision tokens and unused rows of the vocabulary are never generated. Requests that hold the
+    same picture object share it: it goes through the vision tower once a call, and through the
+    language model once a batch.
 
     Args:
         vlm: the model; its device is used as it is.
@@ -82,25 +86,32 @@ class TransformersBackend(Backend):
         if self.generation_config.do_sample:
             torch.manual_seed(self.seed)
         answers: dict[int, Generation] = {}
+        tower = VisionTower(self.vlm, requests)
         try:
-            order = sorted(range(len(requests)), key=lambda i: _length(requests[i]), reverse=True)
+            order = _order(requests)
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
-                batch = self._answer([requests[i] for i in rows])
+                batch = self._answer([requests[i] for i in rows], tower)
                 answers.update(zip(rows, batch, strict=True))
         finally:
             model.train(was_training)
         return [answers[i] for i in range(len(requests))]
 
-    def _answer(self, requests: list[Request]) -> list[Generation]:
+    def _answer(self, requests: list[Request], tower: VisionTower) -> list[Generation]:
         started = time.perf_counter()
         model: Any = self.vlm.model
         tokenizer = self.vlm.tokenizer
-        inputs = self.vlm.encoder.questions(
-            [r.image for r in requests], [r.prompt for r in requests]
+        seen = tower.see([request.image for request in requests])
+        prompts = self.vlm.encoder.prompt_ids(
+            torch.stack([picture.grid for picture in seen]), [r.prompt for r in requests]
         )
-        inputs = {name: value.to(model.device) for name, value in inputs.items()}
-        inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
+        inputs: dict[str, Any]
+        if len(set(map(id, seen))) < len(seen):
+            inputs = prefilled(self.vlm, prompts, seen)
+        else:
+            padded = self.vlm.encoder.left_padded(prompts)
+            inputs = {name: value.to(model.device) for name, value in padded.items()}
+            inputs |= with_pictures(seen)
         recorder = Recorder(self.vocabulary) if self.scores else None
         output = model.generate(
             **inputs,
@@ -111,16 +122,15 @@ class TransformersBackend(Backend):
         if recorder is not None:
             recorder.finish(output)
         answers = output.cpu().numpy()
-        lengths = inputs["attention_mask"].sum(1).tolist()
         seconds = (time.perf_counter() - started) / len(requests)
         generations = []
-        for number, (row, prompt_tokens) in enumerate(zip(answers, lengths, strict=True)):
+        for number, (row, prompt) in enumerate(zip(answers, prompts, strict=True)):
             ends = np.flatnonzero(row == tokenizer.eos_token_id)
             ids = row[: ends[0] + 1] if len(ends) else row
             text = tokenizer.decode(ids[: ends[0]] if len(ends) else ids)
             record = recorder.row(number, len(ids)) if recorder else (None, None)
             generations.append(
-                Generation(text, ids.tolist(), int(prompt_tokens), seconds, not len(ends), *record)
+                Generation(text, ids.tolist(), len(prompt), seconds, not len(ends), *record)
             )
         return generations
 
@@ -146,7 +156,23 @@ class TransformersBackend(Backend):
         return processors
 
 
+def _order(requests: Sequence[Request]) -> list[int]:
+    """Like lengths together, and within about a fifth of a length the same pictures together."""
+    lengths = [_length(request) for request in requests]
+    groups = [
+        (round(4 * math.log2(n)), id(r.image)) for n, r in zip(lengths, requests, strict=True)
+    ]
+    longest: dict[tuple[int, int], int] = {}
+    for group, length in zip(groups, lengths, strict=True):
+        longest[group] = max(length, longest.get(group, 0))
+    keys = [
+        (group[0], longest[group], group[1], length)
+        for group, length in zip(groups, lengths, strict=True)
+    ]
+    return sorted(range(len(requests)), key=keys.__getitem__, reverse=True)
+
+
 def _length(request: Request) -> int:
     """A guess at the number of tokens, good enough to put like with like."""
     width, height = request.image.size
-    return width * height // 784 + len(request.prompt) // 4
+    return width * height // 784 + len(request.prompt) // 4 + 1
