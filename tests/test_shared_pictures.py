@@ -96,12 +96,16 @@ def watched(module: torch.nn.Module, name: str) -> Iterator[list[torch.Size]]:
         hook.remove()
 
 
-@pytest.mark.parametrize("batch_size", [16, 4, 1])
+@pytest.mark.parametrize(
+    ("batch_size", "static_cache"), [(16, False), (4, False), (1, False), (4, True)]
+)
 def test_answers_are_those_of_asking_alone_and_a_picture_is_seen_once(
-    vlm, asked, alone, batch_size
+    vlm, asked, alone, batch_size, static_cache
 ):
     assert len({tuple(tokens) for tokens, _ in alone}) > 3  # pictures and words matter
-    backend = TransformersBackend(vlm, batch_size=batch_size, max_new_tokens=TOKENS)
+    backend = TransformersBackend(
+        vlm, batch_size=batch_size, max_new_tokens=TOKENS, static_cache=static_cache
+    )
     with watched(vlm.inner.visual, "hidden_states") as shown:
         answers = backend.generate(asked)
     every = vlm.encoder.pictures([request.image for request in asked[:3]])["pixel_values"]

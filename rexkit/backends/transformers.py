@@ -41,6 +41,10 @@ class TransformersBackend(Backend):
         constrain: keep every answer within its request's ``constraint``: it reads without a
             problem and ends in time, whatever the weights. Every request must have one.
         scores: record log-probabilities, from which `rexkit.backends.scores` makes scores.
+        static_cache: keep keys and values in tensors of fixed size. On a GPU transformers then
+            compiles the step of generation, once for each shape of batch, which can pay for long
+            answers in many batches of one shape; on a CPU it compiles nothing and takes longer.
+            Questions about one picture then share its way through the vision tower only.
 
     Raises:
         ValueError: with ``constrain``, a request without a constraint, or one that has no answer
@@ -58,6 +62,7 @@ class TransformersBackend(Backend):
         seed: int = 0,
         constrain: bool = False,
         scores: bool = True,
+        static_cache: bool = False,
     ):
         self.vlm = vlm
         self.batch_size = batch_size
@@ -71,12 +76,14 @@ class TransformersBackend(Backend):
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
             suppress_tokens=vlm.forbidden_ids(),
+            cache_implementation="static" if static_cache else None,
             **(sampling if temperature > 0 else {}),
         )
         self.vocabulary: Vocabulary = Vocabulary.of(tokenizer)
         self.mask = ChoiceMask(self.vocabulary) if constrain else None
         self.presence = MarginalPresence(tokenizer) if presence == "marginal" else None
         self.scores = scores
+        self.static_cache = static_cache
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
@@ -106,7 +113,7 @@ class TransformersBackend(Backend):
             torch.stack([picture.grid for picture in seen]), [r.prompt for r in requests]
         )
         inputs: dict[str, Any]
-        if len(set(map(id, seen))) < len(seen):
+        if len(set(map(id, seen))) < len(seen) and not self.static_cache:
             inputs = prefilled(self.vlm, prompts, seen)
         else:
             padded = self.vlm.encoder.left_padded(prompts)
