@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.functional import pad
-from transformers import Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers import AttentionInterface, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 
 from rexkit.forest import (
     Tree,
@@ -23,7 +23,7 @@ from rexkit.forest import (
     use_flex_attention,
     use_tree_attention,
 )
-from rexkit.forest.attention import block_mask, dense_mask
+from rexkit.forest.attention import TREE, block_mask, dense_mask, tree_attention
 from rexkit.forest.model import positions
 from rexkit.models import TinyVLM
 from rexkit.models.log_probs import log_probs
@@ -225,7 +225,13 @@ def test_tree_attention_equals_the_padded_batch(family):
     trees = [tree(tiny, rng, n, branches) for n, branches in ((1, [4, 7]), (0, [3]), (2, [2, 1]))]
     trees.append(tree(tiny, rng, 1, [0]))
     plain = padded(tiny, trees)[0].detach()
+    layer = tiny.model.base_model.language_model.layers[0].self_attn
+    tower = tiny.model.base_model.visual.config
+    assert layer.config._attn_implementation == "sdpa"  # named so by transformers
     use_tree_attention(tiny.model)
+    assert layer.config._attn_implementation == TREE
+    assert tower._attn_implementation == "sdpa"
+    assert AttentionInterface()[TREE] is tree_attention
     torch.testing.assert_close(padded(tiny, trees)[0].detach(), plain)
     check_equal(tiny, trees, [[0, 1], [3, 2]])
     check_equal(tiny, trees, [[0, 1, 2, 3]])

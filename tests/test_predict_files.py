@@ -124,16 +124,23 @@ def test_every_way_to_name_pictures(tmp_path, monkeypatch):
 
 
 def video(path: Path, frames: int = 6) -> Path:
-    cv2 = pytest.importorskip("cv2")
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (64, 48))
-    for number in range(frames):
-        writer.write(np.full((48, 64, 3), (0, 0, 40 * number), np.uint8))  # red, in BGR
-    writer.release()
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as file:
+        stream = file.add_stream("mjpeg", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for number in range(frames):
+            pixels = np.full((48, 64, 3), (40 * number, 0, 0), np.uint8)  # ever redder
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        file.mux(stream.encode())
     return path
 
 
-def test_the_frames_of_a_video(tmp_path):
+@pytest.mark.parametrize("reader", ["av", "cv2"])
+def test_the_frames_of_a_video(tmp_path, monkeypatch, reader):
     path = str(video(tmp_path / "v.avi"))
+    pytest.importorskip(reader)
+    if reader == "cv2":
+        monkeypatch.setitem(sys.modules, "av", None)
     found = list(open_inputs([path], {f"{path}#000002"}, every=2))
     assert [f.key for f in found] == [f"{path}#000000", f"{path}#000004"]
     assert found[1].source.shape == (48, 64, 3)

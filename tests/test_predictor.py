@@ -276,17 +276,6 @@ def test_to_labelme():
     assert (record["imageWidth"], record["imageHeight"]) == (200, 100)
 
 
-def test_to_supervision(predictor):
-    supervision = pytest.importorskip("supervision")
-    [boxes] = predictor.predict(picture(), categories="cup")
-    found = boxes.to_supervision()
-    assert isinstance(found, supervision.Detections)
-    assert found.xyxy.tolist() == [[0, 0, 80, 60]]
-    assert (found.class_id.tolist(), list(found["class_name"])) == ([0], ["cup"])
-    [points] = predictor.predict(picture(), task="pointing", categories="cup")
-    assert points.to_supervision().xy.shape == (1, 1, 2)
-
-
 def test_save_writes_a_picture_or_a_record(predictor, tmp_path):
     [result] = predictor.predict(picture(), categories="cup")
     result.save(tmp_path / "deep" / "drawn.png")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from transformers import GenerationConfig, LogitsProcessorList
 
 from rexkit.backends.base import Backend, Generation, Request
 from rexkit.backends.constraint import ChoiceMask, GrammarConstraint
+from rexkit.backends.pictures import VisionTower, prefilled, with_pictures
 from rexkit.backends.presence import MarginalPresence, Presence
 from rexkit.backends.recorder import Recorder
 from rexkit.grammar.vocabulary import Vocabulary
@@ -23,7 +25,9 @@ from rexkit.registry import BACKENDS
 class TransformersBackend(Backend):
     """Answers with a model in this process.
 
-    Vision tokens and unused rows of the vocabulary are never generated.
+    Vision tokens and unused rows of the vocabulary are never generated. Requests that hold the
+    same picture object share it: it goes through the vision tower once a call, and through the
+    language model once a batch.
 
     Args:
         vlm: the model; its device is used as it is.
@@ -37,6 +41,10 @@ class TransformersBackend(Backend):
         constrain: keep every answer within its request's ``constraint``: it reads without a
             problem and ends in time, whatever the weights. Every request must have one.
         scores: record log-probabilities, from which `rexkit.backends.scores` makes scores.
+        static_cache: keep keys and values in tensors of fixed size. On a GPU transformers then
+            compiles the step of generation, once for each shape of batch, which can pay for long
+            answers in many batches of one shape; on a CPU it compiles nothing and takes longer.
+            Questions about one picture then share its way through the vision tower only.
 
     Raises:
         ValueError: with ``constrain``, a request without a constraint, or one that has no answer
@@ -54,6 +62,7 @@ class TransformersBackend(Backend):
         seed: int = 0,
         constrain: bool = False,
         scores: bool = True,
+        static_cache: bool = False,
     ):
         self.vlm = vlm
         self.batch_size = batch_size
@@ -67,12 +76,14 @@ class TransformersBackend(Backend):
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
             suppress_tokens=vlm.forbidden_ids(),
+            cache_implementation="static" if static_cache else None,
             **(sampling if temperature > 0 else {}),
         )
         self.vocabulary: Vocabulary = Vocabulary.of(tokenizer)
         self.mask = ChoiceMask(self.vocabulary) if constrain else None
         self.presence = MarginalPresence(tokenizer) if presence == "marginal" else None
         self.scores = scores
+        self.static_cache = static_cache
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
@@ -82,25 +93,32 @@ class TransformersBackend(Backend):
         if self.generation_config.do_sample:
             torch.manual_seed(self.seed)
         answers: dict[int, Generation] = {}
+        tower = VisionTower(self.vlm, requests)
         try:
-            order = sorted(range(len(requests)), key=lambda i: _length(requests[i]), reverse=True)
+            order = _order(requests)
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
-                batch = self._answer([requests[i] for i in rows])
+                batch = self._answer([requests[i] for i in rows], tower)
                 answers.update(zip(rows, batch, strict=True))
         finally:
             model.train(was_training)
         return [answers[i] for i in range(len(requests))]
 
-    def _answer(self, requests: list[Request]) -> list[Generation]:
+    def _answer(self, requests: list[Request], tower: VisionTower) -> list[Generation]:
         started = time.perf_counter()
         model: Any = self.vlm.model
         tokenizer = self.vlm.tokenizer
-        inputs = self.vlm.encoder.questions(
-            [r.image for r in requests], [r.prompt for r in requests]
+        seen = tower.see([request.image for request in requests])
+        prompts = self.vlm.encoder.prompt_ids(
+            torch.stack([picture.grid for picture in seen]), [r.prompt for r in requests]
         )
-        inputs = {name: value.to(model.device) for name, value in inputs.items()}
-        inputs["pixel_values"] = inputs["pixel_values"].to(model.dtype)
+        inputs: dict[str, Any]
+        if len(set(map(id, seen))) < len(seen) and not self.static_cache:
+            inputs = prefilled(self.vlm, prompts, seen)
+        else:
+            padded = self.vlm.encoder.left_padded(prompts)
+            inputs = {name: value.to(model.device) for name, value in padded.items()}
+            inputs |= with_pictures(seen)
         recorder = Recorder(self.vocabulary) if self.scores else None
         output = model.generate(
             **inputs,
@@ -111,16 +129,15 @@ class TransformersBackend(Backend):
         if recorder is not None:
             recorder.finish(output)
         answers = output.cpu().numpy()
-        lengths = inputs["attention_mask"].sum(1).tolist()
         seconds = (time.perf_counter() - started) / len(requests)
         generations = []
-        for number, (row, prompt_tokens) in enumerate(zip(answers, lengths, strict=True)):
+        for number, (row, prompt) in enumerate(zip(answers, prompts, strict=True)):
             ends = np.flatnonzero(row == tokenizer.eos_token_id)
             ids = row[: ends[0] + 1] if len(ends) else row
             text = tokenizer.decode(ids[: ends[0]] if len(ends) else ids)
             record = recorder.row(number, len(ids)) if recorder else (None, None)
             generations.append(
-                Generation(text, ids.tolist(), int(prompt_tokens), seconds, not len(ends), *record)
+                Generation(text, ids.tolist(), len(prompt), seconds, not len(ends), *record)
             )
         return generations
 
@@ -146,7 +163,23 @@ class TransformersBackend(Backend):
         return processors
 
 
+def _order(requests: Sequence[Request]) -> list[int]:
+    """Like lengths together, and within about a fifth of a length the same pictures together."""
+    lengths = [_length(request) for request in requests]
+    groups = [
+        (round(4 * math.log2(n)), id(r.image)) for n, r in zip(lengths, requests, strict=True)
+    ]
+    longest: dict[tuple[int, int], int] = {}
+    for group, length in zip(groups, lengths, strict=True):
+        longest[group] = max(length, longest.get(group, 0))
+    keys = [
+        (group[0], longest[group], group[1], length)
+        for group, length in zip(groups, lengths, strict=True)
+    ]
+    return sorted(range(len(requests)), key=keys.__getitem__, reverse=True)
+
+
 def _length(request: Request) -> int:
     """A guess at the number of tokens, good enough to put like with like."""
     width, height = request.image.size
-    return width * height // 784 + len(request.prompt) // 4
+    return width * height // 784 + len(request.prompt) // 4 + 1

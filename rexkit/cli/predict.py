@@ -41,6 +41,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--batch-size", type=int, help="pictures asked about at once")
     parser.add_argument("--no-pictures", action="store_true", help="write records only")
     parser.add_argument(
+        "--engine",
+        choices=["plain", "ray"],
+        default="plain",
+        help="this process (default), or Ray: on this machine, or the cluster at --ray-address",
+    )
+    parser.add_argument("--ray-address", help="of a cluster, such as ray://host:10001 or auto")
+    parser.add_argument("--workers", type=int, help="with Ray, how many models (one for each GPU)")
+    parser.add_argument(
         "--options",
         nargs="+",
         default=[],
@@ -50,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.every < 1:
         parser.error(f"--every must be at least 1, got {args.every}")
+    if args.engine != "ray" and (args.ray_address or args.workers):
+        parser.error("--ray-address and --workers go with --engine ray")
     options: dict[str, Any] = dict(parse_override(word) for word in args.options)
     categories = [c.strip() for c in (args.categories or "").split(",") if c.strip()]
     question = {
@@ -65,18 +75,31 @@ def main(argv: list[str] | None = None) -> int:
     paths = list_inputs(args.images)
 
     from rexkit.engine.predict import RECORDS, finished, predict_files
-    from rexkit.engine.predictor import Predictor
 
-    results = predict_files(
-        Predictor(args.model, args.backend, **options),
-        paths,
-        args.out,
-        question,
-        run={"model": args.model, "backend": args.backend, "options": options},
-        pictures=not args.no_pictures,
-        every=args.every,
-        batch_size=args.batch_size,
-    )
+    job: dict[str, Any] = {
+        "paths": paths,
+        "out_dir": args.out,
+        "question": question,
+        "run": {"model": args.model, "backend": args.backend, "options": options},
+        "pictures": not args.no_pictures,
+        "every": args.every,
+        "batch_size": args.batch_size,
+    }
+    if args.engine == "ray":
+        from rexkit.engine.ray_predict import predict_files_on_ray
+
+        results = predict_files_on_ray(
+            args.model,
+            args.backend,
+            options,
+            **job,
+            address=args.ray_address,
+            workers=args.workers,
+        )
+    else:
+        from rexkit.engine.predictor import Predictor
+
+        results = predict_files(Predictor(args.model, args.backend, **options), **job)
     total = None
     if not any(map(is_video, paths)):
         done = finished(args.out / RECORDS)

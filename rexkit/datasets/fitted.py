@@ -7,8 +7,7 @@ from io import BytesIO
 
 from PIL import Image, ImageOps
 
-from rexkit.datasets.errors import DataError
-from rexkit.datasets.pictures import UNDECODABLE, to_rgb
+from rexkit.datasets.pictures import UNDECODABLE, to_rgb, undecodable
 from rexkit.structures import ImageSize
 
 Fit = Callable[[ImageSize], ImageSize | None]
@@ -40,7 +39,7 @@ def decode_fitted(data: bytes, fit: Fit) -> tuple[Image.Image, ImageSize]:
         lying = image.getexif().get(_EXIF_ORIENTATION) in _LYING
         size = (image.height, image.width) if lying else image.size
     except UNDECODABLE as error:
-        raise DataError(f"the picture cannot be decoded ({error})") from error
+        raise undecodable(error) from error
     needed = fit(size)
     try:
         if needed is not None:
@@ -48,7 +47,7 @@ def decode_fitted(data: bytes, fit: Fit) -> tuple[Image.Image, ImageSize]:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
     except UNDECODABLE as error:
-        raise DataError(f"the picture cannot be decoded ({error})") from error
+        raise undecodable(error) from error
     return resized(to_rgb(image), needed), size
 
 

@@ -113,10 +113,15 @@ def _frames(path: str) -> Iterator[Callable[[], NDArray[np.uint8]]]:
     except ImportError:
         yield from _frames_by_opencv(path)
         return
+
+    def pixels(frame: Any) -> NDArray[np.uint8]:
+        array: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+        return array
+
     try:
         with av.open(path) as container:
             for frame in container.decode(video=0):
-                yield partial(frame.to_ndarray, format="rgb24")
+                yield partial(pixels, frame)
     except (av.FFmpegError, IndexError) as error:
         raise UserError(f"{path}: the video cannot be read ({error})") from error
 

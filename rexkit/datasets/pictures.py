@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from rexkit.datasets.errors import DataError
 
@@ -48,8 +48,15 @@ def decode_picture(data: bytes) -> Image.Image:
         image.load()
         ImageOps.exif_transpose(image, in_place=True)
     except UNDECODABLE as error:
-        raise DataError(f"the picture cannot be decoded ({error})") from error
+        raise undecodable(error) from error
     return to_rgb(image)
+
+
+def undecodable(error: Exception) -> DataError:
+    """What to raise for one of `UNDECODABLE`; the same words for the same file each time."""
+    if isinstance(error, UnidentifiedImageError):  # its own words end in an address in memory
+        return DataError("the picture cannot be decoded (it is of no format that Pillow knows)")
+    return DataError(f"the picture cannot be decoded ({error})")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

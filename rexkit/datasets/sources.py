@@ -13,7 +13,7 @@ from PIL import Image
 
 from rexkit.datasets.errors import DataError
 from rexkit.datasets.fitted import Fit, decode_fitted, resized
-from rexkit.datasets.pictures import UNDECODABLE, read_picture, to_rgb
+from rexkit.datasets.pictures import UNDECODABLE, read_picture, to_rgb, undecodable
 
 if TYPE_CHECKING:
     from rexkit.structures import ImageSize
@@ -64,7 +64,7 @@ def open_source(
     except DataError:
         raise
     except UNDECODABLE as error:
-        raise DataError(f"the picture cannot be decoded ({error})") from error
+        raise undecodable(error) from error
     return resized(image, needed), source.size
 
 

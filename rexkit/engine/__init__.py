@@ -1,5 +1,4 @@
-"""The jobs: train, test; each a short script of the rooms above."""
+"""The jobs: train, test, predict; each a short script of the rooms above.
 
-from rexkit.engine.sft import SFTTrainer
-
-__all__ = ["SFTTrainer"]
+Nothing is imported here: what reads and writes results needs no torch, and starts at once.
+"""

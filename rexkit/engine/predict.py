@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import logging
 import os
@@ -10,12 +11,14 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rexkit.datasets.inputs import open_inputs
-from rexkit.engine.predictor import Predictor
 from rexkit.engine.result import Result
 from rexkit.errors import UserError
+
+if TYPE_CHECKING:
+    from rexkit.engine.predictor import Predictor
 
 logger = logging.getLogger(__name__)
 
@@ -58,28 +61,74 @@ def predict_files(
     Raises:
         UserError: ``out_dir`` holds the answers to another question, or a damaged record.
     """
-    out_dir.mkdir(parents=True, exist_ok=True)
-    _same_run(out_dir / RUN, json.loads(json.dumps({**(run or {}), **question, "every": every})))
-    done = finished(out_dir / RECORDS)
-    if done:
-        logger.info("%d pictures have a record already in %s", len(done), out_dir)
+    asked = {**(run or {}), **question, "every": every}
     keys: deque[str] = deque()
+    with Records(out_dir, asked) as records:
 
-    def sources() -> Iterator[Any]:
-        for found in open_inputs(paths, done, every):
-            keys.append(found.key)
-            yield found.source
+        def sources() -> Iterator[Any]:
+            for found in open_inputs(paths, records.done, every):
+                keys.append(found.key)
+                yield found.source
 
-    results = predictor.predict_iter(sources(), **question, batch_size=batch_size, allow_urls=True)
-    with (out_dir / RECORDS).open("a", encoding="utf-8") as file:
+        results = predictor.predict_iter(
+            sources(), **question, batch_size=batch_size, allow_urls=True
+        )
         for result in results:
-            key = keys.popleft()
-            record = record_of(key, result)
-            if pictures and result.success:
-                record["picture"] = _draw(result, key, out_dir)
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
-            file.flush()
+            drawn = draw(result) if pictures and result.success else None
+            records.add(keys.popleft(), result, drawn)
             yield result
+
+
+class Records:
+    """What a run leaves in its folder: a record a picture, each after its drawing.
+
+    Args:
+        out_dir: where everything goes.
+        run: what must be the same when the run goes on.
+
+    Attributes:
+        done: the keys that have a record.
+
+    Raises:
+        UserError: ``out_dir`` holds the answers of another run, or a damaged record.
+    """
+
+    def __init__(self, out_dir: Path, run: dict[str, Any]):
+        out_dir.mkdir(parents=True, exist_ok=True)
+        _same_run(out_dir / RUN, json.loads(json.dumps(run)))
+        self.out_dir = out_dir
+        self.done = finished(out_dir / RECORDS)
+        if self.done:
+            logger.info("%d pictures have a record already in %s", len(self.done), out_dir)
+        self._file = (out_dir / RECORDS).open("a", encoding="utf-8")
+
+    def __enter__(self) -> Records:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, key: str, result: Result, drawn: bytes | None = None) -> None:
+        """Write a drawing, a PNG, under its name only when it is complete, and then the record."""
+        record = record_of(key, result)
+        if drawn is not None:
+            folder = self.out_dir / PICTURES
+            folder.mkdir(exist_ok=True)
+            path = folder / picture_name(key)
+            unfinished = path.with_suffix(".part")
+            unfinished.write_bytes(drawn)
+            unfinished.replace(path)
+            record["picture"] = f"{PICTURES}/{path.name}"
+        self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._file.flush()
+        self.done.add(key)
+
+
+def draw(result: Result) -> bytes:
+    """What was found, drawn on the picture, as PNG."""
+    file = io.BytesIO()
+    result.draw().save(file, "PNG")
+    return file.getvalue()
 
 
 def record_of(key: str, result: Result) -> dict[str, Any]:
@@ -127,17 +176,6 @@ def picture_name(key: str) -> str:
     stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(video).stem)[:80]
     digest = hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()[:12]
     return f"{stem}{f'-{frame}' if frame.isdigit() else ''}-{digest}.png"
-
-
-def _draw(result: Result, key: str, out_dir: Path) -> str:
-    """Draw it under its name only when it is complete; gives the path within ``out_dir``."""
-    folder = out_dir / PICTURES
-    folder.mkdir(exist_ok=True)
-    path = folder / picture_name(key)
-    unfinished = path.with_suffix(".part")
-    result.draw().save(unfinished, "PNG")
-    unfinished.replace(path)
-    return f"{PICTURES}/{path.name}"
 
 
 def _same_run(file: Path, run: dict[str, Any]) -> None:

@@ -50,7 +50,9 @@ class Predictor:
             its name with or without "Backend", or a `Backend` that is there already. A class that
             takes ``vlm`` gets the model loaded, one that takes ``model`` gets its name.
         options: arguments of the backend (``max_new_tokens``, ``temperature``, ``batch_size``, …)
-            and of the model (``max_pixels``, ``dtype``, …), by their own names.
+            and of the model (``max_pixels``, ``adapter``, …), by their own names. A model that is
+            loaded here has the ``dtype`` and ``attn_implementation`` that suit the hardware,
+            unless they are given.
 
     Raises:
         ConfigError: no such backend, or an option that neither it nor the model takes.
@@ -177,6 +179,9 @@ class Predictor:
             known = accepted_arguments(kind) or set()
             its = {k: v for k, v in options.items() if k in known and k not in takes}
             options = {k: v for k, v in options.items() if k not in its}
+            for choice in ("dtype", "attn_implementation"):
+                if choice in known:
+                    its.setdefault(choice, "hardware")
             for option in options:
                 if option not in takes:
                     hint = did_you_mean(option, (takes | known) - {"vlm", "path"})

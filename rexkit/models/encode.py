@@ -56,8 +56,46 @@ class Encoder:
 
     def questions(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, torch.Tensor]:
         """A batch to generate from, padded on the left."""
-        encoded = self._encode(images, prompts)
-        return self._pad(encoded, [[] for _ in prompts], left=True)
+        pictures = self.pictures(images)
+        return self.left_padded(self.prompt_ids(pictures["image_grid_thw"], prompts)) | pictures
+
+    def pictures(self, images: Sequence[Image]) -> dict[str, torch.Tensor]:
+        """What the vision tower takes: ``pixel_values`` and ``image_grid_thw``."""
+        pixel_values, grids = to_patches(images, self.processor.image_processor)
+        return {
+            "pixel_values": torch.from_numpy(pixel_values),
+            "image_grid_thw": torch.from_numpy(grids),
+        }
+
+    def prompt_ids(self, grids: torch.Tensor, prompts: Sequence[str]) -> list[list[int]]:
+        """The token ids of prompts in chat markup.
+
+        Args:
+            grids: ``image_grid_thw`` (N, 3) of each prompt's picture, which says how many tokens
+                it takes.
+            prompts: in words.
+        """
+        cells = grids.prod(1) // self.processor.image_processor.merge_size**2
+        token = self.processor.image_token
+        chats = [
+            self.chat(prompt).replace(token, token * number)
+            for prompt, number in zip(prompts, cells.tolist(), strict=True)
+        ]
+        ids: list[list[int]] = self.tokenizer(chats).input_ids
+        return ids
+
+    def left_padded(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+        """``input_ids``, ``attention_mask`` and ``mm_token_type_ids`` of rows of token ids."""
+        width = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id
+        kinds = self.processor.create_mm_token_type_ids(rows)
+        return {
+            "input_ids": torch.tensor([[pad] * (width - len(row)) + [*row] for row in rows]),
+            "attention_mask": torch.tensor(
+                [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+            ),
+            "mm_token_type_ids": torch.tensor([[0] * (width - len(row)) + row for row in kinds]),
+        }
 
     def examples(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """A batch to train on, padded on the right; ``labels`` only where the answer is.
@@ -69,7 +107,7 @@ class Encoder:
         answers = self.answers(examples)
         for example, prompt, answer in zip(examples, encoded["input_ids"], answers, strict=True):
             self.check_length(example, prompt, answer)
-        return self._pad(encoded, answers, left=False)
+        return self._pad(encoded, answers)
 
     def on_one_picture(self, examples: Sequence[Example]) -> tuple[list[list[int]], Any]:
         """The prompts of examples that share a picture, which is read once.
@@ -112,43 +150,28 @@ class Encoder:
 
     def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, Any]:
         """What the processor gives for pictures and chats, without padding."""
-        pixel_values, grids = to_patches(images, self.processor.image_processor)
-        cells = grids.prod(1) // self.processor.image_processor.merge_size**2
-        token = self.processor.image_token
-        chats = [
-            self.chat(prompt).replace(token, token * number)
-            for prompt, number in zip(prompts, cells.tolist(), strict=True)
-        ]
-        ids = self.tokenizer(chats).input_ids
-        return {
-            "input_ids": ids,
-            "mm_token_type_ids": self.processor.create_mm_token_type_ids(ids),
-            "pixel_values": pixel_values,
-            "image_grid_thw": grids,
-        }
+        pictures = self.pictures(images)
+        ids = self.prompt_ids(pictures["image_grid_thw"], prompts)
+        kinds = self.processor.create_mm_token_type_ids(ids)
+        return {"input_ids": ids, "mm_token_type_ids": kinds} | pictures
 
-    def _pad(
-        self, encoded: dict[str, Any], answers: list[list[int]], left: bool
-    ) -> dict[str, torch.Tensor]:
+    def _pad(self, encoded: dict[str, Any], answers: list[list[int]]) -> dict[str, torch.Tensor]:
         rows = [[*p, *a] for p, a in zip(encoded["input_ids"], answers, strict=True)]
         shape = (len(rows), max(map(len, rows)))
         ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
         kinds, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         labels = np.full(shape, IGNORE_INDEX, dtype=np.int64)
         for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
-            start = shape[1] - len(row) if left else 0
-            end, asked = start + len(row), start + len(row) - len(answer)
-            ids[i, start:end] = row
-            mask[i, start:end] = 1
-            kinds[i, start:asked] = encoded["mm_token_type_ids"][i]
-            labels[i, asked:end] = answer
-        batch = {
+            asked = len(row) - len(answer)
+            ids[i, : len(row)] = row
+            mask[i, : len(row)] = 1
+            kinds[i, :asked] = encoded["mm_token_type_ids"][i]
+            labels[i, asked : len(row)] = answer
+        return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),
             "mm_token_type_ids": torch.from_numpy(kinds),
-            "pixel_values": torch.from_numpy(encoded["pixel_values"]),
-            "image_grid_thw": torch.from_numpy(encoded["image_grid_thw"]),
+            "pixel_values": encoded["pixel_values"],
+            "image_grid_thw": encoded["image_grid_thw"],
+            "labels": torch.from_numpy(labels),
         }
-        if not left:
-            batch["labels"] = torch.from_numpy(labels)
-        return batch

@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from rexkit.errors import ConfigError
 from rexkit.models.adapter import merge_adapter
 from rexkit.models.coordinates import add_coordinate_tokens
+from rexkit.models.hardware import hardware_attention, hardware_dtype
 from rexkit.models.processing import PICTURE_PROCESSORS, load_processor
 from rexkit.models.vlm import VLM, Part, pixel_budget
 from rexkit.registry import MODELS
@@ -28,8 +29,12 @@ class PretrainedVLM(VLM):
             merged into the model it was trained on.
         min_pixels, max_pixels: budget of a resized picture, rounded to whole cells of the family
             (28 x 28 for Qwen2.5-VL, 32 x 32 for Qwen3-VL); left out, the checkpoint's own.
-        dtype: "auto" for the checkpoint's own, or a torch dtype's name such as "bfloat16".
-        attn_implementation: as transformers takes it; "sdpa", "flash_attention_2".
+        dtype: "auto" for the checkpoint's own, "hardware" for bfloat16 on GPUs that have it and
+            float32 elsewhere, or a torch dtype's name such as "bfloat16".
+        attn_implementation: as transformers takes it, "sdpa" or "flash_attention_2"; or
+            "hardware" for FlashAttention-2 where it is installed and ``dtype`` is one of 16 bits,
+            and SDPA elsewhere. Packed rows need "sdpa".
+        adapter: folder of a LoRA adapter that is merged into the checkpoint.
         device_map: as transformers takes it; left out, the trainer or backend places the model.
         lora: trains a LoRA adapter and nothing else, the arguments of ``peft.LoraConfig``, such as
             ``dict(r=16, target_modules="all-linear")``; its checkpoints hold the adapter alone.
@@ -48,18 +53,27 @@ class PretrainedVLM(VLM):
         dtype: str = "auto",
         attn_implementation: str = "sdpa",
         device_map: Any = None,
+        adapter: str | None = None,
         lora: Mapping[str, Any] | None = None,
         freeze: tuple[Part, ...] | list[Part] = (),
         system_prompt: str | None = None,
         max_length: int | None = None,
     ):
+        numbers = None
+        if dtype != "auto":
+            numbers = hardware_dtype() if dtype == "hardware" else getattr(torch, dtype)
+        if attn_implementation == "hardware":
+            attn_implementation = hardware_attention(numbers)
         options = {
-            "dtype": dtype if dtype == "auto" else getattr(torch, dtype),
+            "dtype": numbers or "auto",
             "attn_implementation": attn_implementation,
             "device_map": device_map,
         }
         model: Any
-        if (Path(path) / "adapter_config.json").is_file():
+        if adapter is not None:
+            _check_family(path)
+            model, home = merge_adapter(Path(adapter), path, **options)
+        elif (Path(path) / "adapter_config.json").is_file():
             model, home = merge_adapter(Path(path), **options)
         else:
             _check_family(path)

@@ -48,6 +48,12 @@ class VLM:
             if part_of(name) in freeze:
                 parameter.requires_grad_(False)
 
+    @property
+    def inner(self) -> Any:
+        """The model without its output layer (`Qwen3VLModel`, …), inside an adapter too."""
+        model: Any = self.model
+        return (model.get_base_model() if hasattr(model, "peft_config") else model).base_model
+
     def forbidden_ids(self) -> list[int]:
         """Token ids that no answer may hold: vision tokens and rows without a token.
 
