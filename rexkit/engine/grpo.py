@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import is_peft_model
@@ -21,10 +21,13 @@ from rexkit.engine.completions import CompletionFiles
 from rexkit.engine.data import ExampleDataset, Key
 from rexkit.engine.forest_grpo import ForestGRPOTrainer
 from rexkit.engine.job import Job, Score, followers
+from rexkit.engine.mismatch import Mode, importance
 from rexkit.engine.phases import OptimizerPhase, Phases
 from rexkit.engine.prompts import GroupSampler, PromptDataset
+from rexkit.engine.rollouts import BackendRollouts, sampling_arguments, shares_model
+from rexkit.engine.whole_weights import save_whole
 from rexkit.models.vlm import VLM
-from rexkit.registry import TRAINERS
+from rexkit.registry import BACKENDS, TRAINERS
 from rexkit.rewards import RewardTable
 from rexkit.rewards.scoring import OnRewardError
 from rexkit.structures import Example, Prediction
@@ -57,6 +60,11 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         rewards: names or configs of REWARDS with their weights (see `WeightedRewards`); a source
             of ``train_data`` may have its own.
         reward_errors: "raise" stops where a reward raises or is not in [0, 1], "zero" counts it.
+        rollout: of BACKENDS, who samples the answers; left out, transformers with the model that
+            is trained. ``max_new_tokens``, ``temperature`` and ``top_p`` are the trainer's. A
+            backend with a model of its own starts with the one in ``work_dir/start`` and is handed
+            the weights before it answers. What it samples counts as the trainer finds it likely,
+            as TRL's ``vllm_importance_sampling_…`` say.
         forest: compute the prompt of a group once (see `rexkit.forest`). Loss and gradients stay
             the same.
         completions_every: every so many steps the answers are left in ``work_dir/completions``,
@@ -65,10 +73,13 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         arguments: every field of `trl.GRPOConfig`, by its own name.
 
     Raises:
+        ConfigError: rollouts by a backend that cannot be given weights.
         ValueError: while training, a prompt with ``max_completion_length`` more tokens is longer
             than the model's ``max_length``; it names the sample. Nothing is cut.
         RewardError: while training, with ``reward_errors="raise"``.
     """
+
+    model: Any
 
     def __init__(
         self,
@@ -81,6 +92,7 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         *,
         rewards: Sequence[str | Mapping[str, Any]] = (),
         reward_errors: OnRewardError = "raise",
+        rollout: Mapping[str, Any] | None = None,
         forest: bool = True,
         completions_every: int = 50,
         callbacks: list[TrainerCallback] | None = None,
@@ -117,13 +129,14 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
                 **arguments,
             },
         )
-        if config.beta and not is_peft_model(vlm.model):
-            # TRL loads the reference from where the model says it comes from.
-            reference = work_dir / "reference"
-            with config.main_process_first():
-                if config.process_index == 0:
-                    vlm.save(reference)
-            vlm.model.config.name_or_path = str(reference)
+        start = work_dir / "start"
+        own = rollout is not None and not shares_model(rollout, "trainer.rollout")
+        frozen = bool(config.beta) and not is_peft_model(vlm.model)
+        with config.main_process_first():
+            if (own or frozen) and config.process_index == 0:
+                save_whole(vlm, start)
+        if frozen:  # TRL loads the reference from where the model says it comes from
+            vlm.model.config.name_or_path = str(start)
         total: Any = self.answer_rewards.total
         super().__init__(
             model=vlm.model,
@@ -142,13 +155,32 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         self.train_dataset = prompts
         self._logged = (0, 0)  # steps and tokens
         self._answer_tokens = 0
+        self.asked: list[dict[str, Any]] = []
+        if rollout is not None:
+            given = {"model": str(start)} if own else {"vlm": vlm}
+            self.rollout_func = BackendRollouts(
+                BACKENDS.build(
+                    sampling_arguments(rollout, config, "trainer.rollout"),
+                    key="trainer.rollout",
+                    **given,
+                ),
+                shares_model=not own,
+                tasks=[source.task for source in sources],
+                seed=config.seed,
+                forbidden=sorted(forbidden),
+                keep_logprobs=own and config.vllm_importance_sampling_correction,
+            )
 
     @classmethod
     def extra_arguments(cls) -> set[str]:
-        """What else a config may set: the fields of `trl.GRPOConfig`, but for rollouts by vLLM."""
+        """What else a config may set: the fields of `trl.GRPOConfig`, but for its use of vLLM."""
         names = {field.name for field in fields(GRPOConfig) if field.init}
         ours = {"output_dir", "reward_weights", "use_vllm"}
-        return {name for name in names - ours if not name.startswith("vllm_")}
+        return {
+            name
+            for name in names - ours
+            if not name.startswith("vllm_") or name.startswith("vllm_importance_sampling_")
+        }
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:  # of training
@@ -187,6 +219,40 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
             with self.phases("files"):
                 self.completion_files.add(step, examples, predictions, rewards)
 
+    def _allow_for_mismatch(self, batch: dict[str, Any]) -> None:
+        """Weigh what a backend sampled by how much more likely the trainer finds it.
+
+        TRL does so for its own use of vLLM only. The weights are put into the advantages, which
+        its losses multiply with just as they would with the weights.
+        """
+        images = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
+        mask, args = batch["completion_mask"], cast(GRPOConfig, self.args)
+        if "old_per_token_logps" not in batch:
+            with torch.no_grad():
+                batch["old_per_token_logps"] = self._get_per_token_logps_and_entropies(
+                    self.model,
+                    torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+                    torch.cat([batch["prompt_mask"], mask], dim=1),
+                    mask.shape[1],
+                    batch_size=args.per_device_train_batch_size,
+                    **{name: batch[name] for name in images if name in batch},
+                )[0]
+        old, sampled = batch["old_per_token_logps"], batch["sampling_per_token_logps"]
+        weights = importance(
+            old,
+            sampled,
+            mask,
+            cast(Mode, args.vllm_importance_sampling_mode),
+            args.vllm_importance_sampling_clip_min,
+            args.vllm_importance_sampling_clip_max,
+        )
+        batch["advantages"] = batch["advantages"][:, None] * weights
+        answered = mask.bool()
+        difference = (old - sampled).abs()[answered & ~sampled.isnan()]
+        figures = self._metrics["train" if self.model.training else "eval"]
+        figures["sampling/sampling_logp_difference/mean"].append(difference.mean().item())
+        figures["sampling/importance_sampling_ratio/mean"].append(weights[answered].mean().item())
+
     # The methods below are TRL's; tests/test_grpo.py notices if they are no longer asked.
 
     def _get_train_sampler(self, dataset: Any = None) -> Sampler[Key]:
@@ -201,9 +267,11 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._asked = [row["example"] for row in inputs]
+        self.asked = inputs
         with self._phase("rollout"):
             found: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            if "sampling_per_token_logps" in found:
+                self._allow_for_mismatch(found)
         if self.model.training:
             self._answer_tokens += int(found["completion_mask"].sum())
         return found
@@ -216,8 +284,8 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         found = super()._tokenize_prompts(prompts)
         room = [0] * int(self.max_completion_length or 0)
-        for example, ids in zip(self._asked, found[0], strict=True):
-            self.vlm.encoder.check_length(example, ids, room)
+        for row, ids in zip(self.asked, found[0], strict=True):
+            self.vlm.encoder.check_length(row["example"], ids, room)
         return found
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
