@@ -188,6 +188,10 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         super().log(logs, start_time)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self._buffered_inputs is None:  # the first of a run, which may be resumed
+            # TRL would count its rounds of several steps from here.
+            self._step = self.state.global_step * self.current_gradient_accumulation_steps
+            self._logged = (self.state.global_step, int(self.state.num_input_tokens_seen))
         with self.phases("update"):
             loss: torch.Tensor = super().training_step(*args, **kwargs)
         return loss
