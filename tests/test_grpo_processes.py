@@ -13,9 +13,11 @@ from two_processes import run_two_processes
 pytest.importorskip("trl", reason="GRPO is an extra: pip install -e .[grpo]")
 
 from test_grpo import SMALL, first_batch, rows, trainer
+from transformers import AutoModelForImageTextToText
 
 from rexkit.backends import Backend, Generation
 from rexkit.models import PretrainedVLM, TinyVLM
+from rexkit.models.export import export
 
 TESTS = Path(__file__).parent
 LORA = dict(r=4, lora_alpha=32, target_modules="all-linear")
@@ -89,7 +91,11 @@ def test_two_processes_train_like_one(tmp_path, base, kind):
         work_dir=str(tmp_path / "two"),
         base=str(base),
         lora=kind == "lora",
-        options={"deepspeed": plan} if kind == "zero2" else {},
+        options={
+            "save_strategy": "steps",
+            "save_steps": 3,
+            **({"deepspeed": plan} if kind == "zero2" else {}),
+        },
     )
     run_two_processes(tmp_path, script)
     one, two = rows(tmp_path / "one")[:3], rows(tmp_path / "two")[:3]
@@ -102,6 +108,12 @@ def test_two_processes_train_like_one(tmp_path, base, kind):
         assert [row[n] for n in exact] == pytest.approx([other[n] for n in exact], abs=1e-6)
         for name in close:
             assert row[name] == pytest.approx(other[name], abs=1e-4, rel=2e-3), name
+    export(tmp_path / "two" / "checkpoint-3", tmp_path / "plain")
+    trained = AutoModelForImageTextToText.from_pretrained(tmp_path / "plain").state_dict()
+    start = AutoModelForImageTextToText.from_pretrained(base).state_dict()
+    moved = {n: (trained[n] - start[n]).abs().max() for n in start}
+    assert trained.keys() == start.keys()
+    assert max(moved.values()) > 1e-4
     file = tmp_path / "two" / "completions" / "step_00002" / "completions.jsonl"
     records = [json.loads(line) for line in file.read_text().splitlines()]
     assert [record["index"] for record in records] == [0, 1, 2, 3]

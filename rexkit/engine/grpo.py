@@ -26,6 +26,7 @@ from rexkit.engine.phases import OptimizerPhase, Phases
 from rexkit.engine.prompts import GroupSampler, PromptDataset
 from rexkit.engine.rollouts import BackendRollouts, sampling_arguments, shares_model
 from rexkit.engine.whole_weights import save_whole
+from rexkit.errors import ConfigError
 from rexkit.models.vlm import VLM
 from rexkit.registry import BACKENDS, TRAINERS
 from rexkit.rewards import RewardTable
@@ -73,7 +74,8 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         arguments: every field of `trl.GRPOConfig`, by its own name.
 
     Raises:
-        ConfigError: rollouts by a backend that cannot be given weights.
+        ConfigError: rollouts by a backend that cannot be given weights; too few prompts to fill
+            one batch.
         ValueError: while training, a prompt with ``max_completion_length`` more tokens is longer
             than the model's ``max_length``; it names the sample. Nothing is cut.
         RewardError: while training, with ``reward_errors="raise"``.
@@ -129,6 +131,13 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
                 **arguments,
             },
         )
+        at_once = config.generation_batch_size // config.num_generations
+        if len(prompts) < at_once:
+            raise ConfigError(
+                f"train_data: {len(prompts)} prompts do not fill a batch of {at_once}, which is "
+                "per_device_train_batch_size x processes x gradient_accumulation_steps / "
+                "num_generations of the trainer"
+            )
         start = work_dir / "start"
         own = rollout is not None and not shares_model(rollout, "trainer.rollout")
         frozen = bool(config.beta) and not is_peft_model(vlm.model)
