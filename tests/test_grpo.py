@@ -313,6 +313,14 @@ def test_several_tasks_of_a_picture_are_prompts_of_their_own():
     assert [m["role"] for m in asked[0]["prompt"]] == ["system", "user"]
 
 
+def test_a_row_is_made_once_for_its_group():
+    asked = PromptDataset(ExampleDataset([Source(ShapesDataset(3), GroundingTask())]))
+    first, second, other = asked.__getitems__([(0, 1), (0, 1), (1, 1)])
+    assert first["image"] is second["image"]
+    assert first is not second  # TRL may add to a row
+    assert first["image"] is not other["image"]
+
+
 def test_groups_stay_together_and_epochs_differ():
     sampler = GroupSampler(7, seed=3, group=2, prompts=3, rounds=2)
     orders = []

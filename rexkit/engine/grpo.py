@@ -169,7 +169,7 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
             given = {"model": str(start)} if own else {"vlm": vlm}
             self.rollout_func = BackendRollouts(
                 BACKENDS.build(
-                    sampling_arguments(rollout, config, "trainer.rollout"),
+                    sampling_arguments(rollout, config, system_prompt, "trainer.rollout"),
                     key="trainer.rollout",
                     **given,
                 ),

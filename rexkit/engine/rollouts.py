@@ -130,12 +130,15 @@ def shares_model(config: Mapping[str, Any], key: str) -> bool:
     return False
 
 
-def sampling_arguments(config: Mapping[str, Any], trl: Any, key: str) -> dict[str, Any]:
-    """A backend's config with what the trainer says about sampling.
+def sampling_arguments(
+    config: Mapping[str, Any], trl: Any, system_prompt: str | None, key: str
+) -> dict[str, Any]:
+    """A backend's config with what the trainer says about questions and sampling.
 
     Args:
         config: of BACKENDS.
         trl: a `trl.GRPOConfig`.
+        system_prompt: as in `Encoder`.
         key: where the config stands, for messages.
 
     Raises:
@@ -158,6 +161,7 @@ def sampling_arguments(config: Mapping[str, Any], trl: Any, key: str) -> dict[st
             "vllm_importance_sampling_correction=False"
         )
     ours = {name: getattr(trl, trl_name) for name, trl_name in _SAME.items()}
+    ours["system_prompt"] = system_prompt
     if shared:  # what it samples is as likely to the trainer as to itself
         ours |= {"scores": False, "batch_size": trl.per_device_train_batch_size}
     takes = accepted_arguments(component)
