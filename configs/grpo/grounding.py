@@ -2,6 +2,7 @@
 # is asked for alone, and to find the third and fourth of a kind. Boxes are matched one to one.
 _base_ = ["../_base_/tiny.py", "../_base_/grpo.py", "../_base_/known_shapes.py"]
 
+work_dir = "work_dirs/grpo_grounding"
 shapes = dict(num_objects=(2, 4), num_absent=(1, 1), repeat=0.6)
 task = dict(type="GroundingTask", num_categories=(1, 2))
 

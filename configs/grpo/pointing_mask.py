@@ -3,6 +3,7 @@
 _base_ = ["../_base_/tiny.py", "../_base_/grpo.py"]
 
 data_root = "data/nuclei"
+work_dir = "work_dirs/grpo_pointing_mask"
 
 data = dict(
     dataset=dict(

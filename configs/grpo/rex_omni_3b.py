@@ -4,6 +4,7 @@
 _base_ = ["../_base_/rex_omni.py", "../_base_/grpo.py"]
 
 data_root = "data/grounding"
+work_dir = "work_dirs/grpo_rex_omni_3b"
 
 train_data = dict(
     dataset=dict(

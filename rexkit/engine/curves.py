@@ -46,8 +46,8 @@ def plot_curves(log: Path, picture: Path) -> None:
     for axes, names in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         for name in names:
             steps, values = (np.array(column) for column in zip(*curves[name], strict=True))
-            if len(steps) < 40:
-                axes.plot(steps, values, marker=".", label=name)
+            if len(steps) < 40 or name == "learning_rate":
+                axes.plot(steps, values, marker="." if len(steps) < 40 else None, label=name)
                 continue
             (line,) = axes.plot(*_running_mean(steps, values), label=name)
             axes.plot(steps, values, color=line.get_color(), alpha=0.25, linewidth=0.8)
@@ -62,7 +62,7 @@ def _is_figure(name: str) -> bool:
 
 
 def _running_mean(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means over a twentieth of the curve, at the middle of each window."""
-    width = max(3, len(values) // 20)
+    """Means over a tenth of the curve, at the middle of each window."""
+    width = len(values) // 10
     weights = np.full(width, 1 / width)
     return np.convolve(steps, weights, "valid"), np.convolve(values, weights, "valid")
