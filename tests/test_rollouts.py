@@ -16,10 +16,13 @@ from transformers import AutoModelForImageTextToText
 
 from rexkit.backends import Backend, Generation, OpenAIBackend, TransformersBackend
 from rexkit.config import load_config
+from rexkit.datasets import ShapesDataset
+from rexkit.engine.data import ExampleDataset, Source
 from rexkit.engine.rollouts import BackendRollouts
 from rexkit.engine.whole_weights import whole_weights
 from rexkit.errors import ConfigError, UserError
 from rexkit.models import PretrainedVLM, TinyVLM
+from rexkit.tasks import PointingTask
 
 # What is never sampled has a share of the probability to a model of random weights.
 RULED_OUT = 3e-3
@@ -54,9 +57,9 @@ class OwnModel(Backend):
                 mine[name].data.copy_(weight)
 
 
-def completions(work_dir: Path, step: int) -> list[str]:
+def completions(work_dir: Path, step: int, key: str = "completion") -> list[str]:
     lines = (work_dir / "completions" / f"step_{step:05d}" / "completions.jsonl").read_text()
-    return [json.loads(line)["completion"] for line in lines.splitlines()]
+    return [json.loads(line)[key] for line in lines.splitlines()]
 
 
 def test_the_model_that_is_trained_samples_by_itself(tmp_path):
@@ -79,6 +82,29 @@ def test_the_model_that_is_trained_samples_by_itself(tmp_path):
     assert logged["answer_tokens_per_second"] > 0
     assert logged["grad_norm"] > 0
     assert "sampling/importance_sampling_ratio/mean" not in logged
+
+
+@pytest.mark.parametrize("rollout", [None, dict(type="TransformersBackend"), dict(type=OwnModel)])
+def test_validation_samples_the_same_way(tmp_path, rollout):
+    job = trainer(
+        tmp_path,
+        rollout=rollout,
+        val_data=ExampleDataset([Source(ShapesDataset(4, seed=9), PointingTask())]),
+        eval_strategy="steps",
+        eval_steps=1,
+        per_device_eval_batch_size=4,
+        completions_every=1,
+    )
+    job.fit()
+    log = [row for row in rows(tmp_path) if "eval_reward" in row]
+    assert [row["step"] for row in log] == [1, 2]
+    assert all(row["eval_rewards/length/std"] > 0 for row in log)
+    assert log[0]["eval_completions/mean_length"] == 8
+    assert not any(name.startswith("eval_time") for name in log[0])
+    # Only what is learned from is left to be looked at.
+    asked = completions(tmp_path, 1, "source")
+    assert len(asked) == 4
+    assert all("seed=0" in source for source in asked)
 
 
 def test_a_backend_of_its_own_gets_the_start_and_then_every_weight(tmp_path):

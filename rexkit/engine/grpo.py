@@ -131,7 +131,7 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
                 **arguments,
             },
         )
-        at_once = config.generation_batch_size // config.num_generations
+        at_once = int(config.generation_batch_size or 0) // int(config.num_generations or 1)
         if len(prompts) < at_once:
             raise ConfigError(
                 f"train_data: {len(prompts)} prompts do not fill a batch of {at_once}, which is "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,8 @@ class BackendRollouts:
         self.forbidden = frozenset(forbidden)
         self.keep_logprobs = keep_logprobs
         self._updated = 0  # a backend starts with the weights of step 0
-        self._calls: dict[tuple[int, bool], int] = {}
+        self._step = -1
+        self._calls: Counter[bool] = Counter()
 
     def __call__(self, prompts: Sequence[Any], trainer: Any) -> dict[str, Any]:
         """Answer ``trainer.asked``, whose prompts as conversations are given."""
@@ -86,12 +88,12 @@ class BackendRollouts:
 
     def _next_seed(self, trainer: Any) -> int:
         """Another one for each call of a step, and for each process."""
-        step, training = trainer.state.global_step, bool(trainer.model.training)
-        call = self._calls.get((step, training), 0)
-        self._calls = {(step, training): call + 1, (step, not training): 0} | {
-            key: count for key, count in self._calls.items() if key == (step, not training)
-        }
-        parts = (self.seed, step, trainer.accelerator.process_index, training, call)
+        step, training = int(trainer.state.global_step), bool(trainer.model.training)
+        if step != self._step:
+            self._step, self._calls = step, Counter()
+        call, process = self._calls[training], trainer.accelerator.process_index
+        self._calls[training] += 1
+        parts = (self.seed, step, process, int(training), call)
         return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
     def _check(self, example: Example, tokens: int, seen: int, answer: Sequence[int]) -> None:

@@ -83,5 +83,6 @@ def _gathered(parameters: Sequence[torch.Tensor]) -> AbstractContextManager[Any]
 
 def _full(parameter: Any) -> torch.Tensor:
     """What FSDP2 keeps in shards as one."""
-    whole: torch.Tensor = parameter.detach()
-    return whole.full_tensor() if isinstance(whole, DTensor) else whole
+    in_shards = isinstance(parameter, DTensor)
+    whole: torch.Tensor = (parameter.full_tensor if in_shards else parameter.detach)()
+    return whole.detach()
