@@ -40,7 +40,7 @@ from datasets import Dataset
 from PIL import Image
 from trl import GRPOConfig, GRPOTrainer
 
-from rexkit.engine.grpo import ForestGRPOTrainer
+from rexkit.engine.forest_grpo import ForestGRPOTrainer
 from rexkit.forest import use_tree_attention
 from rexkit.models import TinyVLM
 

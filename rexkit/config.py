@@ -45,6 +45,7 @@ _ROOMS = {
     "task": "TASK_FNS",
     "trainer": "TRAINERS",
     "backend": "BACKENDS",
+    "rollout": "BACKENDS",
     "metrics": "METRICS",
     "rewards": "REWARDS",
     "visualizer": "VISUALIZERS",

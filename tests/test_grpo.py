@@ -8,18 +8,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 pytest.importorskip("trl", reason="GRPO is an extra: pip install -e .[grpo]")
 
+from rexkit.cli import main
 from rexkit.config import load_config
 from rexkit.datasets import ShapesDataset
 from rexkit.engine.answer_rewards import AnswerRewards
+from rexkit.engine.curves import plot_curves
 from rexkit.engine.data import ExampleDataset, Source, build_examples
 from rexkit.engine.grpo import GRPOTrainer
 from rexkit.engine.prompts import GroupSampler, PromptDataset
 from rexkit.errors import ConfigError
 from rexkit.grammar import read
 from rexkit.models import TinyVLM
+from rexkit.results.replay import replay
 from rexkit.rewards import RewardError, WeightedRewards
 from rexkit.tasks import GroundingTask, PointingTask
 
@@ -97,6 +101,57 @@ def test_the_first_rewards_are_those_of_an_offline_replay(tmp_path):
     assert (tmp_path / "final" / "model.safetensors").is_file()
 
 
+def test_completions_are_left_for_replay_and_to_be_looked_at(tmp_path, capsys):
+    trainer(tmp_path, completions_every=2, max_steps=3).fit()
+    assert sorted(p.name for p in (tmp_path / "completions").iterdir()) == [
+        *("step_00000", "step_00002")
+    ]
+    folder = tmp_path / "completions" / "step_00000"
+    file = folder / "completions.jsonl"
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    answers = list(replay(file, WeightedRewards(VARYING)))
+    assert [a.total for a in answers] == [record["reward"] for record in records]
+    assert [a.by_name for a in answers] == [record["rewards"] for record in records]
+    assert len({a.text for a in answers}) == 4
+    logged = rows(tmp_path)[0]
+    assert logged["reward"] == pytest.approx(np.mean([a.total for a in answers]), abs=1e-6)
+    # TRL's spread is that of a sample.
+    spread = np.std([a.total for a in answers], ddof=1)
+    assert logged["reward_std"] == pytest.approx(spread, abs=1e-6)
+    assert main(["reward", str(file), "--reward", "length:free=1,most=400"]) == 0
+    assert "4 answers" in capsys.readouterr().out
+    table = (folder / "table.md").read_text()
+    assert all(record["question"] in table for record in records)
+    assert table.count("| reward | length | format |") == 2
+    pictures = sorted(path.name for path in folder.glob("*.png"))
+    assert pictures == [f"{n:04d}_{which}.png" for n in (0, 2) for which in ("best", "worst")]
+    with Image.open(folder / pictures[0]) as picture:
+        assert picture.width > 480
+
+
+def test_the_log_tells_where_the_time_goes(tmp_path):
+    # Two steps on a batch: old log-probabilities in the first, no rollout in the second.
+    trainer(tmp_path, num_iterations=2, max_steps=4, beta=0.1, learning_rate=1e-2).fit()
+    first, second, third, _, last = rows(tmp_path)
+    for row in (first, third):
+        assert {n for n in row if n.startswith("time/")} >= {
+            *("time/rollout", "time/rewards", "time/log_probs", "time/update")
+        }
+        assert row["step_time"] * 0.5 < sum(row[n] for n in row if n.startswith("time/"))
+        assert row["tokens_per_second"] > row["answer_tokens_per_second"] * 0.01 > 0
+    assert second["time/update"] > 0
+    assert "time/rollout" not in second
+    assert second["tokens_per_second"] == 0
+    told = {"kl", "entropy", "clip_ratio/region_mean", "frac_reward_zero_std", "reward_std"}
+    assert told <= first.keys()
+    assert first["completions/mean_length"] == 8
+    assert third["kl"] > 0
+    assert "train_runtime" in last
+    plot_curves(tmp_path / "log.jsonl", tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert picture.width > 3 * picture.height  # rewards, entropy, learning rate
+
+
 @pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl"])
 def test_the_forest_equals_the_padded_batch(tmp_path, family):
     vlm = TinyVLM(weights=None, family=family, **SMALL)
@@ -145,6 +200,11 @@ def test_the_forest_equals_the_padded_batch(tmp_path, family):
     assert (our_gradients - their_gradients).norm() < 1e-4 * their_gradients.norm()
 
 
+def test_too_few_prompts_for_a_batch_are_an_error(tmp_path):
+    with pytest.raises(ConfigError, match="8 prompts do not fill a batch of 10"):
+        trainer(tmp_path, per_device_train_batch_size=4, gradient_accumulation_steps=5)
+
+
 def test_prompts_are_those_of_fine_tuning(tmp_path):
     vlm = TinyVLM(weights=None, system_prompt="You answer in boxes.", **SMALL)
     job = trainer(tmp_path, vlm=vlm)
@@ -162,16 +222,59 @@ def test_a_prompt_too_long_names_the_sample(tmp_path):
         job.fit()
 
 
-def broken(prediction, target):
+def nan(prediction, target):
     return float("nan")
 
 
-def test_a_broken_reward_stops_with_its_name_or_is_counted(tmp_path):
-    rewards = [dict(type=broken, name="mine"), "format"]
-    with pytest.raises(RewardError, match=r"'mine' gave nan.* for ShapesDataset"):
+def too_much(prediction, target):
+    return 1.5
+
+
+def raising(prediction, target):
+    raise KeyError("cup")
+
+
+class WrongCount:
+    def batch(self, predictions, targets):
+        return [1.0] * (len(predictions) - 1)
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        (nan, "gave nan, which is not in"),
+        (too_much, r"gave 1\.5, which is not in"),
+        (raising, r"raised KeyError\('cup'\)"),
+        (WrongCount, r"gave \(3,\) numbers for 4 answers"),
+    ],
+)
+def test_a_broken_reward_stops_with_its_name_or_is_counted(tmp_path, broken, words):
+    rewards = [dict(type=broken, name="mine"), *VARYING]
+    with pytest.raises(RewardError, match=rf"reward 'mine' {words}.* for ShapesDataset\(seed=0\)"):
         trainer(tmp_path, rewards=rewards).fit()
     trainer(tmp_path, rewards=rewards, reward_errors="zero", max_steps=1).fit()
-    assert rows(tmp_path)[0]["reward_errors/mine"] == 4
+    first, _ = rows(tmp_path)
+    assert first["reward_errors/mine"] == 4
+    assert first["rewards/mine/mean"] == 0
+    assert first["grad_norm"] > 0  # the others are still learned from
+
+
+def test_a_group_whose_answers_are_all_alike_is_counted(tmp_path):
+    job = trainer(tmp_path, learning_rate=1e-2)
+    read_as_it_is = job.answer_rewards.read
+    seen: list = []
+
+    def alike_in_the_first_group(ids, example, source):
+        seen.append(example.source)
+        return read_as_it_is([5] if example.source == seen[0] else ids, example, source)
+
+    job.answer_rewards.read = alike_in_the_first_group
+    job.fit()
+    assert [row["frac_reward_zero_std"] for row in rows(tmp_path)[:2]] == [0.5, 0.0]
+    # Nothing is to be learned from a run of such groups, and the log says why.
+    trainer(tmp_path, rewards=["format"]).fit()
+    for row in rows(tmp_path)[:2]:
+        assert (row["frac_reward_zero_std"], row["grad_norm"]) == (1.0, 0.0)
 
 
 def test_sources_have_rewards_of_their_own(tmp_path):
@@ -208,6 +311,14 @@ def test_several_tasks_of_a_picture_are_prompts_of_their_own():
     assert len(asked) == 6
     assert [asked[i]["example"].task for i in (0, 3)] == ["detection", "pointing"]
     assert [m["role"] for m in asked[0]["prompt"]] == ["system", "user"]
+
+
+def test_a_row_is_made_once_for_its_group():
+    asked = PromptDataset(ExampleDataset([Source(ShapesDataset(3), GroundingTask())]))
+    first, second, other = asked.__getitems__([(0, 1), (0, 1), (1, 1)])
+    assert first["image"] is second["image"]
+    assert first is not second  # TRL may add to a row
+    assert first["image"] is not other["image"]
 
 
 def test_groups_stay_together_and_epochs_differ():

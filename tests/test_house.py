@@ -21,6 +21,7 @@ ROOMS = [
         "keypoints",
         "geometry",
         "instances",
+        "edit_distance",
         "grammar",
         "plugins",
         "registry",

@@ -8,9 +8,9 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rexkit.edit_distance import edit_distance
 from rexkit.geometry import box_corners, polygon_coverage
 from rexkit.metrics import OCRHmean
-from rexkit.metrics.edit_distance import edit_distance
 from rexkit.structures import Annotation, Instance, Prediction
 
 SIZE = (100, 100)

@@ -15,7 +15,10 @@ from rexkit.rewards import RewardError, WeightedRewards, build_reward
 from rexkit.structures import Annotation, Instance, Prediction, Problem
 
 SIZE = (100, 100)
-NAMES = ("box_iou", "box_f1", "point_in_box", "point_in_mask", "polygon_iou", "rejection", "format")
+NAMES = (
+    *("box_iou", "box_f1", "point_in_box", "point_in_mask", "polygon_iou"),
+    *("ocr_text", "rejection", "format"),
+)
 BOX_REWARDS = ("box_iou", "box_f1")
 
 
@@ -109,6 +112,41 @@ def test_polygons_are_paid_by_their_overlap():
     half = Instance("word", polygon=square * [1, 0.5])
     assert reward("polygon_iou", answer(half), target) == pytest.approx(0.5)
     assert reward("polygon_iou", answer(box("word", 0, 0, 10, 10)), target) == pytest.approx(1.0)
+
+
+def test_text_is_paid_by_how_well_it_is_found_and_read():
+    exit_, inn = (box("word", y, y, y + 40, y + 10, text=t) for y, t in ((0, "EXIT"), (50, "inn")))
+    target = truth(exit_, inn)
+    assert reward("ocr_text", answer(exit_, inn), target) == 1.0
+    # The released weights write the text in place of the phrase: phrases play no part.
+    said = [box(t, *i.bbox, text=t) for i, t in ((exit_, " EXlT"), (inn, "inn"))]
+    assert reward("ocr_text", answer(*said), target) == pytest.approx((3 / 4 + 1) * 2 / 4)
+    assert reward("ocr_text", answer(*said, *said), target) == pytest.approx((3 / 4 + 1) * 2 / 6)
+    elsewhere = box("word", 0, 80, 40, 90, text="EXIT")
+    assert reward("ocr_text", answer(elsewhere), target) == 0.0
+    square = np.array([[0.0, 0], [40, 0], [40, 10], [0, 10]])
+    outlined = Instance("word", polygon=square, text="EXIT")
+    assert reward("ocr_text", answer(outlined), target) == pytest.approx(2 / 3)
+    assert reward("ocr_text", answer(exit_), target, threshold=1.0) == pytest.approx(2 / 3)
+
+
+def test_text_that_nobody_can_read_counts_neither_way():
+    region = box("word", 0, 0, 80, 20, text="###", ignore=True)
+    word = box("word", 0, 50, 40, 60, text="inn")
+    inside, beside = (box("word", x, 0, x + 20, 20, text="so") for x in (10, 75))
+    assert reward("ocr_text", answer(inside, word), truth(region, word)) == 1.0
+    assert reward("ocr_text", answer(beside, word), truth(region, word)) == pytest.approx(2 / 3)
+    assert reward("ocr_text", answer(absent=("word",)), truth(region)) == 1.0
+    assert reward("ocr_text", answer(absent=("word",)), truth(absent=("word",))) == 1.0
+    assert reward("ocr_text", answer(), truth(absent=("word",))) == 0.0
+    assert reward("ocr_text", answer(absent=("word",)), truth(word)) == 0.0
+
+
+def test_an_answer_written_by_an_ocr_task_is_paid_in_full():
+    words = [box("word", 10 * n, 10, 10 * n + 9, 20, text=t) for n, t in enumerate(("a b", "c,d"))]
+    for place in ("phrase", "inline"):
+        text = write(words, SIZE, phrases=["word"], transcription=place)
+        assert reward("ocr_text", read(text, SIZE, transcription=place), truth(*words)) == 1.0
 
 
 def test_keypoints_are_paid_by_their_similarity():

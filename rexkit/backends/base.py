@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rexkit.errors import UserError
 from rexkit.grammar.forms import AnswerForm
 from rexkit.grammar.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
 Floats = NDArray[np.float32]
@@ -92,10 +94,30 @@ class Backend(ABC):
     Attributes:
         vocabulary: of the model, where the backend gives log-probabilities; scores are made with
             it.
+        seed: of sampling: with the same one the same requests get the same answers. Who wants
+            other answers to them sets another before each call.
     """
 
     vocabulary: Vocabulary | None = None
+    seed: int = 0
 
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Answer every request, in order."""
+
+    def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Answer with other weights from now on, as reinforcement learning does after each step.
+
+        Backends that answer with a model of their own in this process may have this method.
+
+        Args:
+            weights: every weight of the model by the name transformers gives it, tied ones once.
+                They are on the trainer's device, and made while one goes through them.
+
+        Raises:
+            UserError: this backend cannot.
+        """
+        raise UserError(
+            f"{type(self).__name__} cannot take new weights; save a checkpoint and start a backend "
+            "with it"
+        )

@@ -16,6 +16,8 @@ from rexkit.rewards.scoring import OnRewardError
 from rexkit.structures import Example, Prediction
 
 Log = Callable[[str, float], None]
+Witness = Callable[[int, Sequence[Example], Sequence[Prediction], RewardTable], None]
+"""Is told of every batch: updates so far, what was asked, the answers, what they were given."""
 
 
 class AnswerRewards:
@@ -26,6 +28,7 @@ class AnswerRewards:
         rewards: of the run, as `WeightedRewards` takes them.
         on_error: as there.
         tokenizer: turns completions into text, special tokens included.
+        witness: is told of every batch.
 
     Raises:
         ConfigError: a source has no rewards and neither has the run.
@@ -37,8 +40,10 @@ class AnswerRewards:
         rewards: Sequence[str | Mapping[str, Any]],
         on_error: OnRewardError,
         tokenizer: Any,
+        witness: Witness | None = None,
     ):
         self.tokenizer = tokenizer
+        self.witness = witness
         self.parsers = [PARSERS.build(source.task.parser) for source in sources]
         shared = WeightedRewards(rewards, on_error, "trainer.rewards") if rewards else None
         self.rewards: list[WeightedRewards] = []
@@ -99,6 +104,7 @@ class AnswerRewards:
         example: Sequence[Example],
         source: Sequence[int],
         log_metric: Log,
+        trainer_state: Any,
         **others: Any,
     ) -> list[float]:
         """The reward function that TRL calls; it logs every reward and every kind of problem.
@@ -123,6 +129,8 @@ class AnswerRewards:
         log_metric("problems/any", float(np.mean([bool(p.problems) for p in predictions])))
         for name, number in (self._failures() - failed_before).items():
             log_metric(f"reward_errors/{name}", number)
+        if self.witness is not None:
+            self.witness(trainer_state.global_step, example, predictions, table)
         found: list[float] = table.total.tolist()
         return found
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate.utils import is_peft_model
@@ -16,65 +17,21 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 
 from rexkit.engine.answer_rewards import AnswerRewards
+from rexkit.engine.completions import CompletionFiles
 from rexkit.engine.data import ExampleDataset, Key
-from rexkit.engine.groups import share_prompts
+from rexkit.engine.forest_grpo import ForestGRPOTrainer
 from rexkit.engine.job import Job, Score, followers
+from rexkit.engine.mismatch import Mode, importance
+from rexkit.engine.phases import OptimizerPhase, Phases
 from rexkit.engine.prompts import GroupSampler, PromptDataset
-from rexkit.forest import grow, predicting_only, unfold
+from rexkit.engine.rollouts import BackendRollouts, sampling_arguments, shares_model
+from rexkit.engine.whole_weights import save_whole
+from rexkit.errors import ConfigError
 from rexkit.models.vlm import VLM
-from rexkit.registry import TRAINERS
+from rexkit.registry import BACKENDS, TRAINERS
+from rexkit.rewards import RewardTable
 from rexkit.rewards.scoring import OnRewardError
-
-
-class ForestGRPOTrainer(TRLTrainer):  # type: ignore[misc]
-    """TRL's trainer with the prompt of a group computed once.
-
-    Log-probabilities and entropies, and so loss and gradients, are those of TRL's padded batch:
-    of the policy, of its old self and of the reference.
-    """
-
-    def _get_per_token_logps_and_entropies(  # TRL's only place for it; tests/test_grpo.py notices
-        self,
-        model: Any,
-        input_ids: torch.Tensor,
-        attention_mask: torch.Tensor,
-        logits_to_keep: int,
-        batch_size: int | None = None,
-        compute_entropy: bool = False,
-        compute_aux_loss: bool = False,
-        **inputs: Any,
-    ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
-        if compute_aux_loss:
-            raise ValueError("a model of experts has no forest; set forest=False")
-        asked = input_ids.shape[1] - logits_to_keep
-        num_images = inputs["num_images"]
-        patches = inputs["image_grid_thw"].prod(-1).tolist()
-        inner = self.accelerator.unwrap_model(model)
-        inner = (inner.get_base_model() if is_peft_model(inner) else inner).base_model
-        step = batch_size or len(input_ids)
-        found = []
-        for start in range(0, len(input_ids), step):
-            rows = slice(start, start + step)
-            pictures = slice(sum(num_images[:start]), sum(num_images[: start + step]))
-            pixels = slice(sum(patches[: pictures.start]), sum(patches[: pictures.stop]))
-            prompts = {
-                "input_ids": input_ids[rows, :asked],
-                "attention_mask": attention_mask[rows, :asked],
-                "mm_token_type_ids": inputs["mm_token_type_ids"][rows, :asked],
-                "pixel_values": inputs["pixel_values"][pixels],
-                "image_grid_thw": inputs["image_grid_thw"][pictures],
-            }
-            batch, branch = share_prompts(
-                prompts, input_ids[rows, asked:], attention_mask[rows, asked:], num_images[rows]
-            )
-            with self.accelerator.autocast(), predicting_only(inner, batch):
-                output = model(
-                    **grow(batch, inner), shift_labels=batch["labels"][None], fused_lm_head=True
-                )
-            values = (output.log_probs, output.entropy) if compute_entropy else (output.log_probs,)
-            found.append([unfold(v[0], batch, logits_to_keep)[branch] for v in values])
-        log_probs, *entropies = (torch.cat(parts) for parts in zip(*found, strict=True))
-        return log_probs, entropies[0] if entropies else None, None
+from rexkit.structures import Example, Prediction
 
 
 @TRAINERS.register_module()
@@ -82,9 +39,17 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
     """Group relative policy optimisation on `trl.GRPOTrainer`, which does everything but rewards.
 
     Losses, clipping, KL to a reference, several updates a batch and checkpoints are TRL's own.
-    Answers never hold vision tokens or unused rows of the vocabulary. ``log.jsonl`` tells the mean
-    and spread of every reward, problems of answers by kind, the share of groups whose answers are
-    all rewarded alike (``frac_reward_zero_std``), answer lengths, clipping, KL and entropy.
+    Answers never hold vision tokens or unused rows of the vocabulary.
+
+    ``log.jsonl`` tells the mean and spread of every reward, problems of answers by kind, the share
+    of groups whose answers are all rewarded alike (``frac_reward_zero_std``), answer lengths,
+    clipping, KL and entropy, and of this process:
+
+    - ``time/rollout``, ``time/rewards``, ``time/log_probs``, ``time/update``: seconds a step. The
+      second is with waiting for other processes, the third of the old policy and the reference,
+      the last forward, backward and optimizer. ``time/files``: of writing completions.
+    - ``tokens_per_second``: prompts and answers of all processes, by the time of all phases;
+      ``answer_tokens_per_second``: answers of this process, by the time of the rollout.
 
     Args:
         vlm: the model.
@@ -96,16 +61,27 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         rewards: names or configs of REWARDS with their weights (see `WeightedRewards`); a source
             of ``train_data`` may have its own.
         reward_errors: "raise" stops where a reward raises or is not in [0, 1], "zero" counts it.
+        rollout: of BACKENDS, who samples the answers; left out, transformers with the model that
+            is trained. ``max_new_tokens``, ``temperature`` and ``top_p`` are the trainer's. A
+            backend with a model of its own starts with the one in ``work_dir/start`` and is handed
+            the weights before it answers. What it samples counts as the trainer finds it likely,
+            as TRL's ``vllm_importance_sampling_…`` say.
         forest: compute the prompt of a group once (see `rexkit.forest`). Loss and gradients stay
             the same.
+        completions_every: every so many steps the answers are left in ``work_dir/completions``,
+            as `CompletionFiles` writes them; 0 for never.
         callbacks: of transformers.
         arguments: every field of `trl.GRPOConfig`, by its own name.
 
     Raises:
+        ConfigError: rollouts by a backend that cannot be given weights; too few prompts to fill
+            one batch.
         ValueError: while training, a prompt with ``max_completion_length`` more tokens is longer
             than the model's ``max_length``; it names the sample. Nothing is cut.
         RewardError: while training, with ``reward_errors="raise"``.
     """
+
+    model: Any
 
     def __init__(
         self,
@@ -118,7 +94,9 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         *,
         rewards: Sequence[str | Mapping[str, Any]] = (),
         reward_errors: OnRewardError = "raise",
+        rollout: Mapping[str, Any] | None = None,
         forest: bool = True,
+        completions_every: int = 50,
         callbacks: list[TrainerCallback] | None = None,
         **arguments: Any,
     ):
@@ -134,7 +112,11 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         if val_data is not None:
             checked = PromptDataset(val_data, system_prompt, first_source=len(sources))
             sources += checked.examples.sources
-        self.answer_rewards = AnswerRewards(sources, rewards, reward_errors, vlm.tokenizer)
+        self.phases = Phases()
+        self.completion_files = CompletionFiles(work_dir / "completions", completions_every)
+        self.answer_rewards = AnswerRewards(
+            sources, rewards, reward_errors, vlm.tokenizer, self._keep_completions
+        )
         generation = dict(arguments.pop("generation_kwargs", None) or {})
         forbidden = {*vlm.forbidden_ids(), *generation.pop("suppress_tokens", ())}
         accelerated = torch.cuda.is_available()
@@ -149,13 +131,21 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
                 **arguments,
             },
         )
-        if config.beta and not is_peft_model(vlm.model):
-            # TRL loads the reference from where the model says it comes from.
-            reference = work_dir / "reference"
-            with config.main_process_first():
-                if config.process_index == 0:
-                    vlm.save(reference)
-            vlm.model.config.name_or_path = str(reference)
+        at_once = int(config.generation_batch_size or 0) // int(config.num_generations or 1)
+        if len(prompts) < at_once:
+            raise ConfigError(
+                f"train_data: {len(prompts)} prompts do not fill a batch of {at_once}, which is "
+                "per_device_train_batch_size x processes x gradient_accumulation_steps / "
+                "num_generations of the trainer"
+            )
+        start = work_dir / "start"
+        own = rollout is not None and not shares_model(rollout, "trainer.rollout")
+        frozen = bool(config.beta) and not is_peft_model(vlm.model)
+        with config.main_process_first():
+            if (own or frozen) and config.process_index == 0:
+                save_whole(vlm, start)
+        if frozen:  # TRL loads the reference from where the model says it comes from
+            vlm.model.config.name_or_path = str(start)
         total: Any = self.answer_rewards.total
         super().__init__(
             model=vlm.model,
@@ -167,17 +157,114 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
             processing_class=vlm.processor,
             callbacks=[
                 *followers(work_dir),
+                OptimizerPhase(self.phases, "update"),
                 *(callbacks or []),
             ],
         )
         self.train_dataset = prompts
+        self._logged = (0, 0)  # steps and tokens
+        self._answer_tokens = 0
+        self.asked: list[dict[str, Any]] = []
+        if rollout is not None:
+            given = {"model": str(start)} if own else {"vlm": vlm}
+            self.rollout_func = BackendRollouts(
+                BACKENDS.build(
+                    sampling_arguments(rollout, config, system_prompt, "trainer.rollout"),
+                    key="trainer.rollout",
+                    **given,
+                ),
+                shares_model=not own,
+                tasks=[source.task for source in sources],
+                seed=config.seed,
+                forbidden=sorted(forbidden),
+                keep_logprobs=own and config.vllm_importance_sampling_correction,
+            )
 
     @classmethod
     def extra_arguments(cls) -> set[str]:
-        """What else a config may set: the fields of `trl.GRPOConfig`, but for rollouts by vLLM."""
+        """What else a config may set: the fields of `trl.GRPOConfig`, but for its use of vLLM."""
         names = {field.name for field in fields(GRPOConfig) if field.init}
         ours = {"output_dir", "reward_weights", "use_vllm"}
-        return {name for name in names - ours if not name.startswith("vllm_")}
+        return {
+            name
+            for name in names - ours
+            if not name.startswith("vllm_") or name.startswith("vllm_importance_sampling_")
+        }
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:  # of training
+            logs = logs | self._speed()
+        super().log(logs, start_time)
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if self._buffered_inputs is None:  # the first of a run, which may be resumed
+            # TRL would count its rounds of several steps from here.
+            self._step = self.state.global_step * self.current_gradient_accumulation_steps
+            self._logged = (self.state.global_step, int(self.state.num_input_tokens_seen))
+        with self.phases("update"):
+            loss: torch.Tensor = super().training_step(*args, **kwargs)
+        return loss
+
+    def _speed(self) -> dict[str, float]:
+        """Time and tokens since they were logged last."""
+        seconds = self.phases.take()
+        steps, tokens = self.state.global_step, int(self.state.num_input_tokens_seen)
+        steps_before, tokens_before = self._logged
+        self._logged = (steps, tokens)
+        found = {f"time/{name}": s / (steps - steps_before) for name, s in seconds.items()}
+        found["tokens_per_second"] = (tokens - tokens_before) / sum(seconds.values())
+        if seconds.get("rollout"):
+            found["answer_tokens_per_second"] = self._answer_tokens / seconds["rollout"]
+        self._answer_tokens = 0
+        return found
+
+    def _phase(self, name: str) -> AbstractContextManager[None]:
+        return self.phases(name) if self.model.training else nullcontext()
+
+    def _keep_completions(
+        self,
+        step: int,
+        examples: Sequence[Example],
+        predictions: Sequence[Prediction],
+        rewards: RewardTable,
+    ) -> None:
+        if self.model.training:
+            with self.phases("files"):
+                self.completion_files.add(step, examples, predictions, rewards)
+
+    def _allow_for_mismatch(self, batch: dict[str, Any]) -> None:
+        """Weigh what a backend sampled by how much more likely the trainer finds it.
+
+        TRL does so for its own use of vLLM only. The weights are put into the advantages, which
+        its losses multiply with just as they would with the weights.
+        """
+        images = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
+        mask, args = batch["completion_mask"], cast(GRPOConfig, self.args)
+        if "old_per_token_logps" not in batch:
+            with torch.no_grad():
+                batch["old_per_token_logps"] = self._get_per_token_logps_and_entropies(
+                    self.model,
+                    torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+                    torch.cat([batch["prompt_mask"], mask], dim=1),
+                    mask.shape[1],
+                    batch_size=args.per_device_train_batch_size,
+                    **{name: batch[name] for name in images if name in batch},
+                )[0]
+        old, sampled = batch["old_per_token_logps"], batch["sampling_per_token_logps"]
+        weights = importance(
+            old,
+            sampled,
+            mask,
+            cast(Mode, args.vllm_importance_sampling_mode),
+            args.vllm_importance_sampling_clip_min,
+            args.vllm_importance_sampling_clip_max,
+        )
+        batch["advantages"] = batch["advantages"][:, None] * weights
+        answered = mask.bool()
+        difference = (old - sampled).abs()[answered & ~sampled.isnan()]
+        figures = self._metrics["train" if self.model.training else "eval"]
+        figures["sampling/sampling_logp_difference/mean"].append(difference.mean().item())
+        figures["sampling/importance_sampling_ratio/mean"].append(weights[answered].mean().item())
 
     # The methods below are TRL's; tests/test_grpo.py notices if they are no longer asked.
 
@@ -193,18 +280,30 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
-        self._asked = [row["example"] for row in inputs]
-        found: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        self.asked = inputs
+        with self._phase("rollout"):
+            found: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            if "sampling_per_token_logps" in found:
+                self._allow_for_mismatch(found)
+        if self.model.training:
+            self._answer_tokens += int(found["completion_mask"].sum())
         return found
+
+    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        with self._phase("rewards"):
+            rewards: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
+        return rewards
 
     def _tokenize_prompts(self, prompts: list[Any]) -> Any:
         found = super()._tokenize_prompts(prompts)
         room = [0] * int(self.max_completion_length or 0)
-        for example, ids in zip(self._asked, found[0], strict=True):
-            self.vlm.encoder.check_length(example, ids, room)
+        for row, ids in zip(self.asked, found[0], strict=True):
+            self.vlm.encoder.check_length(row["example"], ids, room)
         return found
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        if self.forest:
-            return super()._get_per_token_logps_and_entropies(*args, **kwargs)
-        return TRLTrainer._get_per_token_logps_and_entropies(self, *args, **kwargs)
+        name = "update" if torch.is_grad_enabled() else "log_probs"
+        with self._phase(name):
+            if self.forest:
+                return super()._get_per_token_logps_and_entropies(*args, **kwargs)
+            return TRLTrainer._get_per_token_logps_and_entropies(self, *args, **kwargs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -39,6 +39,11 @@ class PromptDataset(Dataset[dict[str, Any]]):
 
     def __len__(self) -> int:
         return len(self.examples)
+
+    def __getitems__(self, keys: Sequence[int | Key]) -> list[dict[str, Any]]:
+        """Rows of a batch; those of one key are made once and share their picture."""
+        made = {key: self[key] for key in dict.fromkeys(keys)}
+        return [dict(made[key]) for key in keys]
 
     def __getitem__(self, key: int | Key) -> dict[str, Any]:
         example: Example = self.examples[key]

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from rexkit.edit_distance import edit_distance
 from rexkit.geometry import (
     box_coverage,
     box_iou,
@@ -18,7 +19,6 @@ from rexkit.geometry import (
 )
 from rexkit.instances import outline
 from rexkit.metrics.base import Metric, State
-from rexkit.metrics.edit_distance import edit_distance
 from rexkit.metrics.tally import precision_recall_f1
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Array, Instance, Prediction

@@ -14,6 +14,7 @@ from rexkit.rewards.answers import count, length, rejection, well_formed
 from rexkit.rewards.boxes import box_f1, box_iou
 from rexkit.rewards.keypoints import keypoint_oks
 from rexkit.rewards.points import point_in_box, point_in_mask
+from rexkit.rewards.reading import ocr_text
 from rexkit.rewards.regions import polygon_iou
 from rexkit.rewards.scoring import RewardError, RewardTable, WeightedRewards, build_reward
 
@@ -27,6 +28,7 @@ __all__ = [
     "count",
     "keypoint_oks",
     "length",
+    "ocr_text",
     "point_in_box",
     "point_in_mask",
     "polygon_iou",

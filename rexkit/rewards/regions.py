@@ -1,4 +1,4 @@
-"""Rewards of outlines and of what is written in them."""
+"""Rewards of outlines."""
 
 from __future__ import annotations
 
