@@ -39,7 +39,8 @@ def start_ray(address: str | None = None) -> Any:
     runs in this process already is taken as it is.
 
     Args:
-        address: of a cluster, as ``ray.init`` takes it; None starts one here.
+        address: of a cluster, as ``ray.init`` takes it; None starts one here. A cluster that
+            wants a token wants ``RAY_AUTH_MODE=token`` in the environment, as of every client.
 
     Raises:
         UserError: Ray is not installed, or there is no cluster at that address.
@@ -56,7 +57,9 @@ def start_ray(address: str | None = None) -> Any:
     options: dict[str, Any] = {}
     if address is None:
         options["include_dashboard"] = False
-        # Without clusters, Ray's servers are bound to loopback, and to all interfaces otherwise.
+    if (address or "127.").startswith("127."):
+        # Without clusters, Ray's servers are bound to loopback, and to all interfaces otherwise;
+        # and an address on loopback is taken as it is, where it is otherwise turned into another.
         # There is no public way to ask for that: the variable, named for other systems, is for the
         # processes that Ray starts, the constant is what Ray read from it when it was imported.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
