@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 pytest.importorskip("trl", reason="GRPO is an extra: pip install -e .[grpo]")
 
-from test_grpo import SMALL, first_batch, rows, trainer
+from test_grpo import first_batch, rows, trainer
 from transformers import AutoModelForImageTextToText
 
 from rexkit.backends import Backend, Generation, OpenAIBackend, TransformersBackend
@@ -19,9 +18,8 @@ from rexkit.config import load_config
 from rexkit.datasets import ShapesDataset
 from rexkit.engine.data import ExampleDataset, Source
 from rexkit.engine.rollouts import BackendRollouts
-from rexkit.engine.whole_weights import whole_weights
 from rexkit.errors import ConfigError, UserError
-from rexkit.models import PretrainedVLM, TinyVLM
+from rexkit.models import PretrainedVLM
 from rexkit.tasks import PointingTask
 
 # What is never sampled has a share of the probability to a model of random weights.
@@ -250,29 +248,3 @@ def test_an_answer_that_cannot_be_learned_from_names_the_sample(tmp_path, change
     backend.generate = bad
     with pytest.raises(ValueError, match=rf"^ShapesDataset.*{words}"):
         job.fit()
-
-
-def test_merged_weights_leave_the_model_as_it_is(tmp_path):
-    pytest.importorskip("peft")
-    TinyVLM(weights=None, **SMALL).save(tmp_path / "base")
-    lora = dict(r=4, lora_alpha=32, target_modules="all-linear")
-    vlm = PretrainedVLM(str(tmp_path / "base"), lora=lora)
-    with torch.no_grad():
-        for name, parameter in vlm.model.named_parameters():
-            if "lora_B" in name:
-                parameter.add_(torch.randn_like(parameter) * 0.05)
-    before = {n: p.detach().clone() for n, p in vlm.model.named_parameters()}
-    plain = AutoModelForImageTextToText.from_pretrained(tmp_path / "base")
-    found = dict(whole_weights(vlm.model))
-    assert found.keys() == dict(plain.named_parameters()).keys()
-    assert all(torch.equal(p, before[n]) for n, p in vlm.model.named_parameters())
-    with torch.no_grad():
-        for name, parameter in plain.named_parameters():
-            parameter.copy_(found[name])
-    image = np.zeros((64, 64, 3), np.uint8)
-    from PIL import Image
-
-    inputs = vlm.encoder.questions([Image.fromarray(image)], ["Detect cup."])
-    with torch.no_grad():
-        expected = vlm.model.eval()(**inputs).logits
-        torch.testing.assert_close(plain.eval()(**inputs).logits, expected, atol=1e-5, rtol=1e-5)

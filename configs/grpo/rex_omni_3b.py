@@ -26,7 +26,14 @@ test_data = dict(
     task=dict(type="GroundingTask"),
 )
 trainer = dict(
-    rollout=dict(type="VLLMBackend"),
+    rollout=dict(
+        type="VLLMBackend",
+        scores=False,
+        dtype="bfloat16",
+        max_model_len=8192,
+        gpu_memory_utilization=0.3,
+        distributed_executor_backend="external_launcher",  # an engine in each of our processes
+    ),
     per_device_train_batch_size=8,
     gradient_accumulation_steps=4,
     max_completion_length=1024,

@@ -61,7 +61,8 @@ def whole_weights(model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
 
 def save_whole(vlm: VLM, folder: str | Path) -> None:
     """Write model and processor as transformers reads them, adapters merged."""
-    model: Any = vlm.model.get_base_model() if is_peft_model(vlm.model) else vlm.model
+    model: Any = vlm.model
+    model = model.get_base_model() if is_peft_model(model) else model
     weights = {name: weight.cpu().clone() for name, weight in whole_weights(vlm.model)}
     model.save_pretrained(folder, state_dict=weights)
     vlm.processor.save_pretrained(folder)
@@ -81,8 +82,7 @@ def _gathered(parameters: Sequence[torch.Tensor]) -> AbstractContextManager[Any]
     return found
 
 
-def _full(parameter: Any) -> torch.Tensor:
+def _full(parameter: torch.Tensor) -> torch.Tensor:
     """What FSDP2 keeps in shards as one."""
-    in_shards = isinstance(parameter, DTensor)
-    whole: torch.Tensor = (parameter.full_tensor if in_shards else parameter.detach)()
+    whole = parameter.full_tensor() if isinstance(parameter, DTensor) else parameter
     return whole.detach()
