@@ -10,7 +10,8 @@ import torch
 
 pytest.importorskip("trl", reason="GRPO is an extra: pip install -e .[grpo]")
 
-from test_grpo import first_batch, rows, trainer
+from safetensors.torch import load_model
+from test_grpo import SMALL, first_batch, rows, trainer
 from transformers import AutoModelForImageTextToText
 
 from rexkit.backends import Backend, Generation, OpenAIBackend, TransformersBackend
@@ -19,7 +20,7 @@ from rexkit.datasets import ShapesDataset
 from rexkit.engine.data import ExampleDataset, Source
 from rexkit.engine.rollouts import BackendRollouts
 from rexkit.errors import ConfigError, UserError
-from rexkit.models import PretrainedVLM
+from rexkit.models import TinyVLM
 from rexkit.tasks import PointingTask
 
 # What is never sampled has a share of the probability to a model of random weights.
@@ -31,8 +32,11 @@ CONFIGS = Path(__file__).parents[1] / "configs" / "grpo"
 class OwnModel(Backend):
     """Answers with a model of its own, as engines do, and keeps a diary."""
 
+    vlm: TinyVLM | None = None
+
     def __init__(self, model: str, temperature: float, max_new_tokens: int, deaf: bool = False):
-        self.vlm = PretrainedVLM(model)
+        self.vlm = self.vlm or TinyVLM(weights=None, **SMALL)
+        load_model(self.vlm.model, f"{model}/model.safetensors")
         self.inner = TransformersBackend(
             self.vlm, temperature=temperature, max_new_tokens=max_new_tokens
         )

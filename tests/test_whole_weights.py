@@ -24,8 +24,10 @@ ZERO3 = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from test_grpo import trainer
+from test_grpo import SMALL, trainer
 from test_rollouts import OwnModel
+from rexkit.models import TinyVLM
+OwnModel.vlm = TinyVLM(weights=None, **SMALL)  # before ZeRO-3 takes apart whatever is made
 trainer(
     Path({work_dir!r}), per_device_train_batch_size=2, max_steps=3, learning_rate=1e-2,
     rollout=dict(type=OwnModel), deepspeed={plan!r}, ddp_backend="gloo", optim="adamw_torch",
