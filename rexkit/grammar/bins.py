@@ -37,7 +37,7 @@ def to_bins(coords: ArrayLike, image_size: ImageSize) -> NDArray[np.int64]:
     if not np.isfinite(xy).all():
         raise ValueError(f"coordinates must be finite numbers, got {np.asarray(coords).tolist()}")
     share = np.clip(xy / check_image_size(image_size), 0.0, 1.0)
-    bins = np.minimum(LAST_BIN, np.floor(share * LAST_BIN + _HAIR)).astype(np.int64)
+    bins: NDArray[np.int64] = np.floor(share * LAST_BIN + _HAIR).clip(max=LAST_BIN).astype(np.int64)
     return bins.reshape(np.shape(coords))
 
 

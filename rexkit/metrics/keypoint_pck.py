@@ -50,7 +50,7 @@ class KeypointPCK(TallyMetric):
         true = group.true[kept]
         sizes = (group.boxes[kept, 2:] - group.boxes[kept, :2]).max(axis=1, initial=0.0)
         alike = oks(group.found, true, group.sigmas, group.areas[kept])
-        rows, columns = match(alike, np.finfo(np.float64).tiny)
+        rows, columns = match(alike, float(np.finfo(np.float64).tiny))
         distance = np.linalg.norm(group.found[rows] - true[columns], axis=2)
         hit = np.zeros((len(self.thresholds), *group.found.shape[:2]), dtype=np.bool_)
         near = distance <= np.multiply.outer(self.thresholds, sizes[columns])[..., None]
