@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from two_processes import ROOT, run_two_processes
+from two_processes import ROOT, run_by_torchrun
 
 from rexkit.cli import main
 from rexkit.engine.processes import Processes
@@ -50,7 +50,7 @@ def test_two_processes_find_what_one_does(tmp_path):
     assert main(["test", str(config), "--work-dir", str(one)]) == 0
     tool = str(ROOT / "tools" / "test.py")
     script = DISTRIBUTED.format(config=str(config), work_dir=str(two), tool=tool)
-    printed = run_two_processes(tmp_path, script)
+    printed = run_by_torchrun(tmp_path, script)
     assert files_of(two) == files_of(one)
     assert len(list((two / "pictures").glob("*.png"))) == 5
     for file in sorted(one.rglob("metrics.json")):

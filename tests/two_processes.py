@@ -1,17 +1,44 @@
-"""A script run by two real processes, as torchrun starts them."""
+"""A script run by two real processes over gloo."""
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import runpy
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
+# A process takes ten seconds to import what trains. One that has done so, and nothing else, stands
+# by in each test process; the two are forked off it.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["rexkit.engine.jobs", "rexkit.engine.trainers"])
 
-def run_two_processes(folder: Path, script: str, timeout: float = 600) -> str:
-    """Run a script, written to ``folder``, in two processes over gloo; what they printed."""
+
+def run_two_processes(folder: Path, script: str, timeout: float = 600) -> None:
+    """Run a script, written to ``folder``, in two processes that find what torchrun sets."""
+    file = folder / "two_processes_job.py"
+    file.write_text(script)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    processes = [_CONTEXT.Process(target=_run, args=(rank, port, file)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout)
+    codes = [process.exitcode for process in processes]
+    for process in processes:
+        process.kill()
+    said = "".join(_log(file, rank).read_text()[-6000:] for rank in range(2))
+    assert codes == [0, 0], f"exit codes {codes}\n{said}"
+
+
+def run_by_torchrun(folder: Path, script: str, timeout: float = 600) -> str:
+    """Run a script, written to ``folder``, as users start two processes; what they printed."""
     file = folder / "two_processes_job.py"
     file.write_text(script)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -25,3 +52,23 @@ def run_two_processes(folder: Path, script: str, timeout: float = 600) -> str:
     )
     assert done.returncode == 0, done.stdout[-500:] + done.stderr[-8000:]
     return done.stdout
+
+
+def _run(rank: int, port: int, file: Path) -> None:
+    with _log(file, rank).open("w") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+    }
+    sys.argv = [str(file)]
+    runpy.run_path(str(file), run_name="__main__")
+
+
+def _log(file: Path, rank: int) -> Path:
+    return file.with_suffix(f".{rank}.log")
