@@ -29,6 +29,16 @@ RULED_OUT = 3e-3
 CONFIGS = Path(__file__).parents[1] / "configs" / "grpo"
 
 
+class Deaf(Backend):
+    """Has a model of its own and keeps it."""
+
+    def __init__(self, model: str):
+        self.model = model
+
+    def generate(self, requests):
+        raise NotImplementedError
+
+
 class OwnModel(Backend):
     """Answers with a model of its own, as engines do, and keeps a diary."""
 
@@ -202,7 +212,7 @@ def _advantages(found: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("rollout", "arguments", "words"),
     [
-        (dict(type="OpenAIBackend", model="m"), {}, ["OpenAIBackend cannot be given", "VLLM"]),
+        (dict(type=Deaf), {}, ["Deaf cannot be given", "VLLM"]),
         (dict(type="TransformersBackend", temperature=0.5), {}, ["set trainer.temperature"]),
         (dict(type="TransformersBackend", max_new_tokens=5), {}, ["max_completion_length"]),
         (dict(type="TransformersBackend"), {"top_k": 5}, ["trainer.top_k"]),
@@ -224,7 +234,35 @@ def test_a_rollout_is_checked_when_its_config_is_loaded():
 
 
 def test_a_backend_without_update_says_what_to_do():
-    with pytest.raises(UserError, match="OpenAIBackend cannot take new weights; save"):
+    with pytest.raises(UserError, match="Deaf cannot take new weights; save"):
+        Deaf(model="m").update_weights([])
+
+
+def test_a_server_is_given_the_start_and_a_name_of_its_own(tmp_path, monkeypatch):
+    """What it has been started with is not known, so it gets the weights before it answers."""
+    handed: list[int] = []
+    monkeypatch.setattr(
+        OpenAIBackend, "update_weights", lambda self, weights: handed.append(len(list(weights)))
+    )
+    monkeypatch.setattr(
+        OpenAIBackend,
+        "generate",
+        lambda self, requests: TransformersBackend(
+            job.vlm, temperature=1.0, max_new_tokens=8
+        ).generate(requests),
+    )
+    job = trainer(tmp_path, rollout=dict(type="OpenAIBackend", model="served"), max_steps=1)
+    backend = job.rollout_func.backend
+    assert backend.body["model"] == "served"
+    assert (backend.body["temperature"], backend.body["max_tokens"]) == (1.0, 8)
+    assert backend.image_processor is not None  # of the model as training starts
+    job.fit()
+    assert handed == [len(list(job.model.parameters()))]
+
+
+def test_several_processes_do_not_share_a_server(monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ConfigError, match="from one process"):
         OpenAIBackend(model="m").update_weights([])
 
 

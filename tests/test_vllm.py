@@ -27,7 +27,7 @@ pytest.importorskip("vllm", reason="vLLM has an environment of its own: see READ
 from rexkit.backends import OpenAIBackend, Request, TransformersBackend, VLLMBackend, with_scores
 from rexkit.backends.http import Server
 from rexkit.datasets import ShapesDataset
-from rexkit.engine.answers import request
+from rexkit.engine.answers import request as ask
 from rexkit.engine.predictor import Predictor
 from rexkit.errors import ConfigError
 from rexkit.models import PretrainedVLM, TinyVLM
@@ -62,6 +62,7 @@ def server(folder, tmp_path_factory) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["serve", folder, "--port", str(port), "--dtype", "float32", "--enforce-eager"]
+    words += ["--take-weights"]
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -117,7 +118,7 @@ def questions() -> list[tuple[Any, Request]]:
             categories=() if isinstance(task, VisualPromptTask) else phrases,
             reference_boxes=boxes if isinstance(task, VisualPromptTask) else None,
         )
-        found.append((task, request(image, task, question)))
+        found.append((task, ask(image, task, question)))
     return found
 
 
@@ -199,8 +200,10 @@ def test_it_never_writes_what_would_break_the_next_step(engine):
     assert [a.token_ids for a in answers] == [a.token_ids for a in again]
 
 
-def test_new_weights_are_those_that_answer(engine, folder):
+@pytest.mark.parametrize("which", ["engine", "served"])
+def test_new_weights_are_those_that_answer(which, request, folder):
     """Every part of the model, the head that shares the embedding's rows included."""
+    engine = request.getfixturevalue(which)
     set_up([engine], constrain=False, presence="token")
     vlm = PretrainedVLM(folder)
     backend = TransformersBackend(vlm, max_new_tokens=LONGEST)
@@ -294,3 +297,23 @@ def test_an_adapter_on_the_other_family_is_applied(tmp_path):
     assert [a.token_ids for a in answers] == [e.token_ids for e in expected]
     engine.adapter = None
     assert [a.token_ids for a in engine.generate(requests)] == [w.token_ids for w in without]
+
+
+def test_grpo_samples_by_a_server_with_the_weights_of_the_step(served, server, folder, tmp_path):
+    from test_grpo import rows, trainer
+    from test_vllm_grpo import varied
+
+    job = trainer(
+        tmp_path,
+        vlm=PretrainedVLM(folder),
+        rollout=dict(type="OpenAIBackend", model=folder, base_url=server),
+        learning_rate=2e-3,
+        lr_scheduler_type="constant",
+        max_completion_length=32,
+        rewards=[dict(type=varied, name="varied")],
+        max_steps=3,
+    )
+    job.fit()
+    for row in rows(tmp_path)[:3]:  # what the server samples is as likely to the trainer
+        assert row["grad_norm"] > 0
+        assert row["sampling/sampling_logp_difference/mean"] < 2e-3

@@ -5,26 +5,35 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import os
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from rexkit.backends.base import Backend, Generation, Request
 from rexkit.backends.http import Server, ServerError
 from rexkit.backends.presence import Presence
-from rexkit.backends.vllm_request import RECORDS_PATH, extra_args, statistics_of
+from rexkit.backends.vllm_request import (
+    RECORDS_PATH,
+    WEIGHTS_PATH,
+    extra_args,
+    passed_in_memory,
+    statistics_of,
+)
 from rexkit.errors import ConfigError
 from rexkit.grammar.tokens import END_OF_TURN
 from rexkit.registry import BACKENDS
 
 if TYPE_CHECKING:
     import httpx2
+    import torch
     from PIL.Image import Image
 
+T = TypeVar("T")
 PictureFormat = Literal["png", "jpeg"]
 
 KEEP_SPECIAL_TOKENS = {
@@ -49,8 +58,8 @@ class OpenAIBackend(Backend):
     settings; with ``checkpoint`` they are resized before, to the same size by the same code as in
     training.
 
-    A server that ``rexkit serve`` started also constrains answers, decides presence, and tells
-    statistics of the bins.
+    A server that ``rexkit serve`` started also constrains answers, decides presence, tells
+    statistics of the bins, and takes new weights if it was told to.
 
     Args:
         model: the name under which the server knows the model.
@@ -65,7 +74,7 @@ class OpenAIBackend(Backend):
         temperature: 0 takes the likeliest token each time, above 0 samples.
         top_p: share of the probability that sampling draws from.
         presence: as in `TransformersBackend`.
-        seed: of sampling.
+        seed: of sampling; each request of a call draws by a seed of its own.
         constrain: keep every answer within its request's ``constraint``.
         scores: with ``checkpoint``, ask for what `rexkit.backends.scores` makes scores from. A
             server that rexkit did not start gives scores of the tokens alone.
@@ -107,6 +116,7 @@ class OpenAIBackend(Backend):
         self.presence = presence
         self.constrain = constrain
         self.scores = scores and checkpoint is not None
+        self.seed = seed
         self.image_processor: Any = None
         self.tokenizer: Any = None
         if checkpoint is not None:
@@ -125,7 +135,6 @@ class OpenAIBackend(Backend):
             "max_tokens": max_new_tokens,
             "temperature": temperature,
             "top_p": top_p,
-            "seed": seed,
             **({"logprobs": True, "top_logprobs": 0} if self.scores else {}),
             **extra_body,
         }
@@ -138,16 +147,37 @@ class OpenAIBackend(Backend):
                 do what only one started by rexkit can.
         """
         started = time.perf_counter()
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            generations = asyncio.run(self._ask_all(requests))
-        else:  # a notebook: its loop cannot wait for ours, another thread can
-            with ThreadPoolExecutor(1) as pool:
-                generations = pool.submit(asyncio.run, self._ask_all(requests)).result()
+        generations = _run(self._ask_all(requests))
         for generation in generations:
             generation.seconds = (time.perf_counter() - started) / len(requests)
         return generations
+
+    def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Give the server other weights; it runs here, started by ``rexkit serve --take-weights``.
+
+        Raises:
+            ServerError: it takes none.
+            ConfigError: several processes would each give it theirs.
+        """
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ConfigError(
+                "a server takes its weights from one process; use VLLMBackend, an engine for each "
+                "process, or train in one"
+            )
+        with passed_in_memory(weights) as file:
+            _run(self._give(file))
+
+    async def _give(self, file: str) -> None:
+        async with self.server.client() as client:
+            try:
+                await self.server.post(client, WEIGHTS_PATH, {"file": file})
+            except ServerError as error:
+                reason = self.server.hide_key(str(error))
+                raise ServerError(
+                    f"{self.server.name} took no weights: {reason}; start it on this machine by "
+                    "`rexkit serve --take-weights`",
+                    error.status,
+                ) from None
 
     async def _ask_all(self, requests: Sequence[Request]) -> list[Generation]:
         turns = asyncio.Semaphore(self.server.connections)
@@ -155,7 +185,7 @@ class OpenAIBackend(Backend):
         async def ask(number: int, request: Request) -> Generation:
             async with turns:
                 try:
-                    return await self._ask(client, request, ours)
+                    return await self._ask(client, number, request, ours)
                 except ServerError as error:
                     reason = self.server.hide_key(str(error))
                     raise ServerError(
@@ -191,10 +221,12 @@ class OpenAIBackend(Backend):
             return False
         return True
 
-    async def _ask(self, client: httpx2.AsyncClient, request: Request, ours: bool) -> Generation:
+    async def _ask(
+        self, client: httpx2.AsyncClient, number: int, request: Request, ours: bool
+    ) -> Generation:
         record = uuid.uuid4().hex if ours and self.scores else None
         # The picture is encoded only now, so that few are held, and beside the others.
-        body = await asyncio.to_thread(self._body_of, request, record)
+        body = await asyncio.to_thread(self._body_of, number, request, record)
         generation = _read(await self.server.post(client, "chat/completions", body))
         if record is not None and generation.token_ids:
             last = {record: generation.token_ids[-1]}
@@ -202,7 +234,7 @@ class OpenAIBackend(Backend):
             generation.bins = statistics_of(replies, record, len(generation.token_ids))
         return generation
 
-    def _body_of(self, request: Request, record: str | None) -> dict[str, Any]:
+    def _body_of(self, number: int, request: Request, record: str | None) -> dict[str, Any]:
         if self.constrain and request.constraint is None:
             raise ValueError(
                 f"constrain: the request {request.prompt[:60]!r} has no constraint; give it its "
@@ -221,7 +253,8 @@ class OpenAIBackend(Backend):
             record,
             self.presence == "marginal",
         )
-        return {**self.body, "messages": messages, **({"vllm_xargs": args} if args else {})}
+        body = {**self.body, "seed": self.seed + number, "messages": messages}
+        return {**body, "vllm_xargs": args} if args else body
 
     def _data_uri(self, image: Image) -> str:
         if self.image_processor is not None:
@@ -236,6 +269,16 @@ class OpenAIBackend(Backend):
         return (
             f"data:image/{self.picture_format};base64,{base64.b64encode(file.getvalue()).decode()}"
         )
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives, in a notebook too: its loop cannot wait for ours, a thread can."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
 
 
 def _read(answer: Any) -> Generation:

@@ -7,11 +7,9 @@ import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from safetensors.torch import save_file
 from transformers import AutoConfig
 
 from rexkit.backends.base import Backend, Floats, Generation, Request
@@ -22,6 +20,7 @@ from rexkit.backends.vllm_request import (
     check_folder,
     choose_runner,
     extra_args,
+    passed_in_memory,
     statistics_of,
 )
 from rexkit.errors import ConfigError
@@ -180,13 +179,9 @@ class VLLMBackend(Backend):
     def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Take new weights, by the names of the model's checkpoint.
 
-        They pass through shared memory where the system has it, else through a temporary file: the
-        engine is a process of its own.
+        They pass through memory: the engine is a process of its own.
         """
-        shared = Path("/dev/shm")
-        with TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
-            file = str(Path(folder) / "weights.safetensors")
-            save_file({name: weight.cpu().contiguous() for name, weight in weights}, file)
+        with passed_in_memory(weights) as file:
             self.engine.collective_rpc("take_weights", args=(file,))
         # What was computed with the old weights: pictures by the scheduler too, and prompts.
         self.engine.llm_engine.reset_encoder_cache()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,15 +16,22 @@ from rexkit.backends.base import BinStatistics
 from rexkit.errors import ConfigError
 from rexkit.grammar.forms import AnswerForm, to_dict
 
+if TYPE_CHECKING:
+    import torch
+
 FORM, LIMIT = "rexkit_form", "rexkit_max_tokens"
 PRESENCE = "rexkit_marginal_presence"
 RECORD = "rexkit_record"
 
 DECODING = "rexkit.backends.vllm_engine:Decoding"
 WORKER = "rexkit.backends.vllm_engine.Worker"
-MIDDLEWARE = "rexkit.backends.vllm_records.hand_over_records"
+MIDDLEWARE = "rexkit.backends.vllm_server.besides"
 RECORDS_PATH = "rexkit/records"
 """Where a server started by rexkit hands over statistics, below its ``/v1``."""
+WEIGHTS_PATH = "rexkit/weights"
+"""Where such a server is told of a file with new weights, if it was started to take them."""
+TAKES_WEIGHTS = "REXKIT_TAKES_WEIGHTS"
+"""The environment variable that says so to the server's processes."""
 
 
 def choose_runner() -> None:
@@ -36,6 +46,21 @@ def check_folder(model: str) -> None:
             'vLLM loads models from folders: TinyVLM().save("tiny-model") writes one, then give '
             "that"
         )
+
+
+@contextmanager
+def passed_in_memory(weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[str]:
+    """A safetensors file for another process of this machine, there while the context lasts.
+
+    It lies in shared memory where the system has it, else in a temporary folder.
+    """
+    from safetensors.torch import save_file
+
+    shared = Path("/dev/shm")
+    with TemporaryDirectory(dir=shared if shared.is_dir() else None) as folder:
+        file = str(Path(folder) / "weights.safetensors")
+        save_file({name: weight.cpu().contiguous() for name, weight in weights}, file)
+        yield file
 
 
 def extra_args(

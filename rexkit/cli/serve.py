@@ -18,11 +18,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("model", help="folder or hub id")
     parser.add_argument("--host", default="127.0.0.1", help="address (this machine only)")
     parser.add_argument("--port", type=int, default=8000, help="port (8000)")
+    parser.add_argument(
+        "--take-weights", action="store_true", help="from trainers on this machine (GRPO)"
+    )
     args, options = parser.parse_known_args(argv)
 
     from rexkit.cli.options import start_logging
     from rexkit.engine.serve import serve
 
     start_logging()
-    serve(args.model, args.host, args.port, options)
+    serve(args.model, args.host, args.port, options, args.take_weights)
     return 0

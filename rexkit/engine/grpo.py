@@ -24,7 +24,12 @@ from rexkit.engine.job import Job, Score, followers
 from rexkit.engine.mismatch import Mode, importance
 from rexkit.engine.phases import OptimizerPhase, Phases
 from rexkit.engine.prompts import GroupSampler, PromptDataset
-from rexkit.engine.rollouts import BackendRollouts, sampling_arguments, shares_model
+from rexkit.engine.rollouts import (
+    BackendRollouts,
+    model_arguments,
+    sampling_arguments,
+    shares_model,
+)
 from rexkit.engine.whole_weights import save_whole
 from rexkit.errors import ConfigError
 from rexkit.models.vlm import VLM
@@ -166,7 +171,7 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         self._answer_tokens = 0
         self.asked: list[dict[str, Any]] = []
         if rollout is not None:
-            given = {"model": str(start)} if own else {"vlm": vlm}
+            given = model_arguments(rollout, str(start)) if own else {"vlm": vlm}
             self.rollout_func = BackendRollouts(
                 BACKENDS.build(
                     sampling_arguments(rollout, config, system_prompt, "trainer.rollout"),
@@ -174,6 +179,7 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
                     **given,
                 ),
                 shares_model=not own,
+                starts_alike=not own or "model" in given,
                 tasks=[source.task for source in sources],
                 seed=config.seed,
                 forbidden=sorted(forbidden),

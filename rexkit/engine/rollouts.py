@@ -28,6 +28,7 @@ class BackendRollouts:
     Args:
         backend: who answers.
         shares_model: whether it answers with the model that is trained.
+        starts_alike: whether it has the weights that training starts with.
         tasks: of each source.
         seed: of sampling.
         forbidden: token ids that no answer may hold.
@@ -38,6 +39,7 @@ class BackendRollouts:
         self,
         backend: Backend,
         shares_model: bool,
+        starts_alike: bool,
         tasks: Sequence[Task],
         seed: int,
         forbidden: Sequence[int],
@@ -49,7 +51,7 @@ class BackendRollouts:
         self.seed = seed
         self.forbidden = frozenset(forbidden)
         self.keep_logprobs = keep_logprobs
-        self._updated = 0  # a backend starts with the weights of step 0
+        self._updated = 0 if starts_alike else -1
         self._step = -1
         self._calls: Counter[bool] = Counter()
 
@@ -130,6 +132,17 @@ def shares_model(config: Mapping[str, Any], key: str) -> bool:
             "with update_weights(), such as VLLMBackend"
         )
     return False
+
+
+def model_arguments(config: Mapping[str, Any], start: str) -> dict[str, Any]:
+    """What a backend with a model of its own is told of it, where its config does not say.
+
+    Args:
+        config: of BACKENDS.
+        start: a folder with the model as training starts.
+    """
+    takes = accepted_arguments(BACKENDS.component(config, "rollout")) or {"model"}
+    return {name: start for name in ("model", "checkpoint") if name in takes - config.keys()}
 
 
 def sampling_arguments(

