@@ -46,7 +46,7 @@ ASKED = {
     "pointing": {"categories": THINGS},
     "visual_prompting": {"reference_boxes": [[1, 2, 30, 40]]},
 }
-ANSWERS = 100
+ANSWERS = 500
 
 
 @pytest.fixture(scope="module")
