@@ -36,6 +36,19 @@ class Request:
     prompt: str
     constraint: AnswerForm | None = None
 
+    def form(self) -> AnswerForm:
+        """The constraint, for a backend that was told to constrain.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.constraint is None:
+            raise ValueError(
+                f"constrain: the request {self.prompt[:60]!r} has no constraint; give it its "
+                "task's answer_form(), or set constrain=False"
+            )
+        return self.constraint
+
 
 @dataclass(slots=True, eq=False)
 class BinStatistics:

@@ -120,13 +120,10 @@ class OpenAIBackend(Backend):
         self.image_processor: Any = None
         self.tokenizer: Any = None
         if checkpoint is not None:
-            from transformers import AutoConfig
-
             from rexkit.grammar.vocabulary import Vocabulary
-            from rexkit.models.processing import load_processor
+            from rexkit.models.processing import family_of, load_processor
 
-            config = AutoConfig.from_pretrained(checkpoint)
-            processor: Any = load_processor(checkpoint, config.model_type)
+            processor: Any = load_processor(checkpoint, family_of(checkpoint))
             self.image_processor = processor.image_processor
             self.tokenizer = processor.tokenizer
             self.vocabulary = Vocabulary.of(self.tokenizer)
@@ -235,11 +232,6 @@ class OpenAIBackend(Backend):
         return generation
 
     def _body_of(self, number: int, request: Request, record: str | None) -> dict[str, Any]:
-        if self.constrain and request.constraint is None:
-            raise ValueError(
-                f"constrain: the request {request.prompt[:60]!r} has no constraint; give it its "
-                "task's answer_form(), or set constrain=False"
-            )
         content = [
             {"type": "image_url", "image_url": {"url": self._data_uri(request.image)}},
             {"type": "text", "text": request.prompt},
@@ -249,7 +241,7 @@ class OpenAIBackend(Backend):
             messages.insert(0, {"role": "system", "content": self.system_prompt})
         args = extra_args(
             self.body["max_tokens"],
-            request.constraint if self.constrain else None,
+            request.form() if self.constrain else None,
             record,
             self.presence == "marginal",
         )

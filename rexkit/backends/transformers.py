@@ -149,13 +149,7 @@ class TransformersBackend(Backend):
         if recorder is not None:
             processors.append(recorder)
         if self.mask is not None:
-            for request in requests:
-                if request.constraint is None:
-                    raise ValueError(
-                        f"constrain: the request {request.prompt[:60]!r} has no constraint; give "
-                        "it its task's answer_form(), or set constrain=False"
-                    )
-            forms = [request.constraint for request in requests]
+            forms = [request.form() for request in requests]
             most = self.generation_config.max_new_tokens
             processors.append(GrammarConstraint(self.mask, forms, most))
         if self.presence is not None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from transformers import AutoConfig
 
 from rexkit.backends.base import Backend, Floats, Generation, Request
 from rexkit.backends.presence import Presence
@@ -27,8 +26,8 @@ from rexkit.errors import ConfigError
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models.encode import Encoder
 from rexkit.models.pixels import resized
-from rexkit.models.processing import load_processor
-from rexkit.models.vlm import pixel_budget
+from rexkit.models.processing import family_of, load_processor
+from rexkit.models.vlm import set_pixel_budget
 from rexkit.registry import BACKENDS
 
 if TYPE_CHECKING:
@@ -83,15 +82,9 @@ class VLLMBackend(Backend):
     ):
         check_folder(model)
         vllm = _import_vllm()
-        processor: Any = load_processor(model, AutoConfig.from_pretrained(model).model_type)
+        processor: Any = load_processor(model, family_of(model))
         self.image_processor: Any = processor.image_processor
-        if min_pixels is not None or max_pixels is not None:
-            size = self.image_processor.size
-            self.image_processor.size = pixel_budget(
-                min_pixels or size["shortest_edge"],
-                max_pixels or size["longest_edge"],
-                self.image_processor.patch_size * self.image_processor.merge_size,
-            )
+        set_pixel_budget(self.image_processor, min_pixels, max_pixels)
         self.encoder = Encoder(processor, system_prompt)
         self.tokenizer: Any = processor.tokenizer
         self.vocabulary: Vocabulary = Vocabulary.of(self.tokenizer)
@@ -140,7 +133,7 @@ class VLLMBackend(Backend):
                 detokenize=False,
                 extra_args=extra_args(
                     self.max_new_tokens,
-                    self._constraint(request),
+                    request.form() if self.constrain else None,
                     name,
                     self.presence == "marginal",
                 ),
@@ -191,16 +184,6 @@ class VLLMBackend(Backend):
         chat = self.tokenizer(self.encoder.chat(request.prompt), add_special_tokens=False)
         picture = resized(request.image, self.image_processor)
         return {"prompt_token_ids": chat.input_ids, "multi_modal_data": {"image": picture}}
-
-    def _constraint(self, request: Request) -> Any:
-        if not self.constrain:
-            return None
-        if request.constraint is None:
-            raise ValueError(
-                f"constrain: the request {request.prompt[:60]!r} has no constraint; give it its "
-                "task's answer_form(), or set constrain=False"
-            )
-        return request.constraint
 
 
 def _logprobs(answer: Any) -> Floats:

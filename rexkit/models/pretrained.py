@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoConfig, AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText
 
-from rexkit.errors import ConfigError
 from rexkit.models.adapter import merge_adapter
 from rexkit.models.coordinates import add_coordinate_tokens
 from rexkit.models.hardware import hardware_attention, hardware_dtype
-from rexkit.models.processing import PICTURE_PROCESSORS, load_processor
-from rexkit.models.vlm import VLM, Part, pixel_budget
+from rexkit.models.processing import family_of, load_processor
+from rexkit.models.vlm import VLM, Part, set_pixel_budget
 from rexkit.registry import MODELS
 
 
@@ -71,12 +70,12 @@ class PretrainedVLM(VLM):
         }
         model: Any
         if adapter is not None:
-            _check_family(path)
+            family_of(path)
             model, home = merge_adapter(Path(adapter), path, **options)
         elif (Path(path) / "adapter_config.json").is_file():
             model, home = merge_adapter(Path(path), **options)
         else:
-            _check_family(path)
+            family_of(path)
             model, home = AutoModelForImageTextToText.from_pretrained(path, **options), path
         processor = load_processor(home, model.config.model_type)
         add_coordinate_tokens(model, processor.tokenizer)
@@ -84,20 +83,7 @@ class PretrainedVLM(VLM):
             from peft import LoraConfig, get_peft_model
 
             model = get_peft_model(model, LoraConfig(**lora))
-        images = processor.image_processor
-        size = images.size
-        images.size = pixel_budget(
-            min_pixels or size["shortest_edge"],
-            max_pixels or size["longest_edge"],
-            images.patch_size * images.merge_size,
-        )
+        set_pixel_budget(processor.image_processor, min_pixels, max_pixels)  # type: ignore[attr-defined]
         super().__init__(
             model, processor, freeze=freeze, system_prompt=system_prompt, max_length=max_length
         )
-
-
-def _check_family(path: str) -> None:
-    family = AutoConfig.from_pretrained(path).model_type
-    if family not in PICTURE_PROCESSORS:
-        known = ", ".join(PICTURE_PROCESSORS)
-        raise ConfigError(f"{path} is a {family!r} model; known families are {known}")

@@ -11,12 +11,20 @@ import json
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoImageProcessor, AutoProcessor, AutoTokenizer, ProcessorMixin
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoProcessor,
+    AutoTokenizer,
+    ProcessorMixin,
+)
 from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLConfig
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLConfig
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 from transformers.utils.import_utils import is_torchvision_available
+
+from rexkit.errors import ConfigError
 
 IMAGE_TOKEN = "<|image_pad|>"
 VIDEO_TOKEN = "<|video_pad|>"
@@ -84,12 +92,25 @@ if not is_torchvision_available():
     AutoProcessor.register(Qwen2_5_VLConfig, Qwen2_5_VLPictureProcessor, exist_ok=True)
 
 
+def family_of(path: str) -> str:
+    """The ``config.model_type`` of a checkpoint, a folder or hub id.
+
+    Raises:
+        ConfigError: it is of no family that rexkit knows.
+    """
+    family: str = AutoConfig.from_pretrained(path).model_type
+    if family not in PICTURE_PROCESSORS:
+        known = ", ".join(PICTURE_PROCESSORS)
+        raise ConfigError(f"{path} is a {family!r} model; known families are {known}")
+    return family
+
+
 def load_processor(path: str, model_type: str) -> ProcessorMixin:
     """The processor of a checkpoint, for pictures.
 
     Args:
         path: a folder or a hub id.
-        model_type: the checkpoint's ``config.model_type``, "qwen3_vl" or "qwen2_5_vl".
+        model_type: the checkpoint's, as `family_of` gives it.
     """
     tokenizer = AutoTokenizer.from_pretrained(path)
     image_processor = AutoImageProcessor.from_pretrained(path)

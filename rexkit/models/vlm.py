@@ -111,3 +111,13 @@ def pixel_budget(min_pixels: int, max_pixels: int, cell: int) -> dict[str, int]:
         "shortest_edge": -(-min_pixels // area) * area,
         "longest_edge": max_pixels // area * area,
     }
+
+
+def set_pixel_budget(image_processor: Any, min_pixels: int | None, max_pixels: int | None) -> None:
+    """Have a processor resize within a budget, in whole cells; None keeps what it says itself."""
+    size = image_processor.size
+    image_processor.size = pixel_budget(
+        min_pixels or size["shortest_edge"],
+        max_pixels or size["longest_edge"],
+        image_processor.patch_size * image_processor.merge_size,
+    )
