@@ -1,30 +1,11 @@
 # Reinforcement learning of Rex-Omni, or of what configs/sft/rex_omni_3b_grounding.py left, on GPUs:
 #   torchrun --nproc-per-node 8 tools/train.py configs/grpo/rex_omni_3b.py
 # Each process samples with vLLM beside the model it trains, and hands it the weights after a step.
-_base_ = ["../_base_/rex_omni.py", "../_base_/grpo.py"]
+_base_ = ["../_base_/rex_omni.py", "../_base_/grounding_tsv.py", "../_base_/grpo.py"]
 
-data_root = "data/grounding"
 work_dir = "work_dirs/grpo_rex_omni_3b"
 
-train_data = dict(
-    dataset=dict(
-        type="TSVDataset",
-        img_tsv_file="${data_root}/train.images.tsv",
-        ann_tsv_file="${data_root}/train.annotations.tsv",
-        ann_lineidx_file="${data_root}/train.annotations.tsv.lineidx",
-    ),
-    task=dict(type="GroundingTask"),
-    rewards=[dict(type="box_iou"), dict(type="format", weight=0.1)],
-)
-test_data = dict(
-    dataset=dict(
-        type="TSVDataset",
-        img_tsv_file="${data_root}/val.images.tsv",
-        ann_tsv_file="${data_root}/val.annotations.tsv",
-        ann_lineidx_file="${data_root}/val.annotations.tsv.lineidx",
-    ),
-    task=dict(type="GroundingTask"),
-)
+train_data = dict(rewards=[dict(type="box_iou"), dict(type="format", weight=0.1)])
 trainer = dict(
     rollout=dict(
         type="VLLMBackend",

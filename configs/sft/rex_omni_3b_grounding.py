@@ -1,28 +1,8 @@
 # Fine-tune Rex-Omni, or any Qwen2.5-VL, on grounding data in the TSV format.
 #   torchrun --nproc-per-node 8 tools/train.py configs/sft/rex_omni_3b_grounding.py
 # From the plain base model: --cfg-options model.path=Qwen/Qwen2.5-VL-3B-Instruct
-_base_ = ["../_base_/rex_omni.py", "../_base_/sft.py"]
+_base_ = ["../_base_/rex_omni.py", "../_base_/grounding_tsv.py", "../_base_/sft.py"]
 
-data_root = "data/grounding"
-
-train_data = dict(
-    dataset=dict(
-        type="TSVDataset",
-        img_tsv_file="${data_root}/train.images.tsv",
-        ann_tsv_file="${data_root}/train.annotations.tsv",
-        ann_lineidx_file="${data_root}/train.annotations.tsv.lineidx",
-    ),
-    task=dict(type="GroundingTask"),
-)
-test_data = dict(
-    dataset=dict(
-        type="TSVDataset",
-        img_tsv_file="${data_root}/val.images.tsv",
-        ann_tsv_file="${data_root}/val.annotations.tsv",
-        ann_lineidx_file="${data_root}/val.annotations.tsv.lineidx",
-    ),
-    task=dict(type="GroundingTask"),
-)
 trainer = dict(
     per_device_train_batch_size=4,
     gradient_accumulation_steps=4,
