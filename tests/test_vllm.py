@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -183,21 +184,54 @@ def test_all_three_answer_alike(plain, engine, served, monkeypatch, options):
 
 
 def test_it_never_writes_what_would_break_the_next_step(engine):
-    """Free sampling, as hot as the engine allows."""
+    """Not even where a vision token is by far the likeliest."""
     set_up([engine], constrain=False, presence="token")
-    image = Image.new("RGB", (128, 128))
-    engine.sampling["temperature"] = 2.0
+    forbidden = TinyVLM(weights=None).forbidden_ids()
+    engine.sampling["logit_bias"] = dict.fromkeys(forbidden, 100.0)
     try:
-        answers = engine.generate([Request(image, "Detect cup.")] * 24)
-        again = engine.generate([Request(image, "Detect cup.")] * 24)
+        answers = engine.generate([Request(Image.new("RGB", (128, 128)), "Detect cup.")])
     finally:
-        engine.sampling["temperature"] = 0.0
-    tokens = {token for answer in answers for token in answer.token_ids}
-    assert len(tokens) > 100
-    vlm = TinyVLM(weights=None)
-    assert not tokens & set(vlm.forbidden_ids())
-    assert len({tuple(answer.token_ids) for answer in answers}) == 24  # each by its own seed
-    assert [a.token_ids for a in answers] == [a.token_ids for a in again]
+        del engine.sampling["logit_bias"]
+    assert answers[0].token_ids
+    assert not set(answers[0].token_ids) & set(forbidden)
+
+
+def test_samples_are_drawn_by_a_seed_each(engine, served):
+    set_up([engine, served], constrain=False, presence="token")
+    requests = [Request(Image.new("RGB", (128, 128)), "Detect cup.")] * 24
+    for backend, sampling in ((engine, engine.sampling), (served, served.body)):
+        sampling["temperature"] = 2.0
+        try:
+            answers, again = backend.generate(requests), backend.generate(requests)
+        finally:
+            sampling["temperature"] = 0.0
+        assert len({tuple(answer.token_ids) for answer in answers}) == 24
+        assert [a.token_ids for a in answers] == [a.token_ids for a in again]
+
+
+@pytest.mark.parametrize(("takes", "host"), [("0", "127.0.0.1"), ("1", "10.0.0.9")])
+def test_weights_are_refused(monkeypatch, takes, host):
+    """Unless the server was started to take them, and by other machines."""
+    from starlette.applications import Starlette
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.testclient import TestClient
+
+    from rexkit.backends.vllm_request import TAKES_WEIGHTS
+    from rexkit.backends.vllm_server import besides
+
+    loaded: list[Any] = []
+
+    async def collective_rpc(*words: Any, **named: Any) -> list[Any]:
+        loaded.append(words)
+        return []
+
+    monkeypatch.setenv(TAKES_WEIGHTS, takes)
+    app = Starlette()
+    app.state.engine_client = SimpleNamespace(collective_rpc=collective_rpc)
+    app.add_middleware(BaseHTTPMiddleware, dispatch=besides)
+    answer = TestClient(app, client=(host, 1)).post("/v1/rexkit/weights", json={"file": "x"})
+    assert answer.status_code == 403
+    assert not loaded
 
 
 @pytest.mark.parametrize("which", ["engine", "served"])
