@@ -8,9 +8,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from small_models import KINDS, small_model
 from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.functional import pad
-from transformers import AttentionInterface, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from transformers import AttentionInterface
 
 from rexkit.forest import (
     Tree,
@@ -32,16 +33,9 @@ FAMILIES = ("qwen3_vl", "qwen2_5_vl")
 SMALL = dict(hidden_size=64, layers=2, heads=2, vision_hidden_size=64)
 
 
-@pytest.fixture(scope="module", params=[*FAMILIES, "deepstack"])
+@pytest.fixture(scope="module", params=KINDS)
 def vlm(request) -> TinyVLM:
-    if request.param != "deepstack":
-        return TinyVLM(weights=None, family=request.param, **SMALL)
-    tiny = TinyVLM(weights=None, vision_layers=2, **SMALL)
-    config = Qwen3VLConfig(**tiny.model.config.to_dict())
-    config.vision_config.deepstack_visual_indexes = [0, 1]
-    torch.manual_seed(0)
-    tiny.model = Qwen3VLForConditionalGeneration(config).eval()
-    return tiny
+    return small_model(request.param, **SMALL)
 
 
 def tree(

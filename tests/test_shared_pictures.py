@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import GenerationConfig, Qwen3VLConfig, Qwen3VLForConditionalGeneration
+from small_models import KINDS, small_model
+from transformers import GenerationConfig
 
 from rexkit.backends import Request, TransformersBackend
 from rexkit.backends.pictures import VisionTower
@@ -28,17 +29,12 @@ PROMPTS = [
 ]
 
 
-@pytest.fixture(scope="module", params=["qwen3_vl", "qwen2_5_vl", "deepstack"])
+@pytest.fixture(scope="module", params=KINDS)
 def vlm(request) -> TinyVLM:
-    if request.param != "deepstack":
-        return TinyVLM(weights=None, family=request.param, **SMALL)
-    tiny = TinyVLM(weights=None, vision_layers=2, **SMALL)
-    config = Qwen3VLConfig(**tiny.model.config.to_dict())
-    config.vision_config.deepstack_visual_indexes = [0, 1]
-    torch.manual_seed(0)
-    tiny.model = Qwen3VLForConditionalGeneration(config)
-    _start(tiny.model, tiny.tokenizer)
-    return tiny
+    vlm = small_model(request.param, **SMALL)
+    if request.param == "deepstack":
+        _start(vlm.model, vlm.tokenizer)
+    return vlm
 
 
 def pictures(number: int) -> list[Image.Image]:
