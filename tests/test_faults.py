@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hand_made import box, point
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,14 +14,6 @@ from rexkit.results.faults import FAULT_KINDS, LOSING_PROBLEMS, find_faults
 from rexkit.structures import Annotation, Instance, Prediction
 
 SIZE = (999, 999)  # so that a bin is a pixel
-
-
-def box(phrase: str, *bbox: float, **more) -> Instance:
-    return Instance(phrase, bbox=np.array(bbox, dtype=float), **more)
-
-
-def point(phrase: str, *xy: float) -> Instance:
-    return Instance(phrase, point=np.array(xy, dtype=float))
 
 
 def span(phrase: str, geometry: str) -> str:

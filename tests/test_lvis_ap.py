@@ -11,21 +11,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hand_made import box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rexkit.metrics import LvisAP
 from rexkit.metrics.lvis_ap import FIGURES
 from rexkit.registry import METRICS
-from rexkit.structures import Annotation, Instance, Prediction
+from rexkit.structures import Annotation, Prediction
 
 SIZE = (640, 480)
 SIZES = {"all": (0, 1e10), "small": (0, 32**2), "medium": (32**2, 96**2), "large": (96**2, 1e10)}
 IOUS = np.linspace(0.5, 0.95, 10)
-
-
-def box(phrase, *xyxy, **known):
-    return Instance(phrase, bbox=np.array(xyxy, dtype=float), **known)
 
 
 def federated(number, seed, scored=True, crowded=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hand_made import SIZE, answer, box, point, truth
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,28 +15,11 @@ from rexkit.registry import REWARDS
 from rexkit.rewards import RewardError, WeightedRewards, build_reward
 from rexkit.structures import Annotation, Instance, Prediction, Problem
 
-SIZE = (100, 100)
 NAMES = (
     *("box_iou", "box_f1", "point_in_box", "point_in_mask", "polygon_iou"),
     *("ocr_text", "rejection", "format"),
 )
 BOX_REWARDS = ("box_iou", "box_f1")
-
-
-def box(phrase: str, *xyxy: float, **more: object) -> Instance:
-    return Instance(phrase, bbox=np.array(xyxy, dtype=float), **more)
-
-
-def point(phrase: str, x: float, y: float) -> Instance:
-    return Instance(phrase, point=np.array([x, y], dtype=float))
-
-
-def truth(*instances: Instance, absent: tuple[str, ...] = ()) -> Annotation:
-    return Annotation(SIZE, list(instances), list(absent))
-
-
-def answer(*instances: Instance, absent: tuple[str, ...] = ()) -> Prediction:
-    return Prediction(SIZE, list(instances), list(absent))
 
 
 def reward(name: str, prediction: Prediction, target: Annotation, **arguments: object) -> float:
