@@ -5,7 +5,7 @@ same group (one prompt with a picture, 8 completions of 40 to 200 tokens), the s
 
 - Log-probabilities: ``_get_per_token_logps_and_entropies`` without gradients, as for the old and
   the reference policy. TRL's as it stands; ours overrides that method and nothing else, and
-  attends tree by tree (``--attention sdpa``: with a dense mask, as on GPUs).
+  attends tree by tree (``--attention dense``: with SDPA's square mask).
 - Update: ``compute_loss`` (TRL's in both), backward, one step of TRL's optimizer.
 
 Both are taken in turns in one process on one thread; ratios are of medians of wall time, TRL's over
@@ -41,7 +41,7 @@ from PIL import Image
 from trl import GRPOConfig, GRPOTrainer
 
 from rexkit.engine.forest_grpo import ForestGRPOTrainer
-from rexkit.forest import use_tree_attention
+from rexkit.forest import use_forest_attention
 from rexkit.models import TinyVLM
 
 GROUP = 8
@@ -139,10 +139,7 @@ def update(trainer: GRPOTrainer, group: dict[str, Any]) -> float:
 
 def attend(kind: str, vlm: TinyVLM, options: argparse.Namespace) -> None:
     """Give the model the attention that is measured; TRL's is transformers' own SDPA."""
-    if kind == "ours" and options.attention == "tree":
-        use_tree_attention(vlm.model)
-    else:
-        vlm.model.set_attn_implementation("sdpa")
+    use_forest_attention(vlm.model, options.attention if kind == "ours" else "dense")
 
 
 def seconds(call: Callable[..., object], *arguments: object) -> tuple[float, float]:
@@ -215,7 +212,7 @@ def main() -> None:
     words.add_argument("--layers", type=int, default=8)
     words.add_argument("--vision-hidden-size", type=int, default=256)
     words.add_argument("--vision-layers", type=int, default=2)
-    words.add_argument("--attention", choices=["tree", "sdpa"], default="tree", help="of ours")
+    words.add_argument("--attention", choices=["tree", "dense"], default="tree", help="of ours")
     words.add_argument("--threads", type=int, default=1)
     words.add_argument("--only", nargs=2, help=argparse.SUPPRESS)
     options = words.parse_args()

@@ -21,10 +21,9 @@ from rexkit.forest import (
     plant,
     predicting_only,
     unfold,
-    use_flex_attention,
-    use_tree_attention,
+    use_forest_attention,
 )
-from rexkit.forest.attention import TREE, block_mask, dense_mask, tree_attention
+from rexkit.forest.attention import NAMES, block_mask, dense_mask, tree_attention
 from rexkit.forest.model import positions
 from rexkit.models import TinyVLM
 from rexkit.models.log_probs import log_probs
@@ -212,6 +211,12 @@ def test_flex_attention_leaves_out_blocks_that_nobody_sees():
     assert blocks.sparsity() == pytest.approx(100 * (1 - 7 / 16))
 
 
+def test_an_unknown_attention_is_named():
+    tiny = TinyVLM(weights=None, **SMALL)
+    with pytest.raises(ValueError, match="attention: 'flash'; known are dense, tree, flex"):
+        use_forest_attention(tiny.model, "flash")
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_tree_attention_equals_the_padded_batch(family):
     tiny = TinyVLM(weights=None, family=family, **SMALL)
@@ -222,10 +227,10 @@ def test_tree_attention_equals_the_padded_batch(family):
     layer = tiny.model.base_model.language_model.layers[0].self_attn
     tower = tiny.model.base_model.visual.config
     assert layer.config._attn_implementation == "sdpa"  # named so by transformers
-    use_tree_attention(tiny.model)
-    assert layer.config._attn_implementation == TREE
+    use_forest_attention(tiny.model, "tree")
+    assert layer.config._attn_implementation == NAMES["tree"]
     assert tower._attn_implementation == "sdpa"
-    assert AttentionInterface()[TREE] is tree_attention
+    assert AttentionInterface()[NAMES["tree"]] is tree_attention
     torch.testing.assert_close(padded(tiny, trees)[0].detach(), plain)
     check_equal(tiny, trees, [[0, 1], [3, 2]])
     check_equal(tiny, trees, [[0, 1, 2, 3]])
@@ -236,7 +241,7 @@ def test_flex_attention_gives_the_same_log_probs():
     trees = [tree(tiny, np.random.default_rng(n), n, [4, 7]) for n in (1, 2)]
     batch = plant(trees, [[0, 1]])
     expected, _ = branch_log_probs(tiny.model, batch)
-    use_flex_attention(tiny.model)
+    use_forest_attention(tiny.model, "flex")
     assert isinstance(grow(batch, tiny.model.base_model)["attention_mask"], BlockMask)
     # Compiling it takes minutes without a GPU; the plain function computes the same.
     with torch.compiler.set_stance("force_eager"), torch.no_grad():

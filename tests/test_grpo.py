@@ -21,6 +21,7 @@ from rexkit.engine.data import ExampleDataset, Source, build_examples
 from rexkit.engine.grpo import GRPOTrainer
 from rexkit.engine.prompts import GroupSampler, PromptDataset
 from rexkit.errors import ConfigError
+from rexkit.forest.attention import NAMES
 from rexkit.grammar import read
 from rexkit.models import TinyVLM
 from rexkit.results.replay import replay
@@ -152,11 +153,23 @@ def test_the_log_tells_where_the_time_goes(tmp_path):
         assert picture.width > 3 * picture.height  # rewards, entropy, learning rate
 
 
-@pytest.mark.parametrize("family", ["qwen3_vl", "qwen2_5_vl"])
-def test_the_forest_equals_the_padded_batch(tmp_path, family):
+@pytest.mark.parametrize(
+    ("family", "attention"), [("qwen3_vl", None), ("qwen2_5_vl", None), ("qwen3_vl", "dense")]
+)
+def test_the_forest_equals_the_padded_batch(tmp_path, family, attention):
     vlm = TinyVLM(weights=None, family=family, **SMALL)
     # Two steps on a batch need the old log-probabilities, beta needs those of the reference.
-    job = trainer(tmp_path, vlm=vlm, num_iterations=2, beta=0.1, per_device_train_batch_size=6)
+    job = trainer(
+        tmp_path,
+        vlm=vlm,
+        attention=attention,
+        num_iterations=2,
+        beta=0.1,
+        per_device_train_batch_size=6,
+    )
+    for model in (job.model, job.ref_model):  # named so by transformers
+        name = model.config.text_config._attn_implementation
+        assert name == NAMES[attention or "tree"]
     inputs = first_batch(job)
     assert inputs["advantages"].abs().max() > 0.1
     with torch.no_grad():  # away from the reference

@@ -32,6 +32,7 @@ from rexkit.engine.rollouts import (
 )
 from rexkit.engine.whole_weights import save_whole
 from rexkit.errors import ConfigError
+from rexkit.forest import Kind, forest_attention, use_forest_attention
 from rexkit.models.vlm import VLM
 from rexkit.registry import BACKENDS, TRAINERS
 from rexkit.rewards import RewardTable
@@ -73,6 +74,8 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
             as TRL's ``vllm_importance_sampling_…`` say.
         forest: compute the prompt of a group once (see `rexkit.forest`). Loss and gradients stay
             the same.
+        attention: of forests, as in `rexkit.forest.use_forest_attention`: "flex" may pay on GPUs;
+            left out, "tree" on CPUs and "dense" elsewhere.
         completions_every: every so many steps the answers are left in ``work_dir/completions``,
             as `CompletionFiles` writes them; 0 for never.
         callbacks: of transformers.
@@ -101,6 +104,7 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         reward_errors: OnRewardError = "raise",
         rollout: Mapping[str, Any] | None = None,
         forest: bool = True,
+        attention: Kind | None = None,
         completions_every: int = 50,
         callbacks: list[TrainerCallback] | None = None,
         **arguments: Any,
@@ -166,6 +170,11 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
                 *(callbacks or []),
             ],
         )
+        if forest:
+            kind = attention or forest_attention(self.args.device)
+            use_forest_attention(vlm.model, kind)
+            if self.ref_model is not None:
+                use_forest_attention(self.accelerator.unwrap_model(self.ref_model), kind)
         self.train_dataset = prompts
         self._logged = (0, 0)  # steps and tokens
         self._answer_tokens = 0

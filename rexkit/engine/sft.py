@@ -17,7 +17,7 @@ from rexkit.engine.job import Job, Score, followers
 from rexkit.engine.loss import AnswerLoss
 from rexkit.engine.muon import Muon
 from rexkit.engine.optim import Together, is_inner_matrix
-from rexkit.forest import grow, use_tree_attention
+from rexkit.forest import Kind, forest_attention, grow, use_forest_attention
 from rexkit.grammar.tokens import BOX_START
 from rexkit.models.vlm import VLM, Part
 from rexkit.registry import TRAINERS
@@ -47,8 +47,9 @@ class SFTTrainer(Job, Trainer):
             the rest by the optimizer that ``optim`` names; left out, everything by the latter.
         packing: lay the examples of a batch one after another in as few rows as hold them, and
             read a picture once for all that is asked of it. Loss and gradients stay the same.
-            A GPU uses a dense mask unless told better by `rexkit.forest.use_flex_attention`.
         max_row_tokens: how many tokens a row holds with ``packing``.
+        attention: of packed rows, as in `rexkit.forest.use_forest_attention`: "flex" may pay on
+            GPUs; left out, "tree" on CPUs and "dense" elsewhere.
         callbacks: of transformers.
         training_arguments: every field of `transformers.TrainingArguments`, by its own name.
     """
@@ -70,6 +71,7 @@ class SFTTrainer(Job, Trainer):
         muon_lr: float | None = None,
         packing: bool = False,
         max_row_tokens: int = 4096,
+        attention: Kind | None = None,
         callbacks: list[TrainerCallback] | None = None,
         **training_arguments: Any,
     ):
@@ -113,8 +115,8 @@ class SFTTrainer(Job, Trainer):
             ],
         )
         self.answer_loss.to(self.args.device)
-        if packing and self.args.device.type == "cpu":
-            use_tree_attention(vlm.model)
+        if packing:
+            use_forest_attention(vlm.model, attention or forest_attention(self.args.device))
         vlm.model.get_output_embeddings().register_forward_pre_hook(self._keep_predicting)
 
     @classmethod

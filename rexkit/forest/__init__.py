@@ -11,19 +11,20 @@ the trunk) and its ``step`` within that trunk or branch. Log-probabilities, loss
 those of the plain padded batch.
 """
 
-from rexkit.forest.attention import use_flex_attention, use_tree_attention
+from rexkit.forest.attention import Kind, forest_attention, use_forest_attention
 from rexkit.forest.model import branch_log_probs, grow, predicting_only
 from rexkit.forest.trees import Batch, Tree, pack, plant, unfold
 
 __all__ = [
     "Batch",
+    "Kind",
     "Tree",
     "branch_log_probs",
+    "forest_attention",
     "grow",
     "pack",
     "plant",
     "predicting_only",
     "unfold",
-    "use_flex_attention",
-    "use_tree_attention",
+    "use_forest_attention",
 ]

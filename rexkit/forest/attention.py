@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
+
+Kind = Literal["tree", "dense", "flex"]
 
 
 def dense_mask(tree: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
@@ -39,38 +41,38 @@ def segments(tree: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
     return torch.stack([tree, branch], 1)[:, None]
 
 
-def use_flex_attention(model: Any) -> None:
-    """Let the language model use FlexAttention: for GPUs, where it skips what nobody sees.
+def use_forest_attention(model: Any, kind: Kind) -> None:
+    """Let the language model attend to forests; plain batches and generation work as before.
 
-    transformers has the function but does not offer it for these families, so it is registered
-    under a name of its own. The vision tower keeps its attention, and generation works as before.
+    The vision tower keeps its attention. Of a language model that came with FlashAttention-2, which
+    cannot tell branches apart, the rest is computed by SDPA from then on.
 
     Args:
         model: of the Qwen2.5-VL or Qwen3-VL family.
+        kind: "tree" computes tree by tree, half the work of a dense mask on CPUs; "dense" is SDPA
+            with a square mask of each row; "flex" is FlexAttention, which skips on GPUs what nobody
+            sees, and compiles itself first.
+
+    Raises:
+        ValueError: another kind.
     """
+    if kind not in NAMES:
+        raise ValueError(f"attention: {kind!r}; known are {', '.join(NAMES)}")
     from transformers import AttentionInterface, AttentionMaskInterface
     from transformers.integrations.flex_attention import flex_attention_forward
-    from transformers.masking_utils import flex_attention_mask
+    from transformers.masking_utils import flex_attention_mask, sdpa_mask
 
-    AttentionInterface.register(FLEX, flex_attention_forward)
-    AttentionMaskInterface.register(FLEX, flex_attention_mask)
-    model.set_attn_implementation({"text_config": FLEX})
+    # transformers has FlexAttention but does not offer it for these families.
+    AttentionInterface.register(NAMES["flex"], flex_attention_forward)
+    AttentionMaskInterface.register(NAMES["flex"], flex_attention_mask)
+    AttentionInterface.register(NAMES["tree"], tree_attention)
+    AttentionMaskInterface.register(NAMES["tree"], sdpa_mask)
+    model.set_attn_implementation({"text_config": NAMES[kind]})
 
 
-def use_tree_attention(model: Any) -> None:
-    """Let the language model use `tree_attention`: for CPUs, half the work of a dense mask.
-
-    The vision tower keeps its attention, and plain batches and generation work as before.
-
-    Args:
-        model: of the Qwen2.5-VL or Qwen3-VL family.
-    """
-    from transformers import AttentionInterface, AttentionMaskInterface
-    from transformers.masking_utils import sdpa_mask
-
-    AttentionInterface.register(TREE, tree_attention)
-    AttentionMaskInterface.register(TREE, sdpa_mask)
-    model.set_attn_implementation({"text_config": TREE})
+def forest_attention(device: torch.device) -> Kind:
+    """The kind that is best on a device and needs nothing more than torch."""
+    return "tree" if device.type == "cpu" else "dense"
 
 
 def tree_attention(
@@ -125,7 +127,7 @@ def _runs(ids: torch.Tensor) -> list[tuple[int, int]]:
     return list(zip([0, *ends], ends, strict=False))
 
 
-FLEX, TREE = "forest_flex", "forest_tree"
-"""The names of these attentions once transformers has been told of them."""
+NAMES: dict[Kind, str] = {"dense": "sdpa", "tree": "forest_tree", "flex": "forest_flex"}
+"""What transformers calls these attentions."""
 
-MASKS = {"sdpa": dense_mask, FLEX: block_mask, TREE: segments}
+MASKS = {NAMES["dense"]: dense_mask, NAMES["tree"]: segments, NAMES["flex"]: block_mask}

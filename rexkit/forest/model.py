@@ -35,8 +35,9 @@ def grow(batch: Mapping[str, Any], inner: Any) -> dict[str, Any]:
     attention = inner.language_model.config._attn_implementation
     if attention not in MASKS:
         raise ValueError(
-            f"attention {attention!r} cannot tell branches apart; load the model with "
-            "attn_implementation='sdpa', or call rexkit.forest.use_flex_attention(model)"
+            f"attention {attention!r} cannot tell branches apart; call "
+            "rexkit.forest.use_forest_attention(model, 'dense'), or load the model with "
+            "attn_implementation='sdpa'"
         )
     return {
         **{key: batch[key] for key in MODEL_KEYS if key in batch},

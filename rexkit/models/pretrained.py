@@ -32,7 +32,7 @@ class PretrainedVLM(VLM):
             float32 elsewhere, or a torch dtype's name such as "bfloat16".
         attn_implementation: as transformers takes it, "sdpa" or "flash_attention_2"; or
             "hardware" for FlashAttention-2 where it is installed and ``dtype`` is one of 16 bits,
-            and SDPA elsewhere. Packed rows need "sdpa".
+            and SDPA elsewhere.
         adapter: folder of a LoRA adapter that is merged into the checkpoint.
         device_map: as transformers takes it; left out, the trainer or backend places the model.
         lora: trains a LoRA adapter and nothing else, the arguments of ``peft.LoraConfig``, such as
