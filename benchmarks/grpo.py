@@ -14,10 +14,10 @@ First it is checked that both give the same log-probabilities and the same loss.
 greatest resident size of a fresh process that makes one update, whole process, TRL's over ours; no
 gradient checkpointing in either.
 
-The model has 61 million parameters unless told otherwise, with a vision tower that costs about two
+The model has 66 million parameters unless told otherwise, with a vision tower that costs about two
 thirds of the language model a prompt token, as in Qwen3-VL at 1,300 tokens; at full size this takes
-half an hour on one free core and 16 GB. ``--hidden-size 512 --layers 6 --repeats 2`` is a third of
-it, ``--prompts 400`` one prompt only. The last line is JSON.
+an hour on one free core and 21 GB. ``--hidden-size 512 --layers 6 --repeats 2`` is a third of it,
+``--prompts 400`` one prompt only. The last line is JSON.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from rexkit.backends import Backend, Generation, OpenAIBackend, TransformersBack
 from rexkit.config import load_config
 from rexkit.datasets import ShapesDataset
 from rexkit.engine.data import ExampleDataset, Source
+from rexkit.engine.grpo import GRPOTrainer
 from rexkit.engine.rollouts import BackendRollouts
 from rexkit.errors import ConfigError, UserError
 from rexkit.models import TinyVLM
@@ -224,6 +225,19 @@ def test_what_a_rollout_cannot_be(tmp_path, rollout, arguments, words):
         trainer(tmp_path, rollout=rollout, **arguments)
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_model_in_fsdp_shards_is_not_shared(tmp_path, monkeypatch):
+    class Sharded(GRPOTrainer):
+        def create_accelerator_and_postprocess(self):
+            super().create_accelerator_and_postprocess()
+            self.is_fsdp_enabled = True  # as transformers says it; no CPU has shards
+
+    monkeypatch.setattr("test_grpo.GRPOTrainer", Sharded)
+    trainer(tmp_path / "none")
+    trainer(tmp_path / "own", rollout=dict(type=OwnModel))
+    with pytest.raises(ConfigError, match=r"trainer\.rollout: .*TransformersBackend asks.*=None"):
+        trainer(tmp_path / "shared", rollout=dict(type="TransformersBackend"))
 
 
 def test_a_rollout_is_checked_when_its_config_is_loaded():

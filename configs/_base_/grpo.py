@@ -2,6 +2,7 @@
 requires = ["trl"]
 trainer = dict(
     type="GRPOTrainer",
+    rollout=dict(type="TransformersBackend"),  # reads a group's picture once
     per_device_train_batch_size=32,
     num_generations=8,
     max_completion_length=96,

@@ -67,11 +67,12 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         rewards: names or configs of REWARDS with their weights (see `WeightedRewards`); a source
             of ``train_data`` may have its own.
         reward_errors: "raise" stops where a reward raises or is not in [0, 1], "zero" counts it.
-        rollout: of BACKENDS, who samples the answers; left out, transformers with the model that
-            is trained. ``max_new_tokens``, ``temperature`` and ``top_p`` are the trainer's. A
-            backend with a model of its own starts with the one in ``work_dir/start`` and is handed
-            the weights before it answers. What it samples counts as the trainer finds it likely,
-            as TRL's ``vllm_importance_sampling_…`` say.
+        rollout: of BACKENDS, who samples the answers: "TransformersBackend" with the model that is
+            trained, which reads the picture of a group once, or an engine. Left out, TRL's own
+            generation, which reads it for every answer. ``max_new_tokens``, ``temperature`` and
+            ``top_p`` are the trainer's. A backend with a model of its own starts with the one in
+            ``work_dir/start`` and is handed the weights before it answers. What it samples counts
+            as the trainer finds it likely, as TRL's ``vllm_importance_sampling_…`` say.
         forest: compute the prompt of a group once (see `rexkit.forest`). Loss and gradients stay
             the same.
         attention: of forests, as in `rexkit.forest.use_forest_attention`: "flex" may pay on GPUs;
@@ -82,8 +83,8 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
         arguments: every field of `trl.GRPOConfig`, by its own name.
 
     Raises:
-        ConfigError: rollouts by a backend that cannot be given weights; too few prompts to fill
-            one batch.
+        ConfigError: rollouts by a backend that cannot be given weights, or by one that shares a
+            model in FSDP shards; too few prompts to fill one batch.
         ValueError: while training, a prompt with ``max_completion_length`` more tokens is longer
             than the model's ``max_length``; it names the sample. Nothing is cut.
         RewardError: while training, with ``reward_errors="raise"``.
@@ -170,6 +171,12 @@ class GRPOTrainer(Job, ForestGRPOTrainer):
                 *(callbacks or []),
             ],
         )
+        if rollout is not None and not own and self.is_fsdp_enabled:
+            raise ConfigError(
+                "trainer.rollout: a model in FSDP shards computes as a whole only, and "
+                f"{rollout['type']} asks its parts; set rollout=None for TRL's generation, or "
+                "VLLMBackend"
+            )
         if forest:
             kind = attention or forest_attention(self.args.device)
             use_forest_attention(vlm.model, kind)

@@ -166,7 +166,7 @@ def sampling_arguments(
     for name, neutral in _NEUTRAL.items():
         if getattr(trl, name) not in (None, neutral):
             raise ConfigError(
-                f"trainer.{name}: backends do not sample so; leave it out, or leave out {key}"
+                f"trainer.{name}: backends do not sample so; leave it out, or set {key}=None"
             )
     shared = shares_model(config, key)
     if trl.temperature != 1 and trl.vllm_importance_sampling_correction and not shared:

@@ -1,0 +1,105 @@
+"""Answers of a GRPO group by `TransformersBackend` and by TRL: ``python -m benchmarks.rollouts``.
+
+`GRPOTrainer` as users have it, with ``rollout=dict(type="TransformersBackend")``, which reads the
+picture and most of the prompt once a group, and with ``rollout=None``, TRL's own generation, which
+reads them for every answer. The model of ``benchmarks.grpo`` (66 million parameters), 8 answers of
+120 tokens to each prompt, no answer ends sooner. Both trainers take their steps in turns, on one
+thread; ratios are of medians of ``time/rollout`` as they log it, TRL's over the backend's.
+
+Ten minutes on one free core. The last line is JSON, by tokens of the prompt.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rexkit.datasets import ShapesDataset
+from rexkit.engine.data import ExampleDataset, Source
+from rexkit.engine.grpo import GRPOTrainer
+from rexkit.models import TinyVLM
+from rexkit.tasks import PointingTask
+
+GROUP = 8
+ANSWER = 120
+ROLLOUTS: Mapping[str, dict[str, str] | None] = {
+    "trl": None,
+    "ours": {"type": "TransformersBackend"},
+}
+
+
+def build_model(hidden_size: int, layers: int) -> TinyVLM:
+    """A model that never ends an answer."""
+    vlm = TinyVLM(
+        weights=None,
+        hidden_size=hidden_size,
+        layers=layers,
+        heads=hidden_size // 64,
+        max_pixels=4096 * 4096,
+    )
+
+    def go_on(layer: Any, inputs: Any, logits: torch.Tensor) -> None:
+        logits[..., vlm.tokenizer.eos_token_id] = torch.finfo(logits.dtype).min
+
+    vlm.model.lm_head.register_forward_hook(go_on)
+    return vlm
+
+
+def rollout_seconds(kind: str, vlm: TinyVLM, side: int, steps: int, folder: Path) -> list[float]:
+    """What the trainer logs of its rollouts, without the first."""
+    GRPOTrainer(
+        vlm,
+        ExampleDataset(
+            [Source(ShapesDataset(8, image_size=(side, side)), PointingTask())], training=True
+        ),
+        folder,
+        rewards=["format"],
+        rollout=ROLLOUTS[kind],
+        per_device_train_batch_size=GROUP,
+        num_generations=GROUP,
+        max_completion_length=ANSWER,
+        max_steps=steps + 1,
+        logging_steps=1,
+        completions_every=0,
+        save_strategy="no",
+        gradient_checkpointing=False,
+        disable_tqdm=True,
+    ).fit()
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text("utf-8").splitlines()]
+    return [row["time/rollout"] for row in rows if "time/rollout" in row][1:]
+
+
+def main() -> None:
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--prompts", type=int, nargs="+", default=[400, 1300])
+    words.add_argument("--repeats", type=int, default=3)
+    words.add_argument("--hidden-size", type=int, default=768, help="a multiple of 64")
+    words.add_argument("--layers", type=int, default=8)
+    options = words.parse_args()
+    torch.set_num_threads(1)
+    figures = {}
+    for prompt in options.prompts:
+        vlm = build_model(options.hidden_size, options.layers)
+        cell = vlm.model.config.vision_config.patch_size * 2
+        side = cell * math.isqrt(prompt)
+        taken: dict[str, list[float]] = {kind: [] for kind in ROLLOUTS}
+        for _ in range(options.repeats):
+            for kind, seconds in taken.items():
+                with tempfile.TemporaryDirectory() as folder:
+                    seconds += rollout_seconds(kind, vlm, side, 1, Path(folder))
+        trl, ours = (statistics.median(taken[kind]) for kind in ("trl", "ours"))
+        print(f"prompt {prompt}: TRL {trl:.2f} s, TransformersBackend {ours:.2f} s", flush=True)
+        figures[str(prompt)] = round(trl / ours, 2)
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
