@@ -14,6 +14,7 @@ pytest.importorskip("trl", reason="GRPO is an extra: pip install -e .[grpo]")
 
 from test_grpo import SMALL, first_batch, rows, trainer
 from transformers import AutoModelForImageTextToText
+from trl import prepare_multimodal_messages
 
 from rexkit.backends import Backend, Generation
 from rexkit.models import PretrainedVLM, TinyVLM
@@ -27,6 +28,16 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from test_grpo_processes import job
 job(Path({work_dir!r}), Path({base!r}), {lora!r}, ddp_backend="gloo", **{options!r}).fit()
+"""
+
+SAMPLES_ITSELF = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_grpo_processes import samples_itself
+samples_itself(
+    Path({work_dir!r}), Path({base!r}), batch=2, deepspeed={plan!r}, ddp_backend="gloo"
+).fit()
 """
 
 
@@ -64,6 +75,19 @@ def job(work_dir: Path, base: Path, lora: bool, batch: int = 2, **options: objec
         lr_scheduler_type="constant",
         beta=0.1,
         completions_every=2,
+        bf16=False,
+        **options,
+    )
+
+
+def samples_itself(work_dir: Path, base: Path, batch: int, **options: object):
+    return trainer(
+        work_dir,
+        vlm=PretrainedVLM(str(base)),
+        rollout=dict(type="TransformersBackend"),
+        per_device_train_batch_size=batch,
+        max_steps=1,
+        completions_every=1,
         bf16=False,
         **options,
     )
@@ -119,6 +143,32 @@ def test_two_processes_train_like_one(tmp_path, base, kind):
     assert [record["index"] for record in records] == [0, 1, 2, 3]
     assert len({record["source"] for record in records}) == 2
     assert len(list(file.parent.glob("*_best.png"))) == 2  # each process draws its own
+
+
+def test_a_model_in_zero_3_shards_samples_as_it_would_whole(tmp_path, base, monkeypatch):
+    pytest.importorskip("deepspeed", reason="an extra: pip install -e .[deepspeed]")
+    work_dir = tmp_path / "shards"
+    plan = str(TESTS.parent / "configs" / "deepspeed" / "zero3.json")
+    run_two_processes(
+        tmp_path,
+        SAMPLES_ITSELF.format(tests=str(TESTS), work_dir=str(work_dir), base=str(base), plan=plan),
+    )
+    file = work_dir / "completions" / "step_00000" / "completions.jsonl"
+    answered = [json.loads(line)["completion"] for line in file.read_text().splitlines()]
+    expected = []
+    for process in (0, 1):
+        whole = samples_itself(tmp_path / "whole", base, batch=4)
+        rows = next(iter(whole.get_train_dataloader()))
+        whole.model.train()
+        whole.asked = rows[2 * process : 2 * process + 2]
+        with monkeypatch.context() as patch:
+            patch.setattr(type(whole.accelerator), "process_index", process)
+            found = whole.rollout_func(
+                [prepare_multimodal_messages(r["prompt"], [r["image"]]) for r in whole.asked], whole
+            )
+        expected += map(whole.vlm.tokenizer.decode, found["completion_ids"])
+    assert len(set(expected)) == 4
+    assert answered == expected
 
 
 def test_adapters_have_their_base_as_reference_in_the_forest_too(tmp_path, base):
