@@ -128,7 +128,7 @@ def test_exported_logits_are_those_of_the_training(kind, tmp_path, base):
         for file in (tmp_path / "run/checkpoint-3").glob("model.safetensors*"):
             file.unlink()
     assert kind_of(tmp_path / "run/checkpoint-3") == KINDS.get(kind, kind)
-    assert main([str(tmp_path / "run"), str(tmp_path / "plain")]) == 0
+    assert main([str(tmp_path / "run/checkpoint-3"), str(tmp_path / "plain")]) == 0
     trained = torch.load(tmp_path / "run/logits.pt", weights_only=True)
     torch.testing.assert_close(logits_of(tmp_path / "plain"), trained, rtol=1e-4, atol=1e-4)
     assert (logits_of(base) - trained).abs().max() > 0.01
@@ -142,6 +142,22 @@ def test_the_public_script_writes_beside_the_checkpoint(tmp_path, base):
     TinyVLM(weights=None, **SMALL).save(tmp_path / "run" / "checkpoint-7")
     assert merge_main(["--local_dir", str(tmp_path / "run")]) == 0
     torch.testing.assert_close(logits_of(tmp_path / "run" / "huggingface"), logits_of(base))
+
+
+def test_of_a_work_directory_the_end_of_training_is_taken(tmp_path, base):
+    run = tmp_path / "run"
+    for name in ("checkpoint-9", "checkpoint-10"):
+        vlm = TinyVLM(weights=None, **SMALL)
+        with torch.no_grad():
+            vlm.inner.language_model.norm.weight.mul_(int(name[11:]))
+        vlm.save(run / name)
+    export(run, tmp_path / "last")
+    torch.testing.assert_close(
+        logits_of(tmp_path / "last"), 10 * logits_of(base), rtol=1e-4, atol=1e-4
+    )
+    TinyVLM(weights=None, **SMALL).save(run / "final")
+    export(run, tmp_path / "end")
+    torch.testing.assert_close(logits_of(tmp_path / "end"), logits_of(base))
 
 
 def test_what_is_no_checkpoint_says_what_was_looked_for(tmp_path):

@@ -11,7 +11,8 @@ from rexkit.cli.options import start_logging
 
 EPILOG = """
 CHECKPOINT holds whole weights, DeepSpeed ZeRO shards, FSDP shards or a LoRA adapter, or is a work
-directory, whose last checkpoint is taken. DeepSpeed's shards are pickles: export only your own.
+directory, of which final/ is taken, or the last checkpoint if training did not end. DeepSpeed's
+shards are pickles: export only your own.
 """
 
 

@@ -35,7 +35,8 @@ def export(checkpoint: str | Path, folder: str | Path, base: str | None = None) 
     trained yourself.
 
     Args:
-        checkpoint: a checkpoint, or a work directory, whose last checkpoint is taken.
+        checkpoint: a checkpoint, or a work directory, of which ``final`` is taken if training came
+            to its end, else the last checkpoint.
         folder: where the model goes.
         base: the model that a LoRA adapter was trained on; left out, the one the adapter names.
 
@@ -77,14 +78,17 @@ def kind_of(checkpoint: Path) -> Kind:
         return "fsdp"
     raise UserError(
         f"{checkpoint} is no checkpoint: it holds neither model.safetensors, nor "
-        f"adapter_config.json, nor DeepSpeed's 'latest', nor {_FSDP_SHARDS}"
+        f"adapter_config.json, nor DeepSpeed's 'latest', nor {_FSDP_SHARDS}; nor is it a work "
+        "directory with final/ or checkpoint-N/"
     )
 
 
 def _checkpoint_in(folder: Path) -> Path:
-    """The folder itself, or its last checkpoint if it is a work directory."""
+    """The folder itself, or what a work directory has last."""
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
+    if (folder / "final").is_dir():
+        return folder / "final"
     numbered = [
         (int(path.name.rpartition("-")[2]), path)
         for path in folder.glob("checkpoint-*")
