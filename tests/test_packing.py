@@ -14,6 +14,7 @@ from rexkit.engine.collate import Collator, predicted
 from rexkit.engine.data import ExampleDataset, Source, build_examples
 from rexkit.engine.sft import SFTTrainer
 from rexkit.errors import ConfigError
+from rexkit.forest.attention import NAMES
 from rexkit.models import TinyVLM
 from rexkit.tasks import GroundingTask, PointingTask
 
@@ -119,6 +120,16 @@ def test_a_model_trained_in_packed_rows_is_saved_as_any_other(tmp_path):
     config = json.loads((tmp_path / "final" / "config.json").read_text())
     assert "forest" not in json.dumps(config)
     AutoModelForImageTextToText.from_pretrained(tmp_path / "final")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind"),
+    [({"packing": True}, "tree"), ({"packing": True, "attention": "flex"}, "flex"), ({}, "dense")],
+)
+def test_how_packed_rows_attend_is_said_by_the_config(tmp_path, arguments, kind):
+    job = trainer(tmp_path, GroundingTask(), **arguments)
+    name = job.model.config.text_config._attn_implementation  # named so by transformers
+    assert name == NAMES[kind]
 
 
 def test_packed_rows_hold_the_batch_in_fewer_tokens():

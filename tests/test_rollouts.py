@@ -241,7 +241,7 @@ def test_a_model_in_fsdp_shards_is_not_shared(tmp_path, monkeypatch):
 
 
 def test_a_rollout_is_checked_when_its_config_is_loaded():
-    load_config(CONFIGS / "grounding.py", {"trainer.rollout": {"type": "TransformersBackend"}})
+    assert load_config(CONFIGS / "grounding.py").trainer.rollout.type == "TransformersBackend"
     wrong = {"type": "TransformersBackend", "batch_sise": 3}
     with pytest.raises(ConfigError, match=r"trainer\.rollout.*'batch_size'"):
         load_config(CONFIGS / "grounding.py", {"trainer.rollout": wrong})

@@ -44,8 +44,8 @@ def segments(tree: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
 def use_forest_attention(model: Any, kind: Kind) -> None:
     """Let the language model attend to forests; plain batches and generation work as before.
 
-    The vision tower keeps its attention. Of a language model that came with FlashAttention-2, which
-    cannot tell branches apart, the rest is computed by SDPA from then on.
+    The vision tower keeps its attention. A language model that came with FlashAttention-2, which
+    cannot tell branches apart, uses it no longer, for plain batches neither.
 
     Args:
         model: of the Qwen2.5-VL or Qwen3-VL family.
