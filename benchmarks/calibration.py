@@ -1,7 +1,7 @@
 """Whether scores rank right boxes above wrong ones: ``python -m benchmarks.calibration``.
 
-The shipped tiny model answers 200 pictures of shapes it has not seen: more and smaller things than
-in the usual pictures, of which it gets too few wrong to tell. AP is given with the model's
+The shipped tiny model answers 200 images of shapes it has not seen: more and smaller things than
+in the usual images, of which it gets too few wrong to tell. AP is given with the model's
 scores and with constant ones, for the same boxes; AUROC is the probability that a right box (IoU
 0.5 with a truth of its phrase) scores above a wrong one; the table has, for scores in each range,
 how many boxes there are, their mean score and the share that is right. The expected calibration
@@ -28,7 +28,7 @@ from rexkit.models import TinyVLM
 from rexkit.structures import Annotation, Prediction
 from rexkit.tasks import GroundingTask
 
-PICTURES = 200
+IMAGES = 200
 SEED = 2024
 HARDER: dict[str, Any] = {"num_objects": (2, 5), "num_absent": (1, 3), "object_size": (0.12, 0.35)}
 EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
@@ -36,8 +36,8 @@ EDGES = (0.0, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 1.0)
 
 def answers(number: int) -> list[tuple[Prediction, Prediction, Annotation]]:
     """Predictions with scores, at the bins written and at the expected ones, and the truth."""
-    pictures = ShapesDataset(number, seed=SEED, **HARDER)
-    samples = [pictures[i] for i in range(number)]
+    images = ShapesDataset(number, seed=SEED, **HARDER)
+    samples = [images[i] for i in range(number)]
     task = GroundingTask()
     requests = []
     for sample in samples:
@@ -83,7 +83,7 @@ def auroc(scores: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
 
 def main() -> None:
     torch.set_num_threads(1)
-    rows = answers(PICTURES)
+    rows = answers(IMAGES)
     scores = np.array([i.score for written, _, _ in rows for i in written.instances])
     best = np.array([o for written, _, truth in rows for o in overlaps(written, truth)])
     finer = np.array([o for _, expected, truth in rows for o in overlaps(expected, truth)])

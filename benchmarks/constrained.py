@@ -80,13 +80,13 @@ def count_problems(number: int) -> Counter[str]:
     vlm = TinyVLM(weights=None, hidden_size=64, layers=1, max_pixels=96 * 96)
     limits = {"batch_size": 250, "max_new_tokens": 100, "temperature": 1.0}
     backend = TransformersBackend(vlm, **limits, constrain=True, scores=False)
-    picture = ShapesDataset(1)[0].image
+    image = ShapesDataset(1)[0].image
     problems: Counter[str] = Counter()
     for kind, (task, question) in questions().items():
-        request = Request(picture, question.prompt, task.answer_form(question))
+        request = Request(image, question.prompt, task.answer_form(question))
         answers = backend.generate([request] * number)
         parse = PARSERS.build(task.parser)
-        found = [parse(answer.text, picture.size) for answer in answers]
+        found = [parse(answer.text, image.size) for answer in answers]
         problems.update({kind: sum(len(prediction.problems) for prediction in found)})
         items = sum(len(prediction.instances) for prediction in found)
         cut = sum(answer.truncated for answer in answers)

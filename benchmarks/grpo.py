@@ -1,7 +1,7 @@
 """The update and the log-probabilities of a GRPO group: ``python -m benchmarks.grpo``.
 
 TRL's own `GRPOTrainer` beside one whose rows share their prompt as a forest: the same model, the
-same group (one prompt with a picture, 8 completions of 40 to 200 tokens), the same loss code.
+same group (one prompt with an image, 8 completions of 40 to 200 tokens), the same loss code.
 
 - Log-probabilities: ``_get_per_token_logps_and_entropies`` without gradients, as for the old and
   the reference policy. TRL's as it stands; ours overrides that method and nothing else, and
@@ -40,16 +40,16 @@ from datasets import Dataset
 from PIL import Image
 from trl import GRPOConfig, GRPOTrainer
 
-from rexkit.engine.forest_grpo import ForestGRPOTrainer
-from rexkit.forest import use_forest_attention
 from rexkit.models import TinyVLM
+from rexkit.packing import use_tree_attention
+from rexkit.training.grpo.shared_prefix import SharedPrefixGRPOTrainer
 
 GROUP = 8
 LONGEST = 200
 PROMPT = "Detect cup, dog. Output the bounding box coordinates in [x0, y0, x1, y1] format."
 
 
-TRAINERS = {"trl": GRPOTrainer, "ours": ForestGRPOTrainer}
+TRAINERS = {"trl": GRPOTrainer, "ours": SharedPrefixGRPOTrainer}
 
 
 def build_model(options: argparse.Namespace) -> TinyVLM:
@@ -95,7 +95,7 @@ def build_group(vlm: TinyVLM, prompt_tokens: int) -> dict[str, Any]:
     cell = vlm.model.config.vision_config.patch_size * 2
     words = len(vlm.tokenizer(vlm.encoder.chat(PROMPT)).input_ids) - 1
     tokens = prompt_tokens - words
-    # Of the nearly square pictures, the one that comes closest.
+    # Of the nearly square images, the one that comes closest.
     height = min(range(math.isqrt(tokens) - 6, math.isqrt(tokens) + 1), key=lambda h: tokens % h)
     width = tokens // height
     pixels = rng.integers(0, 256, (height * cell, width * cell, 3), dtype=np.uint8)
@@ -139,7 +139,7 @@ def update(trainer: GRPOTrainer, group: dict[str, Any]) -> float:
 
 def attend(kind: str, vlm: TinyVLM, options: argparse.Namespace) -> None:
     """Give the model the attention that is measured; TRL's is transformers' own SDPA."""
-    use_forest_attention(vlm.model, options.attention if kind == "ours" else "dense")
+    use_tree_attention(vlm.model, options.attention if kind == "ours" else "dense")
 
 
 def seconds(call: Callable[..., object], *arguments: object) -> tuple[float, float]:

@@ -2,9 +2,9 @@
 
 The shipped tiny model on one thread, three comparisons:
 
-- batched: 32 questions of mixed lengths, about pictures from 96 x 96 to 256 x 256 pixels for 1 to 8
+- batched: 32 questions of mixed lengths, about images from 96 x 96 to 256 x 256 pixels for 1 to 8
   things each, in batches of 16 against one by one;
-- shared: 8 questions about one picture of 1024 x 1024 pixels (1,024 tokens; Rex-Omni takes up to
+- shared: 8 questions about one image of 1024 x 1024 pixels (1,024 tokens; Rex-Omni takes up to
   2,560) held once, against the same questions about 8 copies of it; in one batch both times;
 - constrained: the questions of the first comparison with answers kept within their form against
   free ones. The answers differ in length, so steps of the model are counted and not tokens. A step
@@ -47,12 +47,12 @@ def question(image: Image.Image, things: Sequence[str]) -> Request:
 
 
 def mixed(seed: int = 0) -> list[Request]:
-    """Questions of mixed lengths, each about a picture of its own."""
+    """Questions of mixed lengths, each about an image of its own."""
     rng = np.random.default_rng(seed)
-    pictures = ShapesDataset(QUESTIONS, seed=seed)
+    images = ShapesDataset(QUESTIONS, seed=seed)
     return [
         question(
-            pictures[number].image.resize(tuple(32 * rng.integers(3, 9, 2))),
+            images[number].image.resize(tuple(32 * rng.integers(3, 9, 2))),
             rng.permutation(WORDS)[: rng.integers(1, len(WORDS) + 1)].tolist(),
         )
         for number in range(QUESTIONS)
@@ -134,7 +134,7 @@ def main() -> None:
             lambda: alone.generate(requests),
         ),
         "shared_over_unshared": compare(
-            "shared picture, copies",
+            "shared image, copies",
             lambda: on_large.generate(one),
             lambda: on_large.generate(copies),
         ),

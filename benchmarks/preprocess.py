@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from rexkit.datasets.fitted import decode_fitted
+from rexkit.formats.scaled_decoding import decode_fitted
 from rexkit.models.pixels import fitted_size, grid_size, to_patches
 from rexkit.structures import ImageSize
 
@@ -34,15 +34,15 @@ PROCESSOR = Qwen2VLImageProcessorPil(
 def photograph(size: ImageSize = SIZE, seed: int = 0) -> bytes:
     """A JPEG with detail of every scale, falling off as in photographs."""
     rng = np.random.default_rng(seed)
-    picture = np.full((size[1], size[0], 3), 128, np.float32)
+    noise = np.full((size[1], size[0], 3), 128, np.float32)
     for octave in range(2, 12):
         shape = (max(2, size[1] >> octave), max(2, size[0] >> octave), 3)
         noise = Image.fromarray(rng.integers(0, 256, shape, np.uint8))
         layer = np.asarray(noise.resize(size, Image.Resampling.BICUBIC), np.float32) - 128
-        picture += layer * 0.08 * octave**0.5
-    picture += rng.normal(0, 3, picture.shape)
+        noise += layer * 0.08 * octave**0.5
+    noise += rng.normal(0, 3, noise.shape)
     file = io.BytesIO()
-    Image.fromarray(picture.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=92)
+    Image.fromarray(noise.clip(0, 255).astype(np.uint8)).save(file, "JPEG", quality=92)
     return file.getvalue()
 
 

@@ -1,7 +1,7 @@
 """Answers of a GRPO group by `TransformersBackend` and by TRL: ``python -m benchmarks.rollouts``.
 
 `GRPOTrainer` as users have it, with ``rollout=dict(type="TransformersBackend")``, which reads the
-picture and most of the prompt once a group, and with ``rollout=None``, TRL's own generation, which
+image and most of the prompt once a group, and with ``rollout=None``, TRL's own generation, which
 reads them for every answer. The model of ``benchmarks.grpo`` (66 million parameters), 8 answers of
 120 tokens to each prompt, no answer ends sooner. Both trainers take their steps in turns, on one
 thread; ratios are of medians of ``time/rollout`` as they log it, TRL's over the backend's.
@@ -23,10 +23,10 @@ from typing import Any
 import torch
 
 from rexkit.datasets import ShapesDataset
-from rexkit.engine.data import ExampleDataset, Source
-from rexkit.engine.grpo import GRPOTrainer
+from rexkit.examples import ExampleDataset, Source
 from rexkit.models import TinyVLM
 from rexkit.tasks import PointingTask
+from rexkit.training.grpo.grpo_trainer import GRPOTrainer
 
 GROUP = 8
 ANSWER = 120

@@ -25,7 +25,7 @@ from rexkit.registry import (
 from rexkit.structures import Annotation, Example, Instance, Prediction, Problem, Sample
 
 if TYPE_CHECKING:
-    from rexkit.engine.predictor import Predictor as Predictor
+    from rexkit.inference.predictor import Predictor as Predictor
 
 __version__ = "0.1.0"
 
@@ -52,7 +52,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """`Predictor`, imported when it is first asked for, since it needs torch."""
     if name == "Predictor":
-        from rexkit.engine.predictor import Predictor
+        from rexkit.inference.predictor import Predictor
 
         return Predictor
     raise AttributeError(f"module 'rexkit' has no attribute {name!r}")

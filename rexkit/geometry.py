@@ -126,7 +126,7 @@ def points_in_mask(points: ArrayLike, rle: Mapping[str, Any]) -> Mask:
     """Which points lie in a mask: (N,) bool for (N, 2).
 
     Args:
-        points: x y in pixels; a point on the right or lower edge of the picture belongs to the
+        points: x y in pixels; a point on the right or lower edge of the image belongs to the
             last pixel.
         rle: as `decode_mask` takes it.
     """

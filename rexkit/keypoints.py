@@ -135,7 +135,7 @@ class KeypointSchema:
 def find_schema(schema: str | Mapping[str, Any] | KeypointSchema) -> KeypointSchema:
     """The schema of that name, or the one that a config describes.
 
-    One that is not in `SCHEMAS` yet is added, so that transforms, metrics and pictures know it too.
+    One that is not in `SCHEMAS` yet is added, so that transforms, metrics and images know it too.
 
     Args:
         schema: a name, the arguments of `KeypointSchema` as a mapping, or a schema.
@@ -274,7 +274,7 @@ def _hand() -> KeypointSchema:
 
 
 def _figure() -> KeypointSchema:
-    """The stick figures of `rexkit.datasets.FiguresDataset`."""
+    """The stick figures of `rexkit.datasets.StickFiguresDataset`."""
     pairs = [_both("hand"), _both("ankle")]
     skeleton = _lines("left hand - nose - right hand", "left ankle - nose - right ankle")
     return KeypointSchema("figure", ["nose", *pairs[0], *pairs[1]], skeleton, 0.05, pairs)

@@ -171,7 +171,7 @@ METRICS = _registry("METRICS", "metrics")
 VISUALIZERS = _registry("VISUALIZERS", "visualizers")
 MODELS = _registry("MODELS", "models")
 BACKENDS = _registry("BACKENDS", "backends")
-TRAINERS = _registry("TRAINERS", "engine.trainers")
+TRAINERS = _registry("TRAINERS", "training.registered")
 
 REGISTRIES: dict[str, Registry] = {
     registry.name: registry

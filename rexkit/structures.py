@@ -1,4 +1,4 @@
-"""The nouns of rexkit: what a picture holds, what is asked of it and what was answered.
+"""The nouns of rexkit: what an image holds, what is asked of it and what was answered.
 
 Everything here is a plain dataclass over numpy. Coordinates are absolute pixels of the original
 image, ``bbox`` is xyxy and ``image_size`` is (width, height), everywhere.
@@ -22,7 +22,7 @@ Array = NDArray[np.float64]
 
 @dataclass(slots=True, eq=False)
 class Instance:
-    """One thing in a picture, or one thing an answer claims to be there.
+    """One thing in an image, or one thing an answer claims to be there.
 
     Attributes:
         phrase: the words it goes by: a category, a referring expression, a transcription.
@@ -81,12 +81,12 @@ class Instance:
 
 @dataclass(eq=False)
 class Annotation:
-    """What is in a picture, and what is known not to be.
+    """What is in an image, and what is known not to be.
 
     Attributes:
         image_size: (width, height) in pixels.
         instances: in the order of the source.
-        absent: phrases known not to be in the picture; their answer is ``None``.
+        absent: phrases known not to be in the image; their answer is ``None``.
 
     >>> truth = Annotation((640, 480), [Instance("cup", bbox=np.array([0.0, 0, 10, 10]))], ["dog"])
     >>> truth.phrases, truth.boxes("cup").shape, truth.boxes("dog").shape
@@ -165,13 +165,13 @@ class Prediction(Annotation):
 
 @dataclass(slots=True, eq=False)
 class Sample:
-    """One picture with its truth, as a dataset gives it.
+    """One image with its truth, as a dataset gives it.
 
     Attributes:
         image: RGB.
         annotation: its truth, in pixels of ``image``.
         source: where it comes from, for messages: "train.annotations.tsv:17".
-        image_path: the file of the picture, where it has one of its own.
+        image_path: the file of the image, where it has one of its own.
     """
 
     image: Image
@@ -182,11 +182,11 @@ class Sample:
 
 @dataclass(slots=True, eq=False)
 class Example:
-    """One question about one picture with its answer, as a task gives it.
+    """One question about one image with its answer, as a task gives it.
 
     Attributes:
         image: RGB.
-        prompt: the question in words, without chat markup or picture.
+        prompt: the question in words, without chat markup or image.
         response: the answer as the grammar spells it; what training learns to write.
         target: the part of the truth that was asked for.
         phrases: what was asked for, in the order of the prompt.

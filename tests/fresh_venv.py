@@ -10,7 +10,8 @@ import sysconfig
 import venv
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from paths import ROOT
+
 MODULES = {"pip": "pip", "pytest": "pytest", "rexkit": "rexkit.cli"}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rexkit.metrics.base import Metric
+from rexkit.metrics.metric import Metric
 from rexkit.structures import Annotation, Instance, Prediction
 
 SIZE = (100, 100)
@@ -39,8 +39,8 @@ def score(metric: Metric, *pairs: tuple[Prediction, Annotation]) -> dict[str, fl
     return metric.compute()
 
 
-def noisy_pictures(number: int, seed: int, scored: bool) -> Iterator[tuple[Prediction, Annotation]]:
-    """Pictures of noisy answers, with crowds, misses, and phrases that are not asked for."""
+def noisy_images(number: int, seed: int, scored: bool) -> Iterator[tuple[Prediction, Annotation]]:
+    """Images of noisy answers, with crowds, misses, and phrases that are not asked for."""
     rng = np.random.default_rng(seed)
     for _ in range(number):
         phrases = [f"thing {i}" for i in rng.integers(0, 4, rng.integers(0, 7))]

@@ -1,4 +1,4 @@
-"""Small models at random weights, of every kind that a picture can go through."""
+"""Small models at random weights, of every kind that an image can go through."""
 
 from __future__ import annotations
 

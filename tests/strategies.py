@@ -22,7 +22,7 @@ def random_mask(seed: int, width: int, height: int) -> dict[str, Any]:
 
 @st.composite
 def annotations(draw: st.DrawFn, size: tuple[int, int] = (64, 48)) -> Annotation:
-    """Annotations of a picture of that size, with any mixture of geometries."""
+    """Annotations of an image of that size, with any mixture of geometries."""
     width, height = size
     x, y = (st.floats(0, s) | st.integers(0, s) for s in size)
     words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<>"), min_size=1)

@@ -10,12 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+from paths import ROOT, TESTS
 
 # A process takes ten seconds to import what trains. One that has done so, and nothing else, stands
 # by in each test process; the two are forked off it.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["rexkit.engine.jobs", "rexkit.engine.trainers"])
+_CONTEXT.set_forkserver_preload(["rexkit.jobs", "rexkit.training.registered"])
 
 
 def run_two_processes(folder: Path, script: str, timeout: float = 600) -> None:
@@ -44,7 +44,7 @@ def run_by_torchrun(folder: Path, script: str, timeout: float = 600) -> str:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     done = subprocess.run(
         [*command, str(file)],
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}"},
         capture_output=True,
         text=True,
         check=False,

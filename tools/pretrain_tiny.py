@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 
 from rexkit.cli.options import start_logging
 from rexkit.config import load_config
-from rexkit.datasets.shapes import COLORS, SHAPES
-from rexkit.engine.data import ExampleDataset, build_examples
-from rexkit.engine.jobs import train
+from rexkit.datasets.shapes_dataset import COLORS, SHAPES
+from rexkit.examples import ExampleDataset, build_examples
+from rexkit.jobs import train
 from rexkit.models import TinyVLM
 from rexkit.models.tiny_tokenizer import WORDS
 

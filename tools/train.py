@@ -1,7 +1,7 @@
 """The same as ``rexkit train``, as mmengine's users are used to."""
 
 from rexkit.cli import run
-from rexkit.cli.train import main
+from rexkit.cli.train_command import main
 
 if __name__ == "__main__":
     raise SystemExit(run(main))

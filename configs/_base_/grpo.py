@@ -2,7 +2,7 @@
 requires = ["trl"]
 trainer = dict(
     type="GRPOTrainer",
-    rollout=dict(type="TransformersBackend"),  # reads a group's picture once
+    rollout=dict(type="TransformersBackend"),  # reads a group's image once
     per_device_train_batch_size=32,
     num_generations=8,
     max_completion_length=96,
@@ -18,4 +18,4 @@ trainer = dict(
 )
 seed = 0
 test_before = True
-num_pictures = 16
+num_images = 16

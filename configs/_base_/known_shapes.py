@@ -1,4 +1,4 @@
-# Pictures of what the embedded model was pre-trained on.
+# Images of what the embedded model was pre-trained on.
 known_shapes = dict(
     type="ShapesDataset",
     colors=["red", "green", "blue", "yellow", "white", "black"],

@@ -13,4 +13,4 @@ trainer = dict(
 )
 seed = 0
 test_before = True
-num_pictures = 16
+num_images = 16

@@ -1,4 +1,4 @@
-# How well the embedded model sees: 500 pictures it was not trained on, 24 possible phrases.
+# How well the embedded model sees: 500 images it was not trained on, 24 possible phrases.
 #   python tools/test.py configs/eval/tiny.py
 _base_ = ["../_base_/tiny.py"]
 

@@ -1,5 +1,5 @@
 # Pointing where the truth has masks: a point is right if it lies in the mask of its own thing.
-# data_root holds points.jsonl with the pictures and masks that it names (see InstanceMaskDataset).
+# data_root holds points.jsonl with the images and masks that it names (see InstanceMaskDataset).
 _base_ = ["../_base_/tiny.py", "../_base_/grpo.py"]
 
 data_root = "data/nuclei"

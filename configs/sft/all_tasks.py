@@ -4,7 +4,7 @@ _base_ = ["../_base_/tiny_sft.py", "../_base_/known_shapes.py"]
 
 scenes = _base_.known_shapes
 pairs = dict(scenes, num_objects=(2, 4), num_absent=(1, 1), repeat=0.7)
-figures = dict(type="FiguresDataset")
+figures = dict(type="StickFiguresDataset")
 signs = dict(type="RenderedTextDataset", num_texts=(1, 2))
 turned = dict(type="RenderedTextDataset", num_texts=(1, 1), rotation=25.0)
 

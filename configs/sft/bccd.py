@@ -1,5 +1,5 @@
-# Blood cells in microscope pictures: fine-tune the embedded model on a small real data set.
-# data_root holds train.json, val.json (COCO) with pictures in train/ and val/, or the TSV files
+# Blood cells in microscope images: fine-tune the embedded model on a small real data set.
+# data_root holds train.json, val.json (COCO) with images in train/ and val/, or the TSV files
 # that tools/convert_json_data_to_tsv.py makes of them.
 _base_ = ["../_base_/tiny_sft.py"]
 
@@ -14,7 +14,7 @@ train_data = dict(
         dict(type="ColorJitter", strength=0.15),
     ],
     task=dict(type="GroundingTask", left_to_right=True),
-    weight=200.0,  # draws of each picture, each cut, mirrored and lit another way
+    weight=200.0,  # draws of each image, each cut, mirrored and lit another way
 )
 test_data = dict(
     dataset=dict(type="FolderDataset", root="${data_root}", split="val"),

@@ -1,11 +1,11 @@
 """Backends: who generates the answers."""
 
-from rexkit.backends.base import Backend, Generation, Request
-from rexkit.backends.http import ServerError
-from rexkit.backends.openai import OpenAIBackend
+from rexkit.backends.backend import Backend, Generation, Request
+from rexkit.backends.http_client import ServerError
+from rexkit.backends.openai_backend import OpenAIBackend
 from rexkit.backends.scores import Confidence, confidences, with_scores
-from rexkit.backends.transformers import TransformersBackend
-from rexkit.backends.vllm import VLLMBackend
+from rexkit.backends.transformers_backend import TransformersBackend
+from rexkit.backends.vllm_backend import VLLMBackend
 
 __all__ = [
     "Backend",

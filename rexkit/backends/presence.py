@@ -1,4 +1,4 @@
-"""Whether a phrase is in the picture at all, decided on the marginal."""
+"""Whether a phrase is in the image at all, decided on the marginal."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from transformers import LogitsProcessor
 
 from rexkit.grammar.tokens import BOX_START, NONE
-from rexkit.models.coordinates import coordinate_ids
+from rexkit.models.coordinate_tokens import coordinate_ids
 
 Presence = Literal["token", "marginal"]
 

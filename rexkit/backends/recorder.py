@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from transformers import LogitsProcessor
 
-from rexkit.backends.base import BinStatistics, Floats
+from rexkit.backends.backend import BinStatistics, Floats
 from rexkit.grammar.vocabulary import Vocabulary
 
 NEAR = 40
-"""Bins no farther than this from the one taken count as near it: 4 % of the picture. Of 5 to 80
+"""Bins no farther than this from the one taken count as near it: 4 % of the image. Of 5 to 80
 bins it was among the best at telling right boxes from wrong ones (`benchmarks.calibration`)."""
 
 
@@ -55,7 +55,7 @@ class Bins:
 
 
 class Recorder(LogitsProcessor):
-    """Records the log-probability of every token and the distribution over the bins.
+    """PredictionWriter the log-probability of every token and the distribution over the bins.
 
     It stands before whatever rules tokens out, so that it sees what the model thinks. What it keeps
     of a step is eight numbers a row. The logits of the step are held until the next one, when the

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from rexkit.backends.base import Generation
+from rexkit.backends.backend import Generation
 from rexkit.grammar import to_bins, to_pixels
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.structures import Array, ImageSize, Instance, Prediction

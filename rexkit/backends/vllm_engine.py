@@ -31,7 +31,7 @@ from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models.vlm import forbidden_ids
 
 _KEPT = 4096
-"""Records of answers that nobody came for, at most; those of a client that died are dropped."""
+"""How many unclaimed statistics are kept; those of clients that disconnected are dropped first."""
 
 _records: OrderedDict[str, _Record] = OrderedDict()
 """Of this worker process, which has one engine: between the processor and the extension below."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rexkit.backends.base import BinStatistics
+from rexkit.backends.backend import BinStatistics
 from rexkit.errors import ConfigError
 from rexkit.grammar.forms import AnswerForm, to_dict
 

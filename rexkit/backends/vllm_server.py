@@ -35,7 +35,7 @@ async def besides(
         if request.client is None or request.client.host not in _LOOPBACK:
             return JSONResponse({"error": "weights are taken from this machine only"}, 403)
         await engine.collective_rpc("take_weights", args=((await request.json())["file"],))
-        # What was computed with the old weights: pictures by the scheduler too, and prompts.
+        # What was computed with the old weights: images by the scheduler too, and prompts.
         await engine.reset_encoder_cache()
         await engine.reset_prefix_cache()
         return JSONResponse({})

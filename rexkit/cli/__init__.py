@@ -11,19 +11,25 @@ from importlib import import_module
 from rexkit.errors import UserError, did_you_mean
 
 COMMANDS = {
-    "train": ("rexkit.cli.train", "train what a config describes"),
-    "test": ("rexkit.cli.test", "test a checkpoint on a config's test data"),
-    "compare": ("rexkit.cli.compare", "lay the results of several runs side by side"),
-    "analyse": ("rexkit.cli.analyse", "count the faults of a test and show its worst samples"),
-    "predict": ("rexkit.cli.predict", "ask a model about pictures and videos"),
-    "serve": ("rexkit.cli.serve", "answer over HTTP, as OpenAI's chat completions"),
-    "plugins": ("rexkit.cli.plugins", "list installed plugins, their components, hooks, failures"),
-    "new-plugin": ("rexkit.cli.new_plugin", "write a working task plugin to start from"),
-    "list": ("rexkit.cli.list", "list a registry, such as REWARDS"),
-    "export": ("rexkit.cli.export", "turn a training checkpoint into a plain model folder"),
-    "reward": ("rexkit.cli.reward", "replay rewards on a file of answers"),
-    "convert": ("rexkit.cli.convert", "turn JSON annotations and pictures into TSV files"),
-    "vis-tsv": ("rexkit.cli.vis_tsv", "draw samples of TSV files"),
+    "train": ("rexkit.cli.train_command", "train what a config describes"),
+    "test": ("rexkit.cli.test_command", "test a checkpoint on a config's test data"),
+    "compare": ("rexkit.cli.compare_command", "lay the results of several runs side by side"),
+    "analyse": (
+        "rexkit.cli.analyse_command",
+        "count the faults of a test and show its worst samples",
+    ),
+    "predict": ("rexkit.cli.predict_command", "ask a model about images and videos"),
+    "serve": ("rexkit.cli.serve_command", "answer over HTTP, as OpenAI's chat completions"),
+    "plugins": (
+        "rexkit.cli.plugins_command",
+        "list installed plugins, their components, hooks, failures",
+    ),
+    "new-plugin": ("rexkit.cli.new_plugin_command", "write a working task plugin to start from"),
+    "list": ("rexkit.cli.list_command", "list a registry, such as REWARDS"),
+    "export": ("rexkit.cli.export_command", "turn a training checkpoint into a plain model folder"),
+    "reward": ("rexkit.cli.reward_command", "replay rewards on a file of answers"),
+    "convert": ("rexkit.cli.convert_command", "turn JSON annotations and images into TSV files"),
+    "vis-tsv": ("rexkit.cli.vis_tsv_command", "draw samples of TSV files"),
 }
 
 

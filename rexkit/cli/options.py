@@ -62,7 +62,7 @@ def overrides_of(args: argparse.Namespace) -> dict[str, Any]:
     return overrides
 
 
-def show_figures(figures: dict[str, float], title: str) -> None:
+def show_metrics(figures: dict[str, float], title: str) -> None:
     """Print figures as a table, those before training beside those after."""
     before = {k.removeprefix("before/"): v for k, v in figures.items() if k.startswith("before/")}
     after = {k: v for k, v in figures.items() if not k.startswith("before/")}

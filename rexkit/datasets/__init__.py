@@ -1,29 +1,27 @@
 """Where samples come from: TSV, COCO and JSONL files, shapes drawn from a seed, and mixtures."""
 
-from rexkit.datasets.coco import CocoDataset
-from rexkit.datasets.concat import ConcatDataset
-from rexkit.datasets.drawn import DrawnDataset
-from rexkit.datasets.errors import DataError
-from rexkit.datasets.figures import FiguresDataset
-from rexkit.datasets.folder import folder_dataset
-from rexkit.datasets.icdar import IcdarDataset
-from rexkit.datasets.instance_masks import InstanceMaskDataset
-from rexkit.datasets.jsonl import JsonlDataset
-from rexkit.datasets.lvis import LvisDataset
-from rexkit.datasets.rendered_text import RenderedTextDataset
-from rexkit.datasets.rexomni_eval import RexOmniEvalDataset
-from rexkit.datasets.shapes import ShapesDataset
+from rexkit.datasets.coco_dataset import CocoDataset
+from rexkit.datasets.concat_dataset import ConcatDataset
+from rexkit.datasets.folder_dataset import folder_dataset
+from rexkit.datasets.icdar_dataset import IcdarDataset
+from rexkit.datasets.instance_mask_dataset import InstanceMaskDataset
+from rexkit.datasets.jsonl_dataset import JsonlDataset
+from rexkit.datasets.lvis_dataset import LvisDataset
+from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
+from rexkit.datasets.rexomni_eval_dataset import RexOmniEvalDataset
+from rexkit.datasets.shapes_dataset import ShapesDataset
+from rexkit.datasets.stick_figures_dataset import StickFiguresDataset
+from rexkit.datasets.synthetic_dataset import SyntheticDataset
 from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
-from rexkit.datasets.tsv import TSVDataset
-from rexkit.datasets.tsv_writer import TSVWriter
+from rexkit.datasets.tsv_dataset import TSVDataset
+from rexkit.errors import DataError
+from rexkit.formats.tsv_writer import TSVWriter
 
 __all__ = [
     "CocoDataset",
     "ColorJitter",
     "ConcatDataset",
     "DataError",
-    "DrawnDataset",
-    "FiguresDataset",
     "IcdarDataset",
     "InstanceMaskDataset",
     "JsonlDataset",
@@ -33,6 +31,8 @@ __all__ = [
     "RenderedTextDataset",
     "RexOmniEvalDataset",
     "ShapesDataset",
+    "StickFiguresDataset",
+    "SyntheticDataset",
     "TSVDataset",
     "TSVWriter",
     "folder_dataset",

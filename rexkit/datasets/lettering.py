@@ -12,7 +12,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageFont
 from rexkit.structures import Array
 
 OVERSAMPLING = 3
-"""A line is drawn straight this many times as large, then placed in the picture."""
+"""A line is drawn straight this many times as large, then placed in the image."""
 
 BENT_SEGMENTS = 4
 """Straight pieces of each long edge of a bent outline: ten corners, as in Total-Text."""
@@ -24,7 +24,7 @@ class Lettering:
 
     Attributes:
         ink: (height, width) uint8, `OVERSAMPLING` times as large as it will be.
-        extents: (N, 4) xyxy, of what is drawn of each word, in pixels of the picture, around the
+        extents: (N, 4) xyxy, of what is drawn of each word, in pixels of the image, around the
             middle of the line.
     """
 
@@ -38,7 +38,7 @@ class Lettering:
 
         Args:
             words: from left to right.
-            size: of the font, in pixels of the picture.
+            size: of the font, in pixels of the image.
             font_file: a font, or None for the one that comes with Pillow.
 
         Raises:
@@ -67,7 +67,7 @@ class Lettering:
 
     @property
     def size(self) -> Array:
-        """(2,) width and height in pixels of the picture."""
+        """(2,) width and height in pixels of the image."""
         return np.array(self.ink.shape[::-1]) / OVERSAMPLING
 
     @property
@@ -78,7 +78,7 @@ class Lettering:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where a line is in a picture: bent to an arc around its middle, turned, and moved.
+    """Where a line is in an image: bent to an arc around its middle, turned, and moved.
 
     Attributes:
         radius: of the arc through the middle of the letters, in pixels; positive where the ends
@@ -92,34 +92,34 @@ class Placement:
     center: Array
 
     def outline(self, extent: Array) -> Array:
-        """The polygon in the picture of a box of the straight line, clockwise: (K, 2) for (4,)."""
+        """The polygon in the image of a box of the straight line, clockwise: (K, 2) for (4,)."""
         x0, y0, x1, y1 = extent
         x = np.linspace(x0, x1, 2 if np.isinf(self.radius) else BENT_SEGMENTS + 1)
         above, below = np.full_like(x, y0), np.full_like(x, y1)
         edges = [np.stack([x, above], axis=1), np.stack([x, below], axis=1)[::-1]]
-        return self._to_picture(np.concatenate(edges))
+        return self._to_image(np.concatenate(edges))
 
-    def paint(self, picture: Array, lettering: Lettering, color: Array) -> None:
+    def paint(self, image: Array, lettering: Lettering, color: Array) -> None:
         """Draw a line.
 
         Args:
-            picture: (height, width, 3) from 0 to 255; it is changed.
+            image: (height, width, 3) from 0 to 255; it is changed.
             lettering: the line.
             color: (3,) from 0 to 255.
         """
         around = self.outline(lettering.extent)
         # Between the corners an arc reaches further out than its chords, by less than its height.
         reach = 2 if np.isinf(self.radius) else 2 + lettering.size[1]
-        limit = np.array(picture.shape[1::-1])
+        limit = np.array(image.shape[1::-1])
         low = np.clip(np.floor(around.min(axis=0) - reach), 0, limit).astype(int)
         high = np.clip(np.ceil(around.max(axis=0) + reach), 0, limit).astype(int)
         x, y = np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1]))
         on_line = self._to_line(np.stack([x, y], axis=-1) + 0.5)
         share = _sample(lettering.ink, (on_line + lettering.size / 2) * OVERSAMPLING)[..., None]
-        part = picture[low[1] : high[1], low[0] : high[0]]
+        part = image[low[1] : high[1], low[0] : high[0]]
         part += share * (color - part)
 
-    def _to_picture(self, xy: Array) -> Array:
+    def _to_image(self, xy: Array) -> Array:
         """Points of the straight line, around its middle: (..., 2)."""
         if not np.isinf(self.radius):
             angle, far = xy[..., 0] / self.radius, self.radius - xy[..., 1]
@@ -127,7 +127,7 @@ class Placement:
         return xy @ _rotation(self.turn).T + self.center
 
     def _to_line(self, xy: Array) -> Array:
-        """The inverse of `_to_picture`."""
+        """The inverse of `_to_image`."""
         xy = (xy - self.center) @ _rotation(self.turn)
         if np.isinf(self.radius):
             return xy
@@ -144,7 +144,7 @@ def _rotation(angle: float) -> Array:
 
 
 def _sample(pixels: NDArray[np.uint8], xy: Array) -> Array:
-    """The value of a picture between its pixels, from 0 to 1, 0 outside: (...) for (..., 2)."""
+    """The value of an image between its pixels, from 0 to 1, 0 outside: (...) for (..., 2)."""
     padded = np.pad(pixels, 1)
     # The middle of the pixel in column 0 is at x = 0.5, and at 1 with the padding.
     place = np.clip(xy + 0.5, 0.0, np.array(padded.shape[::-1]) - 1.001)

@@ -1,4 +1,4 @@
-"""Transforms of samples: the picture and its truth change together."""
+"""Transforms of samples: the image and its truth change together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 from PIL import Image, ImageEnhance, ImageOps
 
-from rexkit.datasets.errors import DataError
+from rexkit.errors import DataError
 from rexkit.keypoints import schema_of
 from rexkit.registry import TRANSFORMS
 from rexkit.structures import Annotation, Array, Instance, Sample
@@ -56,7 +56,7 @@ class RandomCrop:
     A part that would show nothing of the truth is not taken: the sample stays whole.
 
     Args:
-        scale: smallest and largest side of the part, as a share of the picture's.
+        scale: smallest and largest side of the part, as a share of the image's.
         min_visible: a box is kept, and cut to the part, when at least this share of its area is
             inside; points are kept when they are inside. Polygons, masks and keypoints cannot be
             cut and are an error.

@@ -23,7 +23,7 @@ def to_bins(coords: ArrayLike, image_size: ImageSize) -> NDArray[np.int64]:
     """Pixels to bins, keeping the shape.
 
     Args:
-        coords: (..., 2k) alternating x, y in pixels; outside the picture is clamped to its edge.
+        coords: (..., 2k) alternating x, y in pixels; outside the image is clamped to its edge.
         image_size: (width, height), both positive.
 
     Raises:

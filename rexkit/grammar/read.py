@@ -12,7 +12,7 @@ from __future__ import annotations
 from operator import attrgetter
 
 from rexkit.grammar.bins import check_image_size
-from rexkit.grammar.items import ReadInstances, Span
+from rexkit.grammar.lazy_instances import ReadInstances, Span
 from rexkit.grammar.pattern import END, TIGHT
 from rexkit.grammar.problems import problem
 from rexkit.grammar.read_json import read_keypoints
@@ -33,7 +33,7 @@ def read(
     Args:
         text: what a model wrote, with its special tokens; it ends at ``<|im_end|>`` or
             ``<|endoftext|>``. White space between any two tokens is ignored.
-        image_size: (width, height) of the original picture; coordinates are pixels of it.
+        image_size: (width, height) of the original image; coordinates are pixels of it.
         transcription: where an OCR answer has the text of an item: "phrase" in place of the phrase,
             "inline" after its coordinates, up to a comma that a coordinate follows. It goes to
             ``Instance.text``.

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rexkit.grammar.bins import to_pixels
-from rexkit.grammar.items import BOX
+from rexkit.grammar.lazy_instances import BOX
 from rexkit.grammar.problems import problem
 from rexkit.grammar.tokens import BIN_OF, INVISIBLE
 from rexkit.structures import Array, ImageSize, Instance, Problem
@@ -41,7 +41,7 @@ def read_keypoints(
 
     Args:
         text: the answer up to its end of turn.
-        image_size: (width, height) of the original picture.
+        image_size: (width, height) of the original image.
         ended: whether an end of turn followed; without it the text may have been cut off.
 
     >>> text = '{"person1": {"bbox": "<0><0><9><9>", "keypoints": {"nose": "<0><6>", "ear": "unv'
@@ -83,7 +83,7 @@ def read_references(text: str, image_size: ImageSize) -> dict[str, Array]:
 
     Args:
         text: the prompt, or only its JSON.
-        image_size: (width, height) of the original picture.
+        image_size: (width, height) of the original image.
 
     Raises:
         ValueError: there are none, or one is not four coordinates.

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import Literal, NamedTuple
 
-from rexkit.grammar.items import BOX, Span
+from rexkit.grammar.lazy_instances import BOX, Span
 from rexkit.grammar.pattern import LOOSE
 from rexkit.grammar.problems import problem
 from rexkit.grammar.tokens import (

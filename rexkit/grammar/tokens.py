@@ -12,7 +12,7 @@ END_OF_TURN = "<|im_end|>"
 END_OF_TEXT = "<|endoftext|>"
 
 NONE = "None"
-"""The geometry of a phrase that is not in the picture."""
+"""The geometry of a phrase that is not in the image."""
 SPAN_SEPARATOR = ", "
 ITEM_SEPARATOR = ","
 INVISIBLE = "unvisible"

@@ -49,7 +49,7 @@ def write(
 
     Args:
         instances: what is there, in pixels. Instances of one phrase share a span.
-        image_size: (width, height) of the picture they are in.
+        image_size: (width, height) of the image they are in.
         phrases: what to answer, in this order; a phrase without an instance is answered ``None``.
             Left out: the phrases of the instances, in their order; one without geometry is
             answered ``None``.
@@ -131,7 +131,7 @@ def write_references(boxes: Mapping[str, ArrayLike], image_size: ImageSize) -> s
 
     Args:
         boxes: name -> (N, 4) or (4,), xyxy pixels.
-        image_size: (width, height) of the picture they are in.
+        image_size: (width, height) of the image they are in.
 
     >>> write_references({"object_1": [[0, 0, 10, 10]]}, (10, 10))
     '{"object_1": ["<0><0><999><999>"]}'

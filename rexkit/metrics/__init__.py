@@ -1,13 +1,13 @@
 """Metrics: many predictions and truths to a table of figures."""
 
-from rexkit.metrics.base import Metric
 from rexkit.metrics.box_f1 import BoxF1
 from rexkit.metrics.coco_ap import CocoAP
 from rexkit.metrics.counting import CountingError
 from rexkit.metrics.keypoint_ap import KeypointAP
 from rexkit.metrics.keypoint_pck import KeypointPCK
 from rexkit.metrics.lvis_ap import LvisAP
-from rexkit.metrics.ocr import OCRHmean
+from rexkit.metrics.metric import Metric
+from rexkit.metrics.ocr_hmean import OCRHmean
 from rexkit.metrics.point_accuracy import PointAccuracy
 from rexkit.metrics.point_f1 import PointF1
 from rexkit.metrics.rejection import Rejection

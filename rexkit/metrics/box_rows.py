@@ -1,4 +1,4 @@
-"""Boxes of many pictures as rows of numbers, for metrics that rank all answers in the end."""
+"""Boxes of many images as rows of numbers, for metrics that rank all answers in the end."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rexkit.instances import area
-from rexkit.metrics.base import Metric, State
+from rexkit.metrics.metric import Metric, State
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 Keys = NDArray[np.uint64]
 
 
 class BoxRows(Metric):
-    """Keeps a row for each true and each answered box: 8 numbers, whatever the pictures' size.
+    """Keeps a row for each true and each answered box: 8 numbers, whatever the images' size.
 
-    Rows begin with the numbers of their picture and phrase. Two keys a picture depend on nothing
-    but its truth and its answer: sorted by them, the pictures come in the same order whichever
+    Rows begin with the numbers of their image and phrase. Two keys an image depend on nothing
+    but its truth and its answer: sorted by them, the images come in the same order whichever
     order they were added in.
 
     A subclass with tables of its own names them in ``columns`` and adds to them in its ``add``.
     """
 
     columns: ClassVar[dict[str, int]] = {
-        "truths": 8,  # picture, phrase, x0, y0, x1, y1, area, ignored
-        "answers": 7,  # picture, phrase, x0, y0, x1, y1, score or NaN
+        "truths": 8,  # image, phrase, x0, y0, x1, y1, area, ignored
+        "answers": 7,  # image, phrase, x0, y0, x1, y1, score or NaN
     }
 
     def __init__(self) -> None:
         self._phrases: dict[str, int] = {}
-        self._pictures = 0
+        self._images = 0
         self._keys: list[Keys] = []
         self._rows: dict[str, list[Array]] = {name: [] for name in self.columns}
 
@@ -48,7 +48,7 @@ class BoxRows(Metric):
         self._rows["answers"].append(answers)
         key = [_key(truth, truths[:, 2:]), _key(answer, answers[:, 2:])]
         self._keys.append(np.array([key], dtype=np.uint64))
-        self._pictures += 1
+        self._images += 1
 
     def _known(self, truth: Sequence[Instance], boxes: Array) -> list[list[Any]]:
         """The columns of true boxes after their coordinates."""
@@ -69,16 +69,16 @@ class BoxRows(Metric):
         phrases = np.array([self._index(p) for p in state["phrases"].tolist()], dtype=np.int64)
         for name, mine in self._rows.items():
             rows = state[name].copy()
-            rows[:, 0] += self._pictures
+            rows[:, 0] += self._images
             rows[:, 1] = phrases[rows[:, 1].astype(np.int64)]
             mine.append(rows)
         self._keys.append(state["keys"])
-        self._pictures += len(state["keys"])
+        self._images += len(state["keys"])
 
     def _table(self, instances: Sequence[Instance], boxes: Array, *columns: list[Any]) -> Array:
-        picture = np.full(len(instances), self._pictures)
+        image = np.full(len(instances), self._images)
         phrases = [self._index(i.phrase) for i in instances]
-        return np.column_stack([picture, phrases, boxes, *columns]).astype(np.float64)
+        return np.column_stack([image, phrases, boxes, *columns]).astype(np.float64)
 
     def _index(self, phrase: str) -> int:
         return self._phrases.setdefault(phrase, len(self._phrases))

@@ -13,7 +13,7 @@ FIGURES = (
 """COCO's twelve figures, in its order."""
 
 MOST_ANSWERS = [1, 10, 100]
-"""How many answers a phrase and picture are looked at."""
+"""How many answers a phrase and image are looked at."""
 
 
 @METRICS.register_module()
@@ -23,10 +23,10 @@ class CocoAP(BoxRows):
     AP ranks answers by score. Where every answered box has one, the names end in
     ``[score=model]``. The answers of a language model have none: then all score 1, the names end
     in ``[score=constant]``, and the figures are comparable only with others made so. Equal scores
-    are ranked by picture, then as answered; pictures are put in an order that depends on nothing
+    are ranked by image, then as answered; images are put in an order that depends on nothing
     but their truth, so that the figures do not depend on the order of adding.
 
-    As in COCO, a figure without any truth to it is -1, at most 100 boxes a phrase and picture are
+    As in COCO, a figure without any truth to it is -1, at most 100 boxes a phrase and image are
     looked at, and ignored instances are crowds. Small, medium and large (32² and 96² pixels) go by
     ``extra["area"]`` where the data set gives a number, as COCO's files do, else by the box.
     """

@@ -23,8 +23,8 @@ def tables(
     Args:
         truths: rows of `BoxRows`, the eighth column marking crowds.
         answers: rows of `BoxRows`, with scores.
-        keys: the order of the pictures.
-        most_answers: how many answers a phrase and picture are looked at, rising.
+        keys: the order of the images.
+        most_answers: how many answers a phrase and image are looked at, rising.
 
     Yields:
         The numbers of the phrases; precisions (IoU, recall, phrase, size, most answers) and
@@ -56,10 +56,10 @@ def means(number: int, parts: Iterable[Sequence[Array]]) -> list[float]:
 
 
 def _number_by_phrase(truths: Array, answers: Array, keys: Keys) -> tuple[Array, Array, Indices]:
-    """Number the pictures 1, 2, … within each phrase; phrases by how many they occur in.
+    """Number the images 1, 2, … within each phrase; phrases by how many they occur in.
 
     COCO never looks across categories. So this changes no figure, but a phrase is sought only in
-    the pictures it occurs in, which makes thousands of expressions bearable.
+    the images it occurs in, which makes thousands of expressions bearable.
     """
     rank = np.empty(len(keys), dtype=np.int64)
     rank[np.lexsort(keys.T[::-1])] = np.arange(len(keys))
@@ -80,7 +80,7 @@ def _run(truths: Array, answers: Array, most_answers: Sequence[int]) -> tuple[Ar
     """COCO's table of precisions and that of recalls."""
     from faster_coco_eval import COCO, COCOeval_faster
 
-    pictures, phrases = (
+    images, phrases = (
         [{"id": int(i)} for i in np.unique(np.append(truths[:, column], answers[:, column]))]
         for column in (0, 1)
     )
@@ -100,7 +100,7 @@ def _run(truths: Array, answers: Array, most_answers: Sequence[int]) -> tuple[Ar
         annotations = [
             dict(zip(fields, row, strict=True)) for row in zip(*fields.values(), strict=True)
         ]
-        data = {"images": pictures, "categories": phrases, "annotations": annotations}
+        data = {"images": images, "categories": phrases, "annotations": annotations}
         return COCO(data, print_function=_be_quiet)
 
     wanted = coco(truths, area=truths[:, 6].tolist(), iscrowd=truths[:, 7].astype(int).tolist())

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from rexkit.metrics.base import Metric, State
+from rexkit.metrics.metric import Metric, State
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Prediction
 
@@ -15,10 +15,10 @@ from rexkit.structures import Annotation, Prediction
 class CountingError(Metric):
     """How far the number of answered instances of a phrase is from the true number.
 
-    ``counting_mae`` is the mean absolute error over the phrases asked in all pictures, absent ones
+    ``counting_mae`` is the mean absolute error over the phrases asked in all images, absent ones
     included (their true number is 0). ``counting_relative`` is the mean of the error's share of the
     true number, over the phrases that are there. Both are 0 where there is nothing to count. A
-    phrase with ignored instances in a picture is left out there, since their number is not known;
+    phrase with ignored instances in an image is left out there, since their number is not known;
     so are phrases that were not asked for.
     """
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rexkit.keypoints import oks
-from rexkit.metrics.base import Metric, State
 from rexkit.metrics.keypoint_sets import KeypointSet, keypoint_sets
+from rexkit.metrics.metric import Metric, State
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Array, Prediction
 
@@ -21,10 +21,10 @@ FIGURES = (
 """COCO's ten figures of keypoints, in its order."""
 
 MOST_ANSWERS = 20
-"""How many answers a phrase and picture are looked at, as in COCO."""
+"""How many answers a phrase and image are looked at, as in COCO."""
 
 # The columns of a row of each table.
-_GROUP = 4  # picture, phrase, number of answers, number of truths
+_GROUP = 4  # image, phrase, number of answers, number of truths
 _TRUTH = 3  # area, crowd, ignored
 _ANSWER = 2  # area, score or NaN
 
@@ -35,11 +35,11 @@ class KeypointAP(Metric):
 
     AP ranks answers by score. Where every answer has one, the names end in ``[score=model]``. The
     answers of a language model have none: then all score 1, the names end in ``[score=constant]``,
-    and the figures are comparable only with others made so. Equal scores are ranked by picture,
-    then as answered; pictures are put in an order that depends on nothing but what they hold, so
+    and the figures are comparable only with others made so. Equal scores are ranked by image,
+    then as answered; images are put in an order that depends on nothing but what they hold, so
     that the figures do not depend on the order of adding.
 
-    As in COCO, a figure without any truth to it is -1, at most 20 answers a phrase and picture are
+    As in COCO, a figure without any truth to it is -1, at most 20 answers a phrase and image are
     looked at, and a thing without a labelled keypoint is ignored; one marked ``ignore`` is a crowd,
     unless ``extra["iscrowd"]`` says no. An answered thing is as large as the box around its
     keypoints; a keypoint that is not answered is like none.
@@ -49,7 +49,7 @@ class KeypointAP(Metric):
 
     def __init__(self) -> None:
         self._phrases: dict[str, int] = {}
-        self._pictures = 0
+        self._images = 0
         self._keys: list[NDArray[np.uint64]] = []
         self._groups: list[NDArray[np.int64]] = []
         self._truths: list[Array] = []
@@ -60,7 +60,7 @@ class KeypointAP(Metric):
         truth_hash, answer_hash = blake2b(digest_size=8), blake2b(digest_size=8)
         for group in keypoint_sets(prediction, target):
             truths, answers = _rows(group)
-            counts = [self._pictures, self._index(group.phrase), len(answers), len(truths)]
+            counts = [self._images, self._index(group.phrase), len(answers), len(truths)]
             self._groups.append(np.array([counts], dtype=np.int64))
             self._truths.append(truths)
             self._answers.append(answers)
@@ -70,7 +70,7 @@ class KeypointAP(Metric):
             answer_hash.update(name + answers.tobytes() + group.found.tobytes())
         key = [int.from_bytes(x.digest()) for x in (truth_hash, answer_hash)]
         self._keys.append(np.array([key], dtype=np.uint64))
-        self._pictures += 1
+        self._images += 1
 
     def compute(self) -> dict[str, float]:
         state = self.state()
@@ -94,14 +94,14 @@ class KeypointAP(Metric):
     def absorb(self, state: State) -> None:
         phrases = np.array([self._index(p) for p in state["phrases"].tolist()], dtype=np.int64)
         groups = state["groups"].copy()
-        groups[:, 0] += self._pictures
+        groups[:, 0] += self._images
         groups[:, 1] = phrases[groups[:, 1]]
         self._groups.append(groups)
         self._truths.append(state["truths"])
         self._answers.append(state["answers"])
         self._alike.append(state["alike"])
         self._keys.append(state["keys"])
-        self._pictures += len(state["keys"])
+        self._images += len(state["keys"])
 
     def _index(self, phrase: str) -> int:
         return self._phrases.setdefault(phrase, len(self._phrases))
@@ -149,17 +149,17 @@ def _extent(points: Array) -> Array:
 
 
 def _evaluate(state: State) -> dict[str, float]:
-    """COCO's figures, the pictures in the order of their keys and the phrases in that of names."""
+    """COCO's figures, the images in the order of their keys and the phrases in that of names."""
     groups = state["groups"]
-    picture_number = 1 + np.argsort(np.lexsort(state["keys"].T[::-1]))
+    image_number = 1 + np.argsort(np.lexsort(state["keys"].T[::-1]))
     phrase_number = 1 + np.argsort(np.argsort(state["phrases"]))
-    places = np.column_stack([picture_number[groups[:, 0]], phrase_number[groups[:, 1]]])
+    places = np.column_stack([image_number[groups[:, 0]], phrase_number[groups[:, 1]]])
     # A phrase without truth has no figures and takes no part in the means.
     present = np.unique(groups[groups[:, 3] > 0, 1])
     if len(present) == 0:
         return dict.fromkeys(FIGURES, -1.0)
     wanted, answered, alike = [], [], {}
-    for (picture, phrase), kept, truths, answers, table in zip(
+    for (image, phrase), kept, truths, answers, table in zip(
         places.tolist(),
         np.isin(groups[:, 1], present),
         _split(state["truths"], groups[:, 3]),
@@ -168,7 +168,7 @@ def _evaluate(state: State) -> dict[str, float]:
         strict=True,
     ):
         if kept:
-            place = {"image_id": picture, "category_id": phrase, "bbox": [0, 0, 0, 0]}
+            place = {"image_id": image, "category_id": phrase, "bbox": [0, 0, 0, 0]}
             wanted += [
                 {**place, "area": area, "iscrowd": int(crowd), "num_keypoints": int(not ignored)}
                 for area, crowd, ignored in truths.tolist()
@@ -177,7 +177,7 @@ def _evaluate(state: State) -> dict[str, float]:
                 {**place, "area": area, "score": score} for area, score in answers.tolist()
             ]
             order = np.argsort(-answers[:, 1], kind="stable")[:MOST_ANSWERS]
-            alike[picture, phrase] = table.reshape(len(answers), len(truths))[order]
+            alike[image, phrase] = table.reshape(len(answers), len(truths))[order]
     precision, recall = _run(wanted, answered, alike)
     # precision: (OKS, recall, phrase, size, most answers); recall: the same without the second.
     parts = [
@@ -213,7 +213,7 @@ def _run(
 
     def coco(annotations: list[dict[str, Any]]) -> COCO:
         data = {
-            "images": [{"id": i} for i in sorted({picture for picture, _ in alike})],
+            "images": [{"id": i} for i in sorted({image for image, _ in alike})],
             "categories": [{"id": i} for i in sorted({phrase for _, phrase in alike})],
             "annotations": [{**a, "id": i} for i, a in enumerate(annotations, 1)],
         }

@@ -1,4 +1,4 @@
-"""The keypoints of a picture as arrays, a phrase at a time."""
+"""The keypoints of an image as arrays, a phrase at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LVIS's average precision: of sets in which not everything was looked for in every picture."""
+"""LVIS's average precision: of sets in which not everything was looked for in every image."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rexkit.metrics.base import State
 from rexkit.metrics.box_rows import BoxRows, fill_scores
 from rexkit.metrics.coco_tables import means, tables
+from rexkit.metrics.metric import State
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
@@ -21,10 +21,10 @@ FIGURES = (
 """LVIS's thirteen figures, in its order."""
 
 FREQUENCIES = ("r", "c", "f")
-"""LVIS's groups: seen in fewer than 10, fewer than 100, or more of the training pictures."""
+"""LVIS's groups: seen in fewer than 10, fewer than 100, or more of the training images."""
 
 MOST_ANSWERS = 300
-"""How many answers of a picture are looked at."""
+"""How many answers of an image are looked at."""
 
 # Larger than any size: such a truth may be answered, and is not asked for.
 _NOT_ASKED = np.inf
@@ -36,11 +36,11 @@ class LvisAP(BoxRows):
 
     It differs from `CocoAP` in this:
 
-    - Answers of a phrase count only in the pictures where it was looked for: where the truth has
+    - Answers of a phrase count only in the images where it was looked for: where the truth has
       an instance of it, or where it is ``absent``.
-    - Where its instances have ``extra["not_exhaustive"]``, more of them may be in the picture, and
+    - Where its instances have ``extra["not_exhaustive"]``, more of them may be in the image, and
       answers that are matched with none do not count.
-    - At most 300 answers a picture are looked at, those with the highest scores.
+    - At most 300 answers an image are looked at, those with the highest scores.
     - Ignored instances are no crowds: each excuses one answer, at the IoU of a match.
     - ``ap_rare``, ``ap_common``, ``ap_frequent`` go by ``extra["frequency"]`` of the instances:
       r, c or f. They are -1 where it is not known.
@@ -52,7 +52,7 @@ class LvisAP(BoxRows):
     columns: ClassVar[dict[str, int]] = {
         **BoxRows.columns,
         "truths": 9,  # … and whether its phrase was not looked for exhaustively
-        "negatives": 2,  # picture, phrase
+        "negatives": 2,  # image, phrase
     }
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ class LvisAP(BoxRows):
         self._frequencies: dict[str, str] = {}
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
-        negatives = [[self._pictures, self._index(phrase)] for phrase in target.absent]
+        negatives = [[self._images, self._index(phrase)] for phrase in target.absent]
         self._rows["negatives"].append(np.array(negatives, dtype=np.float64).reshape(-1, 2))
         for instance in target.instances:
             if frequency := instance.extra.get("frequency"):
@@ -105,8 +105,8 @@ class LvisAP(BoxRows):
 def _looked_for(truths: Array, answers: Array, negatives: Array) -> tuple[Array, Array]:
     """Rows for COCO's tables that make LVIS's figures."""
     order = np.lexsort((-answers[:, 6], answers[:, 0]))  # stable: equals stay as answered
-    pictures = answers[order, 0]
-    rank = np.arange(len(order)) - np.searchsorted(pictures, pictures)
+    images = answers[order, 0]
+    rank = np.arange(len(order)) - np.searchsorted(images, images)
     answers = answers[np.sort(order[rank < MOST_ANSWERS])]
     known = np.unique(np.concatenate([truths[:, :2], negatives]), axis=0)
     answers = answers[_among(answers[:, :2], known)]
@@ -115,7 +115,7 @@ def _looked_for(truths: Array, answers: Array, negatives: Array) -> tuple[Array,
     truths = truths[truths[:, 6] > 0]
     truths[truths[:, 7] > 0, 6] = _NOT_ASKED
     truths[:, 7] = 0
-    # Whatever is not matched in a picture lies in a crowd as large as the plane: it is not counted.
+    # Whatever is not matched in an image lies in a crowd as large as the plane: it is not counted.
     partly = np.unique(truths[truths[:, 8] > 0, :2], axis=0)
     plane = np.tile([-1e9, -1e9, 1e9, 1e9, 1.0, 1.0], (len(partly), 1))
     return np.concatenate([truths[:, :8], np.hstack([partly, plane])]), answers

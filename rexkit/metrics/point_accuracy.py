@@ -18,7 +18,7 @@ from rexkit.structures import Annotation, Prediction
 class PointAccuracy(TallyMetric):
     """Share of the true points that have an answered point of their phrase near by.
 
-    ``accuracy@0.02`` is of the points within 0.02 of the picture's diagonal, 16 pixels at 640x480.
+    ``accuracy@0.02`` is of the points within 0.02 of the image's diagonal, 16 pixels at 640x480.
     Points are paired one to one (`rexkit.geometry.match`), as many as can be. Points beyond those
     are not held against an answer here, as in PCK of keypoints; `PointF1` does so. Truths without a
     point, and ignored ones, are not looked at. Without any true point the share is 1 if nothing was

@@ -26,13 +26,13 @@ class PointF1(TallyMetric):
     not looked at.
 
     ``f1_in_box`` and ``f1_in_mask`` (a polygon counts as a mask) tell the two rules apart. They are
-    of the same points: of the phrases of a picture whose instances all have both. So they are
+    of the same points: of the phrases of an image whose instances all have both. So they are
     there only where some truth has both.
 
     Nothing to be found and nothing answered is 1, one without the other is 0.
 
     Args:
-        distance: how far a point may be from a true point, as a share of the picture's diagonal.
+        distance: how far a point may be from a true point, as a share of the image's diagonal.
             There is no convention; 0.02 is 16 pixels at 640x480.
     """
 

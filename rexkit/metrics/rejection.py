@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from rexkit.metrics.base import Metric, State
+from rexkit.metrics.metric import Metric, State
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Prediction
 
 
 @METRICS.register_module()
 class Rejection(Metric):
-    """Which share of the phrases that are not in the picture is answered without an instance.
+    """Which share of the phrases that are not in the image is answered without an instance.
 
     ``rejection_accuracy`` asks only that nothing is claimed, as the HumanRef benchmark does.
     ``answered_none`` is the share whose answer says ``None``: it stays behind where an answer is

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rexkit.metrics.base import Metric, State
+from rexkit.metrics.metric import Metric, State
 from rexkit.structures import Array
 
 Counts = NDArray[np.int64]
@@ -17,7 +17,7 @@ Counts = NDArray[np.int64]
 class TallyMetric(Metric):
     """A metric that counts hits, answers and truths, at one or more thresholds.
 
-    Counts are summed over all pictures and phrases before dividing (micro average). A subclass
+    Counts are summed over all images and phrases before dividing (micro average). A subclass
     says what a hit is, by calling `count` in its ``add``, and makes `figures` of the counts.
 
     Args:
@@ -45,7 +45,7 @@ class TallyMetric(Metric):
         answer_groups: NDArray[np.int64] | None = None,
         truth_groups: NDArray[np.int64] | None = None,
     ) -> None:
-        """Count one picture.
+        """Count one image.
 
         Args:
             answered: the phrases of the N answers.

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from rexkit.geometry import box_iou, match
-from rexkit.metrics.base import Metric, State
+from rexkit.metrics.metric import Metric, State
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Instance, Prediction
 

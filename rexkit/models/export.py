@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConf
 
 from rexkit.errors import UserError
 from rexkit.models.adapter import merge_adapter
-from rexkit.models.processing import load_processor
+from rexkit.models.processors import load_processor
 
 Kind = Literal["adapter", "whole", "deepspeed", "fsdp"]
 

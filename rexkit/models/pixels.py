@@ -1,6 +1,6 @@
-"""Pictures to the patches a Qwen vision tower takes, and the grid they are resized to.
+"""Images to the patches a Qwen vision tower takes, and the grid they are resized to.
 
-The image processors of transformers do the same through float64 copies of the whole picture. Here
+The image processors of transformers do the same through float64 copies of the whole image. Here
 the bytes are put into the order of the patches first, and become numbers last, a few rows at a
 time: the same values to 1e-6, with and without torchvision, several times as fast
 (``python -m benchmarks.preprocess``).
@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from rexkit.datasets.errors import DataError
+from rexkit.errors import DataError
 from rexkit.structures import ImageSize
 
 if TYPE_CHECKING:
@@ -28,10 +28,10 @@ _ROWS = 128  # patches turned into numbers at a time: few enough to stay in the 
 
 
 def grid_size(image_size: ImageSize, image_processor: Any) -> ImageSize:
-    """(width, height) that a picture is resized to, in whole cells and within the pixel budget.
+    """(width, height) that an image is resized to, in whole cells and within the pixel budget.
 
     Args:
-        image_size: (width, height) of the picture.
+        image_size: (width, height) of the image.
         image_processor: of a Qwen2-VL, Qwen2.5-VL or Qwen3-VL processor.
 
     Raises:
@@ -40,7 +40,7 @@ def grid_size(image_size: ImageSize, image_processor: Any) -> ImageSize:
     width, height = image_size
     if max(image_size) > MAX_ASPECT * min(image_size):
         raise DataError(
-            f"a picture of {width} x {height} pixels: one side is more than {MAX_ASPECT} times the "
+            f"an image of {width} x {height} pixels: one side is more than {MAX_ASPECT} times the "
             "other, which the model cannot take; cut it into pieces"
         )
     resized = smart_resize(
@@ -54,9 +54,9 @@ def grid_size(image_size: ImageSize, image_processor: Any) -> ImageSize:
 
 
 def fitted_size(image_size: ImageSize, image_processor: Any) -> ImageSize | None:
-    """The `grid_size`, where a picture of that size would be left as it is; else None.
+    """The `grid_size`, where an image of that size would be left as it is; else None.
 
-    A picture can then be resized beforehand. Long strips that fill the budget would be resized a
+    An image can then be resized beforehand. Long strips that fill the budget would be resized a
     second time, so they must come as they are.
 
     Raises:
@@ -69,7 +69,7 @@ def fitted_size(image_size: ImageSize, image_processor: Any) -> ImageSize | None
 
 
 def resized(image: Image, image_processor: Any) -> Image:
-    """The picture at the size of its grid, so that whoever reads it next leaves it so."""
+    """The image at the size of its grid, so that whoever reads it next leaves it so."""
     size = fitted_size(image.size, image_processor)
     return image if size in (None, image.size) else image.resize(size, image_processor.resample)
 
@@ -101,8 +101,8 @@ def to_patches(
     values = np.empty((int(grids.prod(1).sum()), 3, temporal, patch * patch), np.float32)
     scale, shift = _linear(image_processor)
     first = 0
-    for picture, (_, rows, columns) in zip(pixels, grids.tolist(), strict=True):
-        cells = picture.reshape(
+    for array, (_, rows, columns) in zip(pixels, grids.tolist(), strict=True):
+        cells = array.reshape(
             rows // merge, merge, patch, columns // merge, merge, patch, 3
         ).transpose(0, 3, 1, 4, 6, 2, 5)
         ordered = np.ascontiguousarray(cells).reshape(rows * columns, 3, patch * patch)

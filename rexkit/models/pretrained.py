@@ -10,9 +10,9 @@ import torch
 from transformers import AutoModelForImageTextToText
 
 from rexkit.models.adapter import merge_adapter
-from rexkit.models.coordinates import add_coordinate_tokens
+from rexkit.models.coordinate_tokens import add_coordinate_tokens
 from rexkit.models.hardware import hardware_attention, hardware_dtype
-from rexkit.models.processing import family_of, load_processor
+from rexkit.models.processors import family_of, load_processor
 from rexkit.models.vlm import VLM, Part, set_pixel_budget
 from rexkit.registry import MODELS
 
@@ -26,7 +26,7 @@ class PretrainedVLM(VLM):
     Args:
         path: a folder or a hub id, such as "IDEA-Research/Rex-Omni"; a LoRA adapter in a folder is
             merged into the model it was trained on.
-        min_pixels, max_pixels: budget of a resized picture, rounded to whole cells of the family
+        min_pixels, max_pixels: budget of a resized image, rounded to whole cells of the family
             (28 x 28 for Qwen2.5-VL, 32 x 32 for Qwen3-VL); left out, the checkpoint's own.
         dtype: "auto" for the checkpoint's own, "hardware" for bfloat16 on GPUs that have it and
             float32 elsewhere, or a torch dtype's name such as "bfloat16".

@@ -18,10 +18,10 @@ from transformers import (
 )
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from rexkit.models.coordinates import coordinate_ids, start_smoothly
-from rexkit.models.processing import (
+from rexkit.models.coordinate_tokens import coordinate_ids, start_smoothly
+from rexkit.models.processors import (
+    IMAGE_PROCESSORS,
     IMAGE_TOKEN,
-    PICTURE_PROCESSORS,
     VIDEO_TOKEN,
     VISION_END,
     VISION_START,
@@ -37,14 +37,14 @@ SHIPPED_WEIGHTS = Path(__file__).parent / "tiny" / "model.safetensors"
 
 @MODELS.register_module()
 class TinyVLM(VLM):
-    """A small model of either family, with weights pre-trained on synthetic pictures.
+    """A small model of either family, with weights pre-trained on synthetic images.
 
     Args:
         weights: "shipped" for the weights that come with the package (Qwen3-VL family, default
             sizes), None for random ones, or a path to a safetensors file of the same sizes.
         family: whose classes to build, "qwen3_vl" or "qwen2_5_vl".
         hidden_size, layers, heads, vision_layers, vision_hidden_size: how small.
-        min_pixels, max_pixels: budget of a resized picture, rounded to whole cells.
+        min_pixels, max_pixels: budget of a resized image, rounded to whole cells.
         seed: of the random weights.
         freeze, system_prompt, max_length: as in `VLM`.
     """
@@ -87,7 +87,7 @@ class TinyVLM(VLM):
             image_mean=[0.5] * 3,
             image_std=[0.5] * 3,
         )
-        processor = PICTURE_PROCESSORS[family](
+        processor = IMAGE_PROCESSORS[family](
             image_processor, tokenizer, chat_template=tokenizer.chat_template
         )
         super().__init__(
@@ -117,7 +117,7 @@ def _qwen3_vl(tokenizer: Any, **sizes: int) -> PreTrainedModel:
             "spatial_merge_size": 2,
             "temporal_patch_size": 1,
             "out_hidden_size": width,
-            # A square of learned positions as fine as the usual 128 x 128 picture's 8 x 8 patches.
+            # A square of learned positions as fine as the usual 128 x 128 image's 8 x 8 patches.
             "num_position_embeddings": 64,
             "deepstack_visual_indexes": [],
         },

@@ -10,7 +10,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from rexkit.grammar.tokens import COORD_TOKENS, END_OF_TURN, GRAMMAR_TOKENS
-from rexkit.models.processing import VISION_TOKENS
+from rexkit.models.processors import VISION_TOKENS
 
 PAD = "<|endoftext|>"
 START_OF_TURN = "<|im_start|>"

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import torch
 from transformers import PreTrainedModel, ProcessorMixin
 
-from rexkit.models.coordinates import coordinate_ids
-from rexkit.models.encode import Encoder
-from rexkit.models.processing import VISION_TOKENS
+from rexkit.models.coordinate_tokens import coordinate_ids
+from rexkit.models.encoder import Encoder
+from rexkit.models.processors import VISION_TOKENS
 
 Part = Literal["vision_tower", "projector", "language_model"]
 PARTS: tuple[Part, ...] = ("vision_tower", "projector", "language_model")
@@ -57,7 +57,7 @@ class VLM:
     def forbidden_ids(self) -> list[int]:
         """Token ids that no answer may hold: vision tokens and rows without a token.
 
-        A generated picture token would break the next forward pass, and rows past the tokenizer's
+        A generated image token would break the next forward pass, and rows past the tokenizer's
         end are padding of the weight matrix.
         """
         table: Any = self.model.get_input_embeddings()
@@ -96,7 +96,7 @@ def pixel_budget(min_pixels: int, max_pixels: int, cell: int) -> dict[str, int]:
     """A budget in whole cells, as the image processors take it.
 
     Args:
-        min_pixels, max_pixels: the least and most pixels of a resized picture.
+        min_pixels, max_pixels: the least and most pixels of a resized image.
         cell: the side of the square that becomes one token: 28 for Qwen2.5-VL, 32 for Qwen3-VL.
 
     >>> pixel_budget(1000, 1_000_000, 28)

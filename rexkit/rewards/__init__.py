@@ -10,13 +10,13 @@ A class works too: its objects are called likewise, or once for many answers by 
 ``batch(predictions, targets)`` that returns one number for each.
 """
 
-from rexkit.rewards.answers import count, length, rejection, well_formed
-from rexkit.rewards.boxes import box_f1, box_iou
-from rexkit.rewards.keypoints import keypoint_oks
-from rexkit.rewards.points import point_in_box, point_in_mask
-from rexkit.rewards.reading import ocr_text
-from rexkit.rewards.regions import polygon_iou
-from rexkit.rewards.scoring import RewardError, RewardTable, WeightedRewards, build_reward
+from rexkit.rewards.box_rewards import box_f1, box_iou
+from rexkit.rewards.keypoint_rewards import keypoint_oks
+from rexkit.rewards.ocr_rewards import ocr_text
+from rexkit.rewards.point_rewards import point_in_box, point_in_mask
+from rexkit.rewards.polygon_rewards import polygon_iou
+from rexkit.rewards.response_rewards import count, length, rejection, well_formed
+from rexkit.rewards.weighted_rewards import RewardError, RewardTable, WeightedRewards, build_reward
 
 __all__ = [
     "RewardError",

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rexkit.datasets.errors import DataError
-from rexkit.errors import UserError
+from rexkit.errors import DataError, UserError
 from rexkit.structures import Array, ImageSize
 
 _SPECIAL = re.compile(r"<\|[^|<>]*\|>|<[0-9]+>")
@@ -49,10 +48,10 @@ def clean_category(category: Any, special_tokens: Iterable[str] = ()) -> str:
 
 
 def clean_boxes(boxes: ArrayLike, image_size: ImageSize) -> Array:
-    """Reference boxes inside their picture, (N, 4) xyxy pixels; what juts out is cut off.
+    """Reference boxes inside their image, (N, 4) xyxy pixels; what juts out is cut off.
 
     Raises:
-        DataError: they are not boxes, or one lies outside the picture.
+        DataError: they are not boxes, or one lies outside the image.
 
     >>> clean_boxes([5, 5, 20, 8], (10, 10)).tolist()
     [[5.0, 5.0, 10.0, 8.0]]
@@ -69,8 +68,8 @@ def clean_boxes(boxes: ArrayLike, image_size: ImageSize) -> Array:
             raise DataError(f"visual_prompt_boxes: {box.tolist()} is no x0, y0, x1, y1")
         if inside[2] <= inside[0] or inside[3] <= inside[1]:
             raise DataError(
-                f"visual_prompt_boxes: {box.tolist()} has nothing of the picture of "
+                f"visual_prompt_boxes: {box.tolist()} has nothing of the image of "
                 f"{image_size[0]} x {image_size[1]} pixels in it; coordinates are pixels of the "
-                "original picture, upright"
+                "original image, upright"
             )
     return cut

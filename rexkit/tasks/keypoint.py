@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rexkit.datasets.errors import DataError
+from rexkit.errors import DataError
 from rexkit.grammar.forms import KeypointForm
 from rexkit.grammar.write import legal_phrase, write_keypoints
 from rexkit.keypoints import KeypointSchema, find_schema

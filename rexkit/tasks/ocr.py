@@ -1,4 +1,4 @@
-"""Reading: where text stands in a picture, and what it says."""
+"""Reading: where text stands in an image, and what it says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from rexkit.datasets.errors import DataError
+from rexkit.errors import DataError
 from rexkit.geometry import box_corners, order_polygon, polygon_bounds
 from rexkit.grammar.forms import SpanForm
 from rexkit.grammar.write import Transcription, legal_phrase, write
@@ -19,15 +19,15 @@ from rexkit.tasks.reading_order import reading_order
 from rexkit.tasks.task import Question, Subject, Task
 
 LEVELS = ("word", "text line")
-"""What is read as one piece. A picture may have instances of both; a task asks for one."""
+"""What is read as one piece. An image may have instances of both; a task asks for one."""
 
 
 class OCRTask(Task):
-    """Finds all text of a picture and reads it, in reading order (`rexkit.tasks.reading_order`).
+    """Finds all text of an image and reads it, in reading order (`rexkit.tasks.reading_order`).
 
     Every instance of the truth has a ``text``, or is marked ``ignore``: nobody can read it, so it
     is neither answered nor scored. An empty text says the same. Where nothing can be read the
-    answer is ``None``, for the truth of a picture is all of its text. In the target every instance
+    answer is ``None``, for the truth of an image is all of its text. In the target every instance
     goes by the name of the level.
 
     The released Rex-Omni weights write a transcription in place of the phrase. Texts that are the

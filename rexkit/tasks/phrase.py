@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from rexkit.datasets.errors import DataError
+from rexkit.errors import DataError
 from rexkit.grammar.forms import AnswerForm, SpanForm
 from rexkit.grammar.write import Geometry, legal_phrase, write
 from rexkit.structures import Annotation, Example, Instance, Sample
@@ -23,7 +23,7 @@ class PhraseTask(Task):
     Args:
         templates: as of `Task`, with a ``{phrases}`` place.
         extra_categories: phrases that may be asked although no sample names them; those in the
-            picture are never taken for absent.
+            image are never taken for absent.
         num_negatives: how many of ``extra_categories`` are asked in vain with each sample: a
             number, or (fewest, most).
         num_categories: at most how many phrases are asked, (fewest, most) drawn by seed or a

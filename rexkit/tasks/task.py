@@ -19,7 +19,7 @@ class Question:
     """A question without its answer.
 
     Attributes:
-        prompt: the question in words, without chat markup or picture.
+        prompt: the question in words, without chat markup or image.
         phrases: what is asked for, in the order of the prompt.
         keypoints: the names of keypoints asked for; where there are none, those of the task.
     """
@@ -34,7 +34,7 @@ class Subject:
     """What a question is about.
 
     Attributes:
-        image_size: (width, height) of the picture.
+        image_size: (width, height) of the image.
         categories: what to look for.
         keypoint_type: whose keypoints: a schema such as "person".
         reference_boxes: (N, 4) xyxy pixels, examples of what to look for.
@@ -57,7 +57,7 @@ class Subject:
 
 
 class Task(ABC):
-    """A kind of question about a picture.
+    """A kind of question about an image.
 
     Args:
         templates: prompts; training draws one by seed, testing and inference use the first. Left
@@ -99,7 +99,7 @@ class Task(ABC):
         """One question about a sample, with its answer.
 
         Args:
-            sample: a picture with its truth.
+            sample: an image with its truth.
             rng: draws whatever is drawn; the same generator, the same example.
             training: whether the words and their order are drawn too; in testing they are fixed.
 
@@ -115,7 +115,7 @@ class Task(ABC):
         keypoint_type: str | None = None,
         reference_boxes: ArrayLike | None = None,
     ) -> Question:
-        """The question for a picture of one's own, in the words that testing uses.
+        """The question for an image of one's own, in the words that testing uses.
 
         Args:
             image_size, categories, keypoint_type, reference_boxes: as of `Subject`.

@@ -9,7 +9,7 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import ArrayLike
 
-from rexkit.datasets.errors import DataError
+from rexkit.errors import DataError
 from rexkit.grammar import SpanForm, write, write_references
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Array, Example, ImageSize, Instance, Sample
@@ -71,7 +71,7 @@ class VisualPromptTask(Task):
 
         Args:
             boxes: (N, 4), xyxy pixels.
-            image_size: (width, height) of their picture.
+            image_size: (width, height) of their image.
             rng: draws the template.
         """
         references = write_references({self.object_name: boxes}, image_size)
@@ -113,7 +113,7 @@ class VisualPromptTask(Task):
         known = [phrase for phrase in dict.fromkeys(i.phrase for i in seen) if phrase not in mute]
         if not known:
             raise DataError(
-                f"{type(self).__name__} finds nothing to show: no category of the picture has a "
+                f"{type(self).__name__} finds nothing to show: no category of the image has a "
                 "box for each of its instances",
                 sample.source,
             )
@@ -141,7 +141,7 @@ class VisualPromptTask(Task):
 
 
 def _digest(truth: Annotation) -> int:
-    """A number that stands for what is in a picture, the same in every process."""
+    """A number that stands for what is in an image, the same in every process."""
     boxed = [i for i in truth.instances if i.bbox is not None]
     phrases = "\n".join(i.phrase for i in boxed).encode("utf-8", "replace")
     boxes = Annotation(truth.image_size, boxed).boxes()

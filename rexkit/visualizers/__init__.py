@@ -1,4 +1,4 @@
-"""Visualizers: annotations and predictions to pictures."""
+"""Visualizers: annotations and predictions to images."""
 
 from rexkit.visualizers.pillow import PillowVisualizer
 

@@ -16,7 +16,7 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
 def phrase_color(phrase: str, palette: Palette | None = None) -> Color:
-    """The colour of a phrase: the same in every picture, process and year.
+    """The colour of a phrase: the same in every image, process and year.
 
     Args:
         phrase: letter case and all.

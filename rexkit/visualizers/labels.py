@@ -1,4 +1,4 @@
-"""Text in pictures: cut and wrapped to a width, and placed so that it hides little."""
+"""Text in images: cut and wrapped to a width, and placed so that it hides little."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def wrap(text: str, font: FreeTypeFont, width: float, lines: int) -> list[str]:
 
 
 def place(anchors: Array, sizes: Sequence[tuple[int, int]], bounds: ImageSize) -> Array:
-    """Where labels go: inside the picture, beside what they name, hiding little.
+    """Where labels go: inside the image, beside what they name, hiding little.
 
     Labels are placed one after the other. Of some places around its anchor, each takes the one
     that overlaps least with labels placed before; of those, the one that hides the least of the
@@ -56,8 +56,8 @@ def place(anchors: Array, sizes: Sequence[tuple[int, int]], bounds: ImageSize) -
 
     Args:
         anchors: (N, 4), the boxes of what is named.
-        sizes: (width, height) of each label, not larger than the picture.
-        bounds: (width, height) of the picture.
+        sizes: (width, height) of each label, not larger than the image.
+        bounds: (width, height) of the image.
 
     Returns:
         (N, 4) the boxes of the labels, in whole pixels.

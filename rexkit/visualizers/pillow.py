@@ -1,4 +1,4 @@
-"""Pictures of annotations and predictions, drawn with Pillow."""
+"""Images of annotations and predictions, drawn with Pillow."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from PIL import Image, ImageDraw, ImageFont
 
 from rexkit.registry import VISUALIZERS
 from rexkit.structures import Annotation, Instance, Prediction
+from rexkit.visualizers.canvas import Shape
 from rexkit.visualizers.colors import Color, Palette, phrase_color, text_color
 from rexkit.visualizers.labels import one_line, place, shorten, wrap
-from rexkit.visualizers.shapes import Shape
 
 PANEL = (480, 1024)
-"""Least and most pixels of the longer side of a picture in `PillowVisualizer.side_by_side`."""
+"""Least and most pixels of the longer side of an image in `PillowVisualizer.side_by_side`."""
 
 _IGNORED = (150, 150, 150)
 
-# What is written around pictures.
+# What is written around images.
 _PAPER, _INK, _GREY = (250, 250, 250), (30, 30, 30), (105, 105, 105)
 _TEXT_SIZE, _TEXT_LINES, _TEXT_WIDTH, _GAP = 15, 6, 240, 12
 
@@ -39,9 +39,9 @@ class PillowVisualizer:
             not in it, a colour is fixed by the phrase itself, or by the transcription.
         show_labels: whether phrases are written beside what they name: the transcription where
             there is one, and the score where there is one.
-        show_absent: whether `draw` lists the phrases known not to be in the picture below it.
-        line_width: in pixels; left out, by the size of the picture.
-        font_size: in pixels; left out, by the size of the picture, 12 at least.
+        show_absent: whether `draw` lists the phrases known not to be in the image below it.
+        line_width: in pixels; left out, by the size of the image.
+        font_size: in pixels; left out, by the size of the image, 12 at least.
         font: a font file, for scripts that Pillow's own font does not have.
     """
 
@@ -70,12 +70,12 @@ class PillowVisualizer:
             annotation: what to draw. What is not finite is left out, what lies outside is cut off.
 
         Returns:
-            An RGB picture of the same size; with ``show_absent`` and absent phrases, one with a
+            An RGB image of the same size; with ``show_absent`` and absent phrases, one with a
             strip below, at least 240 wide.
         """
         canvas = self._drawn(image, annotation, annotation)
         if self.show_absent and annotation.absent:
-            absent = f"not in the picture: {', '.join(annotation.absent)}"
+            absent = f"not in the image: {', '.join(annotation.absent)}"
             strip = self._text(absent, canvas.width, _INK)
             canvas = _stack([canvas, strip], gap=0)
         return canvas
@@ -88,9 +88,9 @@ class PillowVisualizer:
         prompt: str = "",
         text: str = "",
     ) -> Image.Image:
-        """Truth and prediction beside each other; one above the other if the picture is wide.
+        """Truth and prediction beside each other; one above the other if the image is wide.
 
-        Small pictures are enlarged and large ones reduced (`PANEL`), so that labels can be read.
+        Small images are enlarged and large ones reduced (`PANEL`), so that labels can be read.
         The references of a visual prompt are dashed in both.
 
         Args:
@@ -103,14 +103,14 @@ class PillowVisualizer:
         longer = max(image.size)
         scale = min(max(longer, PANEL[0]), PANEL[1]) / longer
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-        picture = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
+        panel = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
         heads = [
-            self._head("truth", "not in the picture", truth, size[0]),
+            self._head("truth", "not in the image", truth, size[0]),
             self._head("prediction", "answered None", prediction, size[0]),
         ]
-        # Both pictures begin at one height, whatever is written above them.
+        # Both images begin at one height, whatever is written above them.
         heads = [_padded(h, bottom=max(x.height for x in heads) - h.height) for h in heads]
-        drawn = [self._drawn(picture, side, truth) for side in (truth, prediction)]
+        drawn = [self._drawn(panel, side, truth) for side in (truth, prediction)]
         panels = [_stack([head, panel], gap=0) for head, panel in zip(heads, drawn, strict=True)]
         both = _stack(panels, gap=_GAP, across=size[0] <= 2 * size[1])
         above = [self._text(prompt, both.width, _INK)] if prompt else []
@@ -121,7 +121,7 @@ class PillowVisualizer:
     def _drawn(
         self, image: Image.Image, annotation: Annotation, prompted: Annotation
     ) -> Image.Image:
-        """An annotation in a picture, and dashes along the references of what was prompted."""
+        """An annotation in an image, and dashes along the references of what was prompted."""
         canvas = image.copy() if image.mode == "RGB" else image.convert("RGB")
         width = self.line_width or max(2, round(math.hypot(*canvas.size) / 400))
         shapes, references = (
@@ -173,7 +173,7 @@ class PillowVisualizer:
             drawing.text((x0 + pad, y0 + 1), line, text_color(color), font)
 
     def _head(self, title: str, absent: str, annotation: Annotation, width: int) -> Image.Image:
-        """What is written above a picture: how much it shows, and what is not there."""
+        """What is written above an image: how much it shows, and what is not there."""
         problems = len(annotation.problems) if isinstance(annotation, Prediction) else 0
         trouble = f", {problems} problem{'s' * (problems > 1)} in the answer" if problems else ""
         lines = [self._text(f"{title}: {len(annotation.instances)}{trouble}", width, _INK)]
@@ -216,20 +216,20 @@ def _label(instance: Instance) -> str:
     return one_line(" ".join(words))
 
 
-def _stack(pictures: Sequence[Image.Image], gap: int, across: bool = False) -> Image.Image:
-    """Pictures below each other, or beside each other, on paper."""
-    sizes = np.array([picture.size for picture in pictures])
+def _stack(images: Sequence[Image.Image], gap: int, across: bool = False) -> Image.Image:
+    """Images below each other, or beside each other, on paper."""
+    sizes = np.array([image.size for image in images])
     step = np.array([1, 0] if across else [0, 1])
     corners = np.cumsum((sizes + gap) * step, axis=0) - (sizes + gap) * step
     sheet = Image.new("RGB", tuple((corners + sizes).max(axis=0).tolist()), _PAPER)
-    for picture, (x, y) in zip(pictures, corners.tolist(), strict=True):
-        sheet.paste(picture, (x, y))
+    for image, (x, y) in zip(images, corners.tolist(), strict=True):
+        sheet.paste(image, (x, y))
     return sheet
 
 
 def _padded(
-    picture: Image.Image, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0
+    image: Image.Image, left: int = 0, top: int = 0, right: int = 0, bottom: int = 0
 ) -> Image.Image:
-    sheet = Image.new("RGB", (picture.width + left + right, picture.height + top + bottom), _PAPER)
-    sheet.paste(picture, (left, top))
+    sheet = Image.new("RGB", (image.width + left + right, image.height + top + bottom), _PAPER)
+    sheet.paste(image, (left, top))
     return sheet

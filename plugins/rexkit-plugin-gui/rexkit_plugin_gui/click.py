@@ -15,7 +15,7 @@ import numpy as np
 from rexkit import METRICS, REWARDS, Annotation, Instance, Prediction
 from rexkit.geometry import points_in_boxes
 from rexkit.metrics import Metric
-from rexkit.metrics.base import State
+from rexkit.metrics.metric import State
 from rexkit.structures import Array
 
 
@@ -31,7 +31,7 @@ class ClickAccuracy(Metric):
 
     Of several places answered the first is clicked. Of several elements that share the words asked
     for, any may be hit. Where one element is asked for, the answer's own words do not matter; where
-    several are, each is sought under its words. Words that are not in the picture are no element:
+    several are, each is sought under its words. Words that are not in the image are no element:
     `Rejection` counts those. A click that hits only an ignored element does not count.
     """
 
@@ -70,7 +70,7 @@ class ClickAccuracy(Metric):
 def click(prediction: Prediction, target: Annotation) -> float:
     """The share of right clicks: 1 for a click on each element asked for, and none in vain.
 
-    An element counts as in `ClickAccuracy`; words that are not in the picture count as right where
+    An element counts as in `ClickAccuracy`; words that are not in the image count as right where
     the answer claims nothing of that name. With nothing to judge the reward is 1.
 
     >>> box = Instance("menu", bbox=np.array([0.0, 0.0, 8.0, 8.0]))

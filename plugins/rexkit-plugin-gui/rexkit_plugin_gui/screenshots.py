@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 from rexkit import DATASETS
 from rexkit.datasets import DataError
-from rexkit.datasets.coco import is_coco, read_coco
-from rexkit.datasets.coordinates import BoxFormat
-from rexkit.datasets.records import parse_json
-from rexkit.datasets.rows import OnError, RowDataset
+from rexkit.datasets.coco_dataset import is_coco, read_coco
+from rexkit.datasets.row_dataset import OnError, RowDataset
+from rexkit.formats.annotation_records import parse_json
+from rexkit.formats.coordinates import BoxFormat
 
 PLATFORMS = {
     **dict.fromkeys(("ios", "android"), "mobile"),
@@ -27,7 +27,7 @@ PLATFORMS = {
 class ScreenshotDataset(RowDataset):
     """Screenshots with their elements, from JSON, JSON lines or COCO JSON.
 
-    A JSON file is a list of records, JSON lines are one record each. A record names its picture by
+    A JSON file is a list of records, JSON lines are one record each. A record names its image by
     ``img_filename``, ``image`` or ``image_name``, and is one element itself, as in ScreenSpot, or
     has a list ``elements`` of them::
 
@@ -48,16 +48,16 @@ class ScreenshotDataset(RowDataset):
 
     Args:
         ann_file: the file.
-        image_dir: the folder that pictures are named in; left out, that of ``ann_file``.
+        image_dir: the folder that images are named in; left out, that of ``ann_file``.
         words: "instruction" as above, or "name" to call every element by its class.
         box_format: what ``bbox`` means: "xywh" in ScreenSpot, its second version and COCO, "xyxy"
             in ScreenSpot-Pro. A ``bbox_xyxy`` is always that.
         platform: of elements that do not tell.
-        on_error: "raise" or "skip", as `rexkit.datasets.rows.RowDataset` tells.
+        on_error: "raise" or "skip", as `rexkit.datasets.row_dataset.RowDataset` tells.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
-        DataError: it is not JSON, or COCO annotations name a picture that is not listed. Whatever
+        DataError: it is not JSON, or COCO annotations name an image that is not listed. Whatever
             is wrong with a record is raised when it is read.
     """
 
@@ -116,7 +116,7 @@ class ScreenshotDataset(RowDataset):
             self._platform,
         )
         thing = {"phrase": name if instruction is None else instruction, **element}
-        if element is record:  # its own fields are the element's, the picture's are not
+        if element is record:  # its own fields are the element's, the image's are not
             for key in ("img_filename", "image", "image_name", "width", "height"):
                 thing.pop(key, None)
         if kind is not None:
@@ -127,7 +127,7 @@ class ScreenshotDataset(RowDataset):
 
 
 def _read_coco(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Records of a COCO file, each with its place."""
+    """PredictionWriter of a COCO file, each with its place."""
     data = read_coco(path)
     names = {category["id"]: category["name"] for category in data["categories"]}
     annotations = defaultdict(list)
@@ -149,7 +149,7 @@ def _read_coco(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _read_records(path: Path) -> Iterator[tuple[str, Any]]:
-    """Records of a JSON list, or lines of JSON yet to be parsed, each with its place."""
+    """PredictionWriter of a JSON list, or lines of JSON yet to be parsed, each with its place."""
     data = path.read_bytes()
     if data.lstrip()[:1] == b"[":
         try:

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from rexkit import DATASETS, Annotation, Instance
-from rexkit.datasets import DrawnDataset
+from rexkit.datasets import SyntheticDataset
 from rexkit.structures import ImageSize
 
 Box = tuple[int, int, int, int]
@@ -42,7 +42,7 @@ _INK, _PAPER, _GREY = (20, 20, 20), (255, 255, 255), (120, 120, 120)
 
 
 @DATASETS.register_module()
-class SyntheticScreenshotDataset(DrawnDataset):
+class SyntheticScreenshotDataset(SyntheticDataset):
     """Screens of a phone, a window or a browser with buttons, icons and text fields.
 
     Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it. No two elements of a

@@ -1,4 +1,4 @@
-"""Clicks: what hits, what is counted where, and that the order of pictures changes nothing."""
+"""Clicks: what hits, what is counted where, and that the order of images changes nothing."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ elements = st.builds(
     *(coordinates, coordinates, st.sampled_from(["mobile", "web", None])),
     *(st.sampled_from(["text", "icon", None]), st.booleans()),
 )
-pictures = st.lists(
+images = st.lists(
     st.tuples(
         st.lists(st.builds(point, coordinates, coordinates), max_size=2),
         st.lists(elements, max_size=3),
@@ -128,7 +128,7 @@ pictures = st.lists(
 )
 
 
-@given(pictures, st.data())
+@given(images, st.data())
 def test_order_and_division_among_processes_change_nothing(pairs, data):
     expected = figures(*pairs)
     shuffled = data.draw(st.permutations(pairs))

@@ -84,7 +84,7 @@ def test_lines_with_several_elements(folder):
         ("{", "bad JSON"),
         ("3", "must be a JSON object"),
         ('{"bbox": [1, 2, 3, 4]}', "must name its 'image'"),
-        ('{"image": "b.png", "elements": []}', "cannot read the picture"),
+        ('{"image": "b.png", "elements": []}', "cannot read the image"),
         ('{"image": "a.png", "elements": {}}', "elements must be a list"),
         ('{"image": "a.png", "elements": [3]}', "must be a JSON object"),
         ('{"image": "a.png", "elements": [{"bbox": [1, 2, 3, 4]}]}', "must have a phrase"),

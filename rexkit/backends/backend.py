@@ -1,0 +1,136 @@
+"""What a backend is: questions about images in, generated text out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rexkit.errors import UserError
+from rexkit.grammar.forms import AnswerForm
+from rexkit.grammar.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import torch
+    from PIL.Image import Image
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One question about one image.
+
+    Attributes:
+        image: RGB.
+        prompt: the question in words, as `PhraseTask.prompt` spells it.
+        constraint: the form of the answer, as `Task.answer_form` gives it; backends that constrain
+            keep the answer within it.
+    """
+
+    image: Image
+    prompt: str
+    constraint: AnswerForm | None = None
+
+    def form(self) -> AnswerForm:
+        """The constraint, for a backend that was told to constrain.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if self.constraint is None:
+            raise ValueError(
+                f"constrain: the request {self.prompt[:60]!r} has no constraint; give it its "
+                "task's answer_form(), or set constrain=False"
+            )
+        return self.constraint
+
+
+@dataclass(slots=True, eq=False)
+class BinStatistics:
+    """What a model thought of the bins, a number for each token of an answer.
+
+    Each is of the distribution that the token was drawn from, before any constraint or
+    temperature. The last five mean something only where the token is a coordinate; they are of the
+    distribution over the 1,000 bins alone; near are the bins no farther than
+    `rexkit.backends.recorder.NEAR` from the one taken.
+
+    Attributes:
+        none: (T,) probability of ``None``.
+        coordinate: (T,) probability of all coordinates together.
+        mean, spread: (T,) expected bin and standard deviation.
+        near: (T,) share of the bins near the one taken.
+        near_mean, near_spread: (T,) as ``mean`` and ``spread``, of the near bins.
+    """
+
+    none: Floats
+    coordinate: Floats
+    mean: Floats
+    spread: Floats
+    near: Floats
+    near_mean: Floats
+    near_spread: Floats
+
+
+@dataclass(slots=True, eq=False)
+class Generation:
+    """One generated answer.
+
+    Attributes:
+        text: the answer, special tokens included, without the end of the turn.
+        token_ids: what was generated, the end of the turn included if it was reached; -1 where a
+            server tells only how many.
+        prompt_tokens: how long the question was, image included.
+        seconds: time of the batch it was generated in, divided by the answers of the batch.
+        truncated: whether it was cut off at the token limit.
+        logprobs: (T,) log-probability of each token before any constraint or temperature, if the
+            backend gives it.
+        bins: likewise what the model thought of the coordinates; see `rexkit.backends.scores`.
+    """
+
+    text: str
+    token_ids: list[int]
+    prompt_tokens: int
+    seconds: float
+    truncated: bool
+    logprobs: Floats | None = None
+    bins: BinStatistics | None = None
+
+
+class Backend(ABC):
+    """Generates answers; it knows nothing of what they mean.
+
+    Attributes:
+        vocabulary: of the model, where the backend gives log-probabilities; scores are made with
+            it.
+        seed: of sampling: with the same one the same requests get the same answers. Who wants
+            other answers to them sets another before each call.
+    """
+
+    vocabulary: Vocabulary | None = None
+    seed: int = 0
+
+    @abstractmethod
+    def generate(self, requests: Sequence[Request]) -> list[Generation]:
+        """Answer every request, in order."""
+
+    def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Answer with other weights from now on, as reinforcement learning does after each step.
+
+        Backends that answer with a model of their own in this process may have this method.
+
+        Args:
+            weights: every weight of the model by the name transformers gives it, tied ones once.
+                They are on the trainer's device, and made while one goes through them.
+
+        Raises:
+            UserError: this backend cannot.
+        """
+        raise UserError(
+            f"{type(self).__name__} cannot take new weights; save a checkpoint and start a backend "
+            "with it"
+        )

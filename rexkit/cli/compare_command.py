@@ -1,0 +1,46 @@
+"""``rexkit compare DIR DIR…``: lay the results of several runs side by side."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+EPILOG = """
+Differences are to the first run; the best of each row has a star, and is bold in Markdown.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the words, compare, print and write."""
+    parser = argparse.ArgumentParser(prog="rexkit compare", description=__doc__, epilog=EPILOG)
+    parser.add_argument(
+        "folders", nargs="+", type=Path, metavar="DIR", help="of a test, or a training's work dir"
+    )
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the plain figures there")
+    args = parser.parse_args(argv)
+
+    from rexkit.evaluation.comparison import compare
+    from rexkit.evaluation.tables import markdown, write_csv
+
+    comparison = compare(args.folders)
+    table = Table()
+    for number, name in enumerate(comparison.header):
+        justify: Literal["left", "right"] = "left" if number < 3 else "right"
+        table.add_column(escape(name), justify=justify, overflow="fold")
+    plain, marked = comparison.texts(), comparison.texts("[bold green]* {}[/bold green]")
+    for shown, cells in zip(plain, marked, strict=True):
+        table.add_row(*map(escape, shown[:3]), *cells[3:])
+    Console().print(table)
+    if args.markdown:
+        text = markdown(comparison.header, comparison.texts("**{}**"), words=3)
+        args.markdown.write_text(text, "utf-8")
+    if args.csv:
+        rows = [[row.task, row.dataset, row.figure, *row.values] for row in comparison.rows]
+        write_csv(args.csv, comparison.header, rows)
+    return 0

@@ -1,0 +1,118 @@
+"""``rexkit predict IMAGES…``: ask a model about images and videos."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from rexkit.cli.options import parse_override, start_logging
+
+EPILOG = """
+Writes predictions.jsonl with a record an image, and images/ with what was found drawn on them.
+Coordinates are pixels of the original image as people see it. A run that was stopped goes on
+where it stopped when it is started again with the same words. Images that cannot be used are
+listed, and the exit code is then 1.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the words and predict; exit code 1 if an image could not be used."""
+    parser = argparse.ArgumentParser(prog="rexkit predict", description=__doc__, epilog=EPILOG)
+    parser.add_argument(
+        "images",
+        nargs="+",
+        help="images, URLs, folders, globs, videos, or .txt files with a path a line",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder for what is found")
+    parser.add_argument("--model", default="tiny", help='folder, hub id, or "tiny" (default)')
+    parser.add_argument("--backend", default="transformers", help="transformers, vllm, openai, …")
+    parser.add_argument("--task", default="detection", help="such as detection (default), pointing")
+    parser.add_argument("--categories", help='what to look for: "cup, laptop"')
+    parser.add_argument("--keypoint-type", help="whose keypoints, such as person")
+    parser.add_argument(
+        "--visual-prompt-boxes", type=json.loads, help='examples, in pixels: "[[x0, y0, x1, y1]]"'
+    )
+    parser.add_argument("--every", type=int, default=1, help="of a video, each how manieth frame")
+    parser.add_argument("--batch-size", type=int, help="images asked about at once")
+    parser.add_argument("--no-images", action="store_true", help="write records only")
+    parser.add_argument(
+        "--engine",
+        choices=["plain", "ray"],
+        default="plain",
+        help="this process (default), or Ray: on this machine, or the cluster at --ray-address",
+    )
+    parser.add_argument("--ray-address", help="of a cluster, such as ray://host:10001 or auto")
+    parser.add_argument("--workers", type=int, help="with Ray, how many models (one for each GPU)")
+    parser.add_argument(
+        "--options",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of the backend and the model, such as max_new_tokens=512 max_pixels=1000000",
+    )
+    args = parser.parse_args(argv)
+    if args.every < 1:
+        parser.error(f"--every must be at least 1, got {args.every}")
+    if args.engine != "ray" and (args.ray_address or args.workers):
+        parser.error("--ray-address and --workers go with --engine ray")
+    options: dict[str, Any] = dict(parse_override(word) for word in args.options)
+    categories = [c.strip() for c in (args.categories or "").split(",") if c.strip()]
+    question = {
+        "task": args.task,
+        "categories": categories or None,
+        "keypoint_type": args.keypoint_type,
+        "visual_prompt_boxes": args.visual_prompt_boxes,
+    }
+
+    from rexkit.inference.inputs import is_video, list_inputs
+
+    start_logging()
+    paths = list_inputs(args.images)
+
+    from rexkit.inference.file_prediction import RECORDS, finished, predict_files
+
+    job: dict[str, Any] = {
+        "paths": paths,
+        "out_dir": args.out,
+        "question": question,
+        "run": {"model": args.model, "backend": args.backend, "options": options},
+        "images": not args.no_images,
+        "every": args.every,
+        "batch_size": args.batch_size,
+    }
+    if args.engine == "ray":
+        from rexkit.inference.ray_prediction import predict_files_on_ray
+
+        results = predict_files_on_ray(
+            args.model,
+            args.backend,
+            options,
+            **job,
+            address=args.ray_address,
+            workers=args.workers,
+        )
+    else:
+        from rexkit.inference.predictor import Predictor
+
+        results = predict_files(Predictor(args.model, args.backend, **options), **job)
+    total = None
+    if not any(map(is_video, paths)):
+        done = finished(args.out / RECORDS)
+        total = sum(path not in done for path in paths)
+    console = Console(stderr=True)
+    shown = track(results, "predicting", total, console=console, disable=not console.is_terminal)
+    number, failures = 0, []
+    for result in shown:
+        number += 1
+        if not result.success:
+            failures.append(f"{result.name}: {result.error}")
+    for failure in failures:
+        console.print(failure, markup=False, highlight=False, soft_wrap=True)
+    summary = f"{number - len(failures)} answers, {len(failures)} could not be used: {args.out}"
+    console.print(summary, markup=False, highlight=False, soft_wrap=True)
+    return 1 if failures else 0

@@ -1,0 +1,31 @@
+"""``rexkit serve CHECKPOINT``: answer over HTTP, as OpenAI's chat completions."""
+
+from __future__ import annotations
+
+import argparse
+
+EPILOG = """
+Started by vLLM, with rexkit's decoding inside: OpenAIBackend(checkpoint=…) then gets constrained
+answers and scores as a model in its own process gives them. Options that are not listed here go to
+"vllm serve" as they are, such as --dtype float32, --tensor-parallel-size 2, --quantization awq or
+--api-key KEY.
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the words and serve, until it is stopped."""
+    parser = argparse.ArgumentParser(prog="rexkit serve", description=__doc__, epilog=EPILOG)
+    parser.add_argument("model", help="folder or hub id")
+    parser.add_argument("--host", default="127.0.0.1", help="address (this machine only)")
+    parser.add_argument("--port", type=int, default=8000, help="port (8000)")
+    parser.add_argument(
+        "--take-weights", action="store_true", help="from trainers on this machine (GRPO)"
+    )
+    args, options = parser.parse_known_args(argv)
+
+    from rexkit.cli.options import start_logging
+    from rexkit.inference.server import serve
+
+    start_logging()
+    serve(args.model, args.host, args.port, options, args.take_weights)
+    return 0

@@ -1,0 +1,44 @@
+"""``rexkit train CONFIG``: train what a config describes."""
+
+from __future__ import annotations
+
+import argparse
+
+from rexkit.cli.options import add_config_options, overrides_of, show_metrics, start_logging
+
+# The flags of the usual training scripts; each is an override of the config.
+FLAGS = {
+    "per_device_train_batch_size": int,
+    "gradient_accumulation_steps": int,
+    "learning_rate": float,
+    "mm_projector_lr": float,
+    "vision_tower_lr": float,
+    "num_train_epochs": float,
+    "deepspeed": str,
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Parse the words and train."""
+    parser = argparse.ArgumentParser(prog="rexkit train", description=__doc__)
+    add_config_options(parser)
+    parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    for flag, kind in FLAGS.items():
+        parser.add_argument(f"--{flag}", type=kind, help=f"sets trainer.{flag}")
+    args = parser.parse_args(argv)
+    overrides = overrides_of(args)
+    for flag in FLAGS:
+        if getattr(args, flag) is not None:
+            overrides[f"trainer.{flag}"] = getattr(args, flag)
+
+    from rexkit.config import load_config
+
+    start_logging()
+    config = load_config(args.config, overrides)
+
+    from rexkit.jobs import train
+
+    figures = train(config, resume=args.resume)
+    if figures:
+        show_metrics(figures, f"{args.config}: results in {config.work_dir}")
+    return 0

@@ -1,0 +1,49 @@
+"""Several datasets one after the other."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+from rexkit.errors import DataError
+from rexkit.registry import DATASETS
+from rexkit.structures import Sample
+
+
+@DATASETS.register_module()
+class ConcatDataset:
+    """Several datasets one after the other, as one.
+
+    Args:
+        datasets: configs of DATASETS, or datasets.
+
+    >>> shapes = dict(type="ShapesDataset", size=3)
+    >>> both = ConcatDataset([shapes, dict(shapes, seed=1)])
+    >>> len(both), both[4].source
+    (6, 'ShapesDataset(seed=1)[1]')
+    """
+
+    def __init__(self, datasets: Sequence[Any]):
+        self.datasets = [
+            DATASETS.build(d, key=f"datasets.{i}") if isinstance(d, Mapping) else d
+            for i, d in enumerate(datasets)
+        ]
+        self._ends = list(accumulate(len(dataset) for dataset in self.datasets))
+
+    @property
+    def skipped(self) -> list[DataError]:
+        """What ``on_error="skip"`` left out of each."""
+        return [error for d in self.datasets for error in getattr(d, "skipped", ())]
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        number = bisect_right(self._ends, index)
+        first = self._ends[number - 1] if number else 0
+        sample: Sample = self.datasets[number][index - first]
+        return sample

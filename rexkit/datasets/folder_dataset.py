@@ -1,0 +1,45 @@
+"""A folder of one data set, in whichever known format it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rexkit.datasets.coco_dataset import CocoDataset
+from rexkit.datasets.row_dataset import OnError
+from rexkit.datasets.tsv_dataset import TSVDataset
+from rexkit.registry import DATASETS
+
+
+@DATASETS.register_module("FolderDataset")
+def folder_dataset(
+    root: str | os.PathLike[str],
+    split: str,
+    exhaustive: bool = False,
+    on_error: OnError = "raise",
+) -> TSVDataset | CocoDataset:
+    """One split of a folder that holds TSV files, or COCO JSON and images.
+
+    ``SPLIT.images.tsv``, ``SPLIT.annotations.tsv`` and ``SPLIT.annotations.tsv.lineidx`` are opened
+    as a `TSVDataset`; ``SPLIT.json`` with the images in ``SPLIT/`` as a `CocoDataset`. Where both
+    are, the TSV files are taken.
+
+    Args:
+        root: the folder.
+        split: the first part of the file names, such as "train".
+        exhaustive: as in `CocoDataset`; TSV files say themselves what is absent.
+        on_error: as in either.
+
+    Raises:
+        FileNotFoundError: the folder holds neither.
+    """
+    folder = Path(root)
+    images, annotations = folder / f"{split}.images.tsv", folder / f"{split}.annotations.tsv"
+    if images.is_file():
+        return TSVDataset(images, annotations, f"{annotations}.lineidx", on_error=on_error)
+    if (folder / f"{split}.json").is_file():
+        return CocoDataset(folder / f"{split}.json", folder / split, exhaustive, on_error)
+    raise FileNotFoundError(
+        f"{folder} has neither {split}.images.tsv nor {split}.json; "
+        "set the folder with --cfg-options data_root=…"
+    )

@@ -1,0 +1,113 @@
+"""ICDAR datasets: a text file of quadrilaterals and transcriptions beside each image."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from rexkit.datasets.row_dataset import OnError, RowDataset
+from rexkit.errors import DataError
+from rexkit.registry import DATASETS
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_COORDINATES = 8
+
+
+@DATASETS.register_module()
+class IcdarDataset(RowDataset):
+    """The text files of the Robust Reading Competition, as those of ICDAR 2015.
+
+    ``gt_img_1.txt`` tells of ``img_1.jpg``, a line for each text::
+
+        377,117,463,117,465,130,378,130,Genaxis Theatre
+        374,155,409,155,409,170,374,170,###
+
+    Four corners clockwise from the top left of the text, then all the rest of the line is the
+    transcription, commas and quotes included. The files are UTF-8, with or without a byte order
+    mark. An empty file is an image without text; an image without a file, or a file without a
+    image, is a row that cannot be used. Rows are in the order of the names, img_2 before img_10.
+
+    Args:
+        ann_dir: the folder of the text files; others that are not named ``PREFIX*.txt`` mean
+            nothing.
+        image_dir: the folder of the images; left out, ``ann_dir``.
+        phrase: what one text is: "word", or "text line" as in the receipts of SROIE.
+        prefix: what is before the image's name: "gt_", or "" where both have one name.
+        illegible: the transcription that stands for "cannot be read", which is ``ignore``.
+        on_error: "raise" or "skip", as `rexkit.datasets.row_dataset.RowDataset` tells.
+
+    Raises:
+        FileNotFoundError: a folder is missing, or holds nothing of the kind. Whatever is wrong with
+            a row is raised when it is read.
+    """
+
+    def __init__(
+        self,
+        ann_dir: str | os.PathLike[str],
+        image_dir: str | os.PathLike[str] | None = None,
+        phrase: str = "word",
+        prefix: str = "gt_",
+        illegible: str = "###",
+        on_error: OnError = "raise",
+    ):
+        self._ann_dir = Path(ann_dir)
+        self._image_dir = self._ann_dir if image_dir is None else Path(image_dir)
+        self._phrase, self._prefix, self._illegible = phrase, prefix, illegible
+        self._images = {
+            path.stem: path for path in self._image_dir.iterdir() if path.suffix.lower() in IMAGES
+        }
+        described = {
+            path.stem.removeprefix(prefix)
+            for path in self._ann_dir.iterdir()
+            if path.suffix == ".txt" and path.stem.startswith(prefix)
+        }
+        if not described:
+            raise FileNotFoundError(
+                f"{self._ann_dir} has no {prefix}*.txt; set prefix='' where the text files have "
+                "the names of the images"
+            )
+        self._names = sorted(described | set(self._images), key=_by_number)
+        super().__init__(len(self._names), "xyxy", on_error)
+
+    def row_source(self, row: int) -> str:
+        return str(self._ann_dir / f"{self._prefix}{self._names[row]}.txt")
+
+    def load_row(self, row: int) -> tuple[Any, Path | bytes]:
+        name = self._names[row]
+        if name not in self._images:
+            raise DataError(f"there is no image {name}.* in {self._image_dir}")
+        try:
+            lines = Path(self.row_source(row)).read_text("utf-8-sig").split("\n")
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot be read ({error})") from error
+        things = [self._thing(line, i) for i, line in enumerate(lines, start=1) if line.strip()]
+        return {"instances": things}, self._images[name]
+
+    def _thing(self, line: str, number: int) -> dict[str, Any]:
+        """A line as a thing of a record; its id is the number of the line."""
+        *corners, text = line.strip("\r").split(",", _COORDINATES)
+        try:
+            polygon = [float(x) for x in corners]
+        except ValueError:
+            polygon = []
+        if len(polygon) != _COORDINATES:
+            raise DataError(
+                f"line {number} must be x1,y1,x2,y2,x3,y3,x4,y4,transcription, got {line[:80]!r}"
+            )
+        text = text.strip()
+        return {
+            "phrase": self._phrase,
+            "polygon": polygon,
+            "text": text,
+            "ignore": text == self._illegible,
+            "id": number,
+        }
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """A key that sorts the numbers in names as numbers."""
+    return [
+        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
+    ]

@@ -1,0 +1,86 @@
+"""JSONL datasets: one JSON object a line, images in a folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rexkit.datasets.row_dataset import OnError, RowDataset
+from rexkit.errors import DataError
+from rexkit.formats.annotation_records import parse_json
+from rexkit.formats.coordinates import BoxFormat
+from rexkit.formats.mapped_file import MappedFile
+from rexkit.registry import DATASETS
+
+
+@DATASETS.register_module()
+class JsonlDataset(RowDataset):
+    """A file with one JSON object a line; blank lines mean nothing.
+
+    ``image`` or ``image_name`` is the image's path. The record is the object under
+    ``annotation``, or else the row itself::
+
+        {"image_name": "a.jpg", "annotation": {"boxes": [{"bbox": [5, 5, 9, 9], "phrase": "cup"}]}}
+        {"image": "b.png", "label": "cell", "instances": [{"point": [3, 7]}, {"point": [9, 2]}]}
+
+    `rexkit.formats.annotation_records` lists what a record may hold. The file is read once, to find
+    its lines; rows are parsed when they are asked for.
+
+    Args:
+        ann_file: the JSONL file.
+        image_dir: the folder that paths are relative to; left out, that of ``ann_file``.
+        box_format: "xyxy" or "xywh", what ``bbox`` means.
+        on_error: "raise" or "skip", as `rexkit.datasets.row_dataset.RowDataset` tells.
+
+    Raises:
+        FileNotFoundError: ``ann_file`` is missing. Whatever is wrong with a row is raised when it
+            is read.
+    """
+
+    image_keys: ClassVar[tuple[str, ...]] = ("image", "image_name")
+
+    def __init__(
+        self,
+        ann_file: str | os.PathLike[str],
+        image_dir: str | os.PathLike[str] | None = None,
+        box_format: BoxFormat = "xyxy",
+        on_error: OnError = "raise",
+    ):
+        self._file = MappedFile(ann_file)
+        self._image_dir = self._file.path.parent if image_dir is None else Path(image_dir)
+        self._offsets, self._lines = _find_lines(self._file.path)
+        super().__init__(len(self._offsets), box_format, on_error)
+
+    def row_source(self, row: int) -> str:
+        return f"{self._file.path}:{self._lines[row]}"
+
+    def load_row(self, row: int) -> tuple[Any, Path | bytes]:
+        fields = parse_json(self._file.line(int(self._offsets[row])))
+        if not isinstance(fields, Mapping):
+            raise DataError("a row must be a JSON object")
+        name = next((fields[key] for key in self.image_keys if key in fields), None)
+        if not isinstance(name, str):
+            keys = " or ".join(map(repr, self.image_keys))
+            raise DataError(f"a row must name its {keys}; it has {list(fields)}")
+        return self.record(fields), self._image_dir / name
+
+    def record(self, fields: Mapping[str, Any]) -> Any:
+        """The annotation record in the fields of a row."""
+        return fields.get("annotation", fields)
+
+
+def _find_lines(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Byte offset and number of every line that is not blank."""
+    offsets, numbers, offset = [], [], 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.isspace():
+                offsets.append(offset)
+                numbers.append(number)
+            offset += len(line)
+    return np.array(offsets, dtype=np.int64), np.array(numbers, dtype=np.int64)

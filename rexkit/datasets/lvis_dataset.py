@@ -1,0 +1,73 @@
+"""LVIS: COCO JSON of many categories, each looked for in some of the images only."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from rexkit.datasets.coco_dataset import CocoDataset
+from rexkit.datasets.row_dataset import OnError
+from rexkit.errors import DataError
+from rexkit.registry import DATASETS
+
+
+@DATASETS.register_module()
+class LvisDataset(CocoDataset):
+    """LVIS JSON (v0.5 or v1) and a folder of COCO's images, with what was looked for where.
+
+    As `CocoDataset`, and:
+
+    - The categories of an image's ``neg_category_ids`` are known to be absent; nothing is known of
+      any other without an annotation.
+    - Instances of its ``not_exhaustive_category_ids`` have ``extra["not_exhaustive"]``: there may
+      be more of them in the image than the truth has.
+    - ``extra["frequency"]`` is their category's group, r, c or f. `LvisAP` goes by all three.
+    - A phrase is the name of the category with blanks for underscores: "baby buggy".
+    - Where an image has no ``file_name``, as in v1, its file is the end of its ``coco_url``, such
+      as ``train2017/000000391895.jpg``.
+
+    Args:
+        ann_file: the JSON file.
+        image_dir: the folder of the files; left out, that of ``ann_file``.
+        on_error: "raise" or "skip", as `rexkit.datasets.row_dataset.RowDataset` tells.
+
+    Raises:
+        FileNotFoundError: ``ann_file`` is missing.
+        DataError: it is not COCO JSON, or two categories have one name. An image that lacks LVIS's
+            fields, like whatever is wrong with it, is an error when it is read.
+    """
+
+    def __init__(
+        self,
+        ann_file: str | os.PathLike[str],
+        image_dir: str | os.PathLike[str] | None = None,
+        on_error: OnError = "raise",
+    ):
+        super().__init__(ann_file, image_dir, on_error=on_error)
+        names = [self._name(category) for category in self._categories.values()]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise DataError(f"two categories are called {min(twice)!r}", str(ann_file))
+
+    def _name(self, category: dict[str, Any]) -> str:
+        return str(super()._name(category)).replace("_", " ")
+
+    def _looked_for(self, image: dict[str, Any]) -> list[str]:
+        negatives = _field(image, "neg_category_ids")
+        if unknown := [number for number in negatives if number not in self._categories]:
+            raise DataError(f"neg_category_ids names an unknown category {unknown[0]}")
+        return [self._name(self._categories[number]) for number in negatives]
+
+    def _thing(self, annotation: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+        thing = super()._thing(annotation, image)
+        number = annotation["category_id"]
+        if frequency := self._categories[number].get("frequency"):
+            thing["frequency"] = frequency
+        if number in _field(image, "not_exhaustive_category_ids"):
+            thing["not_exhaustive"] = True
+        return thing
+
+
+def _field(image: dict[str, Any], name: str) -> list[int]:
+    if not isinstance(image.get(name), list):
+        raise DataError(f"the image has no list {name!r}, as LVIS has; CocoDataset needs none")
+    return list(image[name])

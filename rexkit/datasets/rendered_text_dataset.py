@@ -1,0 +1,172 @@
+"""Synthetic images of text, drawn on the fly from a seed: reading without a download."""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from rexkit.datasets.lettering import Lettering, Placement
+from rexkit.datasets.synthetic_dataset import SyntheticDataset
+from rexkit.geometry import order_polygon, polygon_bounds
+from rexkit.registry import DATASETS
+from rexkit.structures import Annotation, Array, ImageSize, Instance
+
+WORDS = ("cat", "dog", "red", "blue", "star", "moon", "ring", "hand", "eye", "nose", "tail", "menu")
+"""Short words that the embedded model's tokenizer has as one token each."""
+
+_SMALLEST = 6
+_GAP = 2.0
+_ATTEMPTS = 40
+
+
+@DATASETS.register_module()
+class RenderedTextDataset(SyntheticDataset):
+    """Images of a few words or lines of text, with polygons, boxes and transcriptions.
+
+    Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it (and on the version of
+    FreeType, which draws the letters). Polygons fit the letters that were drawn: four corners, or
+    ten where the text is bent, clockwise from the top left (`rexkit.geometry.order_polygon`); a
+    box is the box around the polygon. Texts do not touch. One that would not fit into the image
+    is drawn smaller.
+
+    Args:
+        size: how many images.
+        seed: two data sets with different seeds share no image.
+        image_size: (width, height) of an image.
+        words: what is written; None writes random characters.
+        characters: what those are drawn from.
+        length: fewest and most of them in a word.
+        num_texts: fewest and most texts in an image; fewer where there is no room for more. With
+            none, "word" is known to be absent.
+        words_per_line: fewest and most words in a text. Where it may be more than one, the truth
+            has every word as "word" and every text as "text line".
+        font_size: smallest and largest size of the letters, as a share of the image's shorter
+            side.
+        rotation: by how many degrees a text is turned at most, either way.
+        curvature: over how many degrees of an arc a text is bent at most, either way; short texts
+            are bent less, so that letters stay apart.
+        fonts: font files, one of them drawn for each text; left out, the font that comes with
+            Pillow, which has Latin letters.
+
+    >>> sample = RenderedTextDataset(size=3, seed=1)[0]
+    >>> sample.image.size, sample.annotation.instances[0].polygon.shape
+    ((128, 128), (4, 2))
+    """
+
+    def __init__(
+        self,
+        size: int = 1000,
+        seed: int = 0,
+        image_size: ImageSize = (128, 128),
+        words: Sequence[str] | None = WORDS,
+        characters: str = string.ascii_letters + string.digits,
+        length: tuple[int, int] = (2, 4),
+        num_texts: tuple[int, int] = (1, 2),
+        words_per_line: tuple[int, int] = (1, 1),
+        font_size: tuple[float, float] = (0.2, 0.3),
+        rotation: float = 0.0,
+        curvature: float = 0.0,
+        fonts: Sequence[str] = (),
+    ):
+        if words is not None and not words:
+            raise ValueError("words: an empty list; None writes random characters")
+        super().__init__(size, seed, image_size)
+        self.words = None if words is None else tuple(words)
+        self.characters, self.length = characters, length
+        self.num_texts, self.words_per_line = num_texts, words_per_line
+        self.font_size = font_size
+        self.rotation, self.curvature = rotation, curvature
+        self.fonts = tuple(fonts)
+
+    def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:
+        width, height = self.image_size
+        paper, dark = rng.integers(175, 246) + rng.integers(-10, 11, 3), bool(rng.random() < 0.5)
+        pixels = np.tile(_tone(paper, dark), (height, width, 1))
+        lines = self.words_per_line[1] > 1
+        instances: list[Instance] = []
+        taken: list[Array] = []
+        wanted = int(rng.integers(self.num_texts[0], self.num_texts[1] + 1))
+        for _ in range(wanted):
+            texts = self._texts(rng)
+            lettering, placement = self._fit(texts, rng)
+            center = _free_place(placement.outline(lettering.extent), self.image_size, taken, rng)
+            if center is None:
+                continue
+            placement = replace(placement, center=center)
+            placement.paint(pixels, lettering, _tone(rng.integers(0, 90, 3), dark))
+            found = [("word", *word) for word in zip(texts, lettering.extents, strict=True)]
+            if lines:
+                found.append(("text line", " ".join(texts), lettering.extent))
+            for phrase, text, extent in found:
+                outline = placement.outline(extent)
+                polygon = order_polygon(np.clip(outline, 0.0, self.image_size))
+                box = polygon_bounds(polygon)
+                instances.append(Instance(phrase, bbox=box, polygon=polygon, text=text))
+        levels = ["word", "text line"] if lines else ["word"]
+        image = Image.fromarray(np.round(pixels).astype(np.uint8))
+        return image, Annotation(self.image_size, instances, [] if instances else levels)
+
+    def _texts(self, rng: np.random.Generator) -> tuple[str, ...]:
+        """The words of a line."""
+        number = int(rng.integers(self.words_per_line[0], self.words_per_line[1] + 1))
+        if self.words is not None:
+            return tuple(self.words[i] for i in rng.integers(len(self.words), size=number))
+        lengths = rng.integers(self.length[0], self.length[1] + 1, size=number)
+        return tuple("".join(rng.choice(list(self.characters), size=n)) for n in lengths)
+
+    def _fit(self, texts: tuple[str, ...], rng: np.random.Generator) -> tuple[Lettering, Placement]:
+        """A line, bent and turned, no larger than the image."""
+        font = self.fonts[rng.integers(len(self.fonts))] if self.fonts else None
+        size = round(rng.uniform(*self.font_size) * min(self.image_size))
+        turn, bend = np.radians(rng.uniform(-1, 1, 2) * (self.rotation, self.curvature)).tolist()
+        while True:
+            lettering = Lettering.of(texts, max(size, _SMALLEST), font)
+            width, height = lettering.size.tolist()
+            # The inside of the arc is at least half as long as its middle.
+            angle = min(max(bend, -width / height), width / height)
+            placement = Placement(width / angle if angle else math.inf, turn, np.zeros(2))
+            extent = np.ptp(placement.outline(lettering.extent), axis=0)
+            if (extent + 2 * _GAP <= self.image_size).all():
+                return lettering, placement
+            if size <= _SMALLEST:
+                raise ValueError(
+                    f"words: {' '.join(texts)!r} does not fit into an image of "
+                    f"{self.image_size[0]}x{self.image_size[1]}, not even {_SMALLEST} pixels high"
+                )
+            size = int(size * 0.85)
+
+
+def _free_place(
+    outline: Array, image_size: ImageSize, taken: list[Array], rng: np.random.Generator
+) -> Array | None:
+    """Where an outline around 0 can be moved without touching what is there, if it can.
+
+    Args:
+        outline: (K, 2).
+        image_size: (width, height) of the image.
+        taken: boxes that are not free; the one of the outline is added.
+        rng: draws the place.
+    """
+    box = polygon_bounds(outline)
+    low, high = _GAP - box[:2], np.array(image_size) - _GAP - box[2:]
+    for _ in range(_ATTEMPTS):
+        center = rng.uniform(low, high)
+        moved = box + np.tile(center, 2)
+        if not any(_touch(moved, other) for other in taken):
+            taken.append(moved)
+            return np.asarray(center)
+    return None
+
+
+def _tone(color: ArrayLike, dark: bool) -> Array:
+    return np.abs(255.0 * dark - np.asarray(color, dtype=np.float64))
+
+
+def _touch(a: Array, b: Array) -> bool:
+    return bool((a[:2] < b[2:] + _GAP).all() and (b[:2] < a[2:] + _GAP).all())

@@ -1,0 +1,122 @@
+"""What the datasets over files share: rows, some of which may be unusable."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from rexkit.errors import ConfigError, DataError, did_you_mean
+from rexkit.formats.annotation_records import read_record
+from rexkit.formats.coordinates import BoxFormat
+from rexkit.formats.images import decode_image, read_image
+from rexkit.structures import Sample
+
+OnError = Literal["raise", "skip"]
+
+logger = logging.getLogger(__name__)
+
+_BLOCK = 256
+
+
+class RowDataset:
+    """A sequence of samples, each read from one row when it is asked for.
+
+    With ``on_error="raise"`` nothing is read before, and a row that cannot be used is a `DataError`
+    when it is asked for. With ``on_error="skip"`` every row is read once while the dataset is
+    built, image included, in as many threads as there are cores: a few milliseconds a row and
+    core. So its length is the number of rows that can be used, an index means the same row in
+    every process and every run, and `skipped` is complete before training begins.
+
+    A subclass calls this constructor last, defines `row_source` and `load_row`, and holds nothing
+    open that cannot be pickled or forked.
+
+    Args:
+        num_rows: of the file.
+        box_format: what ``bbox`` means in its records.
+        on_error: "raise" or "skip".
+
+    Attributes:
+        skipped: what is wrong with each row that is left out.
+    """
+
+    def __init__(self, num_rows: int, box_format: BoxFormat, on_error: OnError):
+        for name, value, known in (
+            ("box_format", box_format, ("xyxy", "xywh")),
+            ("on_error", on_error, ("raise", "skip")),
+        ):
+            if value not in known:
+                raise ConfigError(f"{name}: {value!r} is not one; {did_you_mean(value, known)}")
+        self.box_format = box_format
+        self.skipped: list[DataError] = []
+        self._rows: Sequence[int] | np.ndarray = range(num_rows)
+        if on_error == "skip":
+            self._leave_out_unusable()
+
+    def row_source(self, row: int) -> str:
+        """Where a row is: "train.annotations.tsv:17"."""
+        raise NotImplementedError
+
+    def load_row(self, row: int) -> tuple[Any, Path | bytes]:
+        """The annotation record and the image: its file, or encoded where it has none.
+
+        May raise `DataError` without a source.
+        """
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> Sample:
+        try:
+            return self._read(self._row(index))[0]
+        except DataError as error:
+            hint = "mend the row, or leave out what cannot be used with on_error='skip'"
+            raise DataError(f"{error.reason}; {hint}", error.source) from error
+
+    def stored(self, index: int) -> tuple[Sample, Any, bytes]:
+        """A sample, with its record and its encoded image as the files hold them."""
+        return self._read(self._row(index))
+
+    def _row(self, index: int) -> int:
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)}")
+        return int(self._rows[index])
+
+    def _read(self, row: int) -> tuple[Sample, Any, bytes]:
+        source = self.row_source(row)
+        try:
+            record, found = self.load_row(row)
+            encoded = read_image(found) if isinstance(found, Path) else found
+            image = decode_image(encoded)
+            annotation = read_record(record, image.size, self.box_format)
+        except DataError as error:
+            raise error.at(source) from error
+        path = str(found) if isinstance(found, Path) else None
+        return Sample(image, annotation, source, path), record, encoded
+
+    def _leave_out_unusable(self) -> None:
+        rows = range(len(self._rows))
+        blocks = [rows[start : start + _BLOCK] for start in rows[::_BLOCK]]
+        with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+            failures = {row: e for block in pool.map(self._failures, blocks) for row, e in block}
+        self.skipped = list(failures.values())
+        self._rows = np.array([row for row in rows if row not in failures], dtype=np.int64)
+        if failures:
+            number, first = len(failures), self.skipped[0]
+            logger.warning("%d of %d rows are left out; the first: %s", number, len(rows), first)
+
+    def _failures(self, rows: Sequence[int]) -> list[tuple[int, DataError]]:
+        failures = []
+        for row in rows:
+            try:
+                self._read(row)
+            except DataError as error:
+                # A new one: the error that was raised keeps the image alive by its traceback.
+                failures.append((row, error.at(error.source)))
+        return failures

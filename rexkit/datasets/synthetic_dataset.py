@@ -1,0 +1,39 @@
+"""Images drawn on the fly from a seed: data without a download."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import numpy as np
+from PIL.Image import Image
+
+from rexkit.structures import Annotation, ImageSize, Sample
+
+
+class SyntheticDataset(ABC):
+    """A sequence of samples that are drawn when they are asked for.
+
+    Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it.
+
+    Args:
+        size: how many images.
+        seed: two data sets with different seeds share no image.
+        image_size: (width, height) of an image.
+    """
+
+    def __init__(self, size: int, seed: int, image_size: ImageSize):
+        self.size, self.seed = size, seed
+        self.image_size = (int(image_size[0]), int(image_size[1]))
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> tuple[Image, Annotation]:
+        """An image, RGB, and its truth, both of nothing but what the generator gives."""
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.size:
+            raise IndexError(f"sample {index} of {self.size}")
+        image, truth = self.draw(np.random.default_rng((self.seed, index)))
+        return Sample(image, truth, f"{type(self).__name__}(seed={self.seed})[{index}]")

@@ -1,0 +1,219 @@
+"""Testing: ask, read, score, write down."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.progress import Progress
+
+from rexkit.backends import Backend, Generation
+from rexkit.evaluation.distributed import ALONE, Processes
+from rexkit.evaluation.results_folder import (
+    DatasetResults,
+    name_results,
+    readable_name,
+    write_metrics,
+    write_per_category,
+)
+from rexkit.evaluation.tables import write_tables
+from rexkit.examples import ExampleDataset, Source
+from rexkit.formats.items import to_items
+from rexkit.inference.requests import parse_generation, request
+from rexkit.metrics.metric import Metric
+from rexkit.registry import METRICS, PARSERS
+from rexkit.structures import Example, Prediction
+from rexkit.tasks import Question
+
+logger = logging.getLogger(__name__)
+
+WINDOW = 256
+"""How many examples are held at once, to be sorted by length; a killed test loses at most these."""
+
+
+def evaluate(
+    backend: Backend,
+    examples: ExampleDataset,
+    *,
+    metrics: Sequence[dict[str, Any]] | None = None,
+    out_dir: Path | None = None,
+    visualizer: Any = None,
+    num_images: int = 0,
+    show_dir: Path | None = None,
+    processes: Processes = ALONE,
+) -> dict[str, float]:
+    """Generate an answer to every example, score it, and write what was found.
+
+    Results lie in ``out_dir/TASK_eval/DATASET``: ``predictions.jsonl``, one object an example, is
+    written while the test goes on; ``metrics.json`` and, where figures are known by phrase,
+    ``per_category.json`` follow at the end. ``out_dir`` itself gets
+    ``metrics.json`` with the figures that are returned, and ``results.md`` and ``results.csv`` with
+    those of every data set that lies there, also of earlier tests.
+
+    Args:
+        backend: who answers.
+        examples: what is asked, with the truth.
+        metrics: configs of METRICS; left out, those of each example's task.
+        out_dir: where results go; left out, nothing is written.
+        visualizer: of VISUALIZERS, for the images.
+        num_images: how many examples are drawn, truth beside prediction; they are spread evenly
+            over all, so that every data set is seen.
+        show_dir: where the images go; left out, ``out_dir/images``.
+        processes: among whom the examples are divided, all calling this with the same arguments.
+            The first writes the results; each draws images of what it asked.
+
+    Returns:
+        Every figure by name, over all data sets of a task; with more than one task, by
+        ``task/name``; the same in every process.
+    """
+    sources = examples.sources
+    places = name_results(
+        [(s.task.results_dir, s.name or readable_name(s.dataset)) for s in sources]
+    )
+    parsers = [PARSERS.build(source.task.parser) for source in sources]
+    tables = [_build_metrics(source, metrics) for source in sources]
+    show_dir = show_dir or (out_dir / "images" if out_dir else None)
+    number_drawn = min(num_images, len(examples))
+    drawn = {i * len(examples) // number_drawn for i in range(number_drawn)}
+    results_dir = out_dir if processes.rank == 0 else None
+    with ExitStack() as stack:
+        files = [
+            stack.enter_context(DatasetResults(results_dir.joinpath(*place)))
+            for place in places
+            if results_dir is not None
+        ]
+        for answers in _windows(backend, examples, processes):
+            records = []
+            for index, example, generation in answers:
+                number = examples.source_of(index)
+                size = example.target.image_size
+                prediction = parse_generation(generation, parsers[number], size, backend)
+                for metric in tables[number]:
+                    metric.add(prediction, example.target)
+                if out_dir is not None:
+                    geometry = getattr(sources[number].task, "geometry", "bbox")
+                    record = _record(index, example, generation, prediction, geometry)
+                    records.append({**record, "dataset_name": places[number][1]})
+                if visualizer is not None and show_dir is not None and index in drawn:
+                    show_dir.mkdir(parents=True, exist_ok=True)
+                    image = visualizer.side_by_side(
+                        example.image,
+                        example.target,
+                        prediction,
+                        prompt=example.prompt,
+                        text=generation.text,
+                    )
+                    image.save(show_dir / f"{index:05d}.png")
+            for record in processes.gather_records(records):
+                if files:
+                    files[examples.source_of(record["index"])].add(record)
+    if processes.count > 1:
+        tables = _together(tables, sources, metrics, processes)
+    found = [_figures(table) for table in tables]
+    if results_dir is not None:
+        for place, one, table in zip(places, found, tables, strict=True):
+            write_metrics(one, results_dir.joinpath(*place))
+            write_per_category(table, results_dir.joinpath(*place))
+    figures: dict[str, float] = {}
+    tasks = dict.fromkeys(source.task.name for source in sources)
+    for task in tasks:
+        first, *others = [i for i, source in enumerate(sources) if source.task.name == task]
+        for other in others:
+            for whole, part in zip(tables[first], tables[other], strict=True):
+                whole.merge(part)
+        together = _figures(tables[first]) if others else found[first]
+        prefix = f"{task}/" if len(tasks) > 1 else ""
+        figures |= {f"{prefix}{name}": value for name, value in together.items()}
+    if results_dir is not None:
+        write_metrics(figures, results_dir)
+        write_tables(results_dir)
+    for line in examples.skipped:
+        logger.warning("skipped: %s", line)
+    return figures
+
+
+def _build_metrics(source: Source, metrics: Sequence[dict[str, Any]] | None) -> list[Metric]:
+    return [
+        METRICS.build({"type": cfg} if isinstance(cfg, str) else cfg, key=f"metrics.{i}")
+        for i, cfg in enumerate(source.task.metrics if metrics is None else metrics)
+    ]
+
+
+def _figures(metrics: Sequence[Metric]) -> dict[str, float]:
+    return {name: value for metric in metrics for name, value in metric.compute().items()}
+
+
+def _together(
+    tables: Sequence[Sequence[Metric]],
+    sources: Sequence[Source],
+    metrics: Sequence[dict[str, Any]] | None,
+    processes: Processes,
+) -> list[list[Metric]]:
+    """Metrics that know what those of all processes know."""
+    states = {
+        f"{number}.{place}": metric.state()
+        for number, table in enumerate(tables)
+        for place, metric in enumerate(table)
+    }
+    whole = [_build_metrics(source, metrics) for source in sources]
+    for state in processes.gather_states(states):
+        for number, table in enumerate(whole):
+            for place, metric in enumerate(table):
+                metric.absorb(state[f"{number}.{place}"])
+    return whole
+
+
+def _windows(
+    backend: Backend, examples: ExampleDataset, processes: Processes
+) -> Iterator[list[tuple[int, Example, Generation]]]:
+    """This process's answers with their numbers, ``WINDOW`` at a time.
+
+    Every process gives equally many windows, maybe empty ones: they wait for each other at each.
+    """
+    size = WINDOW * processes.count
+    with Progress(transient=True, disable=processes.rank > 0) as progress:
+        bar = progress.add_task("testing", total=len(examples))
+        for start in range(0, len(examples), size):
+            window = range(len(examples))[start : start + size]
+            numbers = processes.share(window)
+            asked = [examples[number] for number in numbers]
+            tasks = [examples.sources[examples.source_of(number)].task for number in numbers]
+            generations = backend.generate(
+                [
+                    request(e.image, task, Question(e.prompt, e.phrases))
+                    for e, task in zip(asked, tasks, strict=True)
+                ]
+            )
+            yield list(zip(numbers, asked, generations, strict=True))
+            progress.advance(bar, len(window))
+
+
+def _record(
+    index: int, example: Example, generation: Generation, prediction: Prediction, geometry: str
+) -> dict[str, Any]:
+    """A line of ``predictions.jsonl``; `rexkit.evaluation.read_records` reads it back.
+
+    The first seven names, with ``dataset_name``, are those of the public evaluation's
+    ``answer.jsonl``.
+    """
+    return {
+        "image_path": example.image_path,
+        "task_name": example.task,
+        "question": example.prompt,
+        "categories": example.phrases,
+        "raw_response": generation.text,
+        "extracted_predictions": to_items(prediction, geometry),
+        "gt": to_items(example.target, geometry),
+        "index": index,
+        "source": example.source,
+        "image_size": list(example.target.image_size),
+        "problems": [asdict(problem) for problem in prediction.problems],
+        "num_prompt_tokens": generation.prompt_tokens,
+        "num_output_tokens": len(generation.token_ids),
+        "truncated": generation.truncated,
+        "seconds": round(generation.seconds, 4),
+    }

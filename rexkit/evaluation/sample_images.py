@@ -1,0 +1,80 @@
+"""The images of a test, found again."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from PIL import Image
+
+from rexkit.config import load_config
+from rexkit.errors import DataError, UserError
+from rexkit.evaluation import Case, Record
+from rexkit.examples import ExampleDataset, build_examples
+from rexkit.formats.images import decode_image
+from rexkit.structures import Example
+from rexkit.visualizers import PillowVisualizer
+
+
+class SampleImages:
+    """Draws the samples of a test, truth beside prediction.
+
+    A test keeps its ``config.py`` beside its results, or a training in the folder above them. The
+    sample of a record is loaded again from that config's ``test_data`` by its index, so synthetic
+    and transformed images come back too. Where there is no config, or it gives another sample,
+    the file that the record names is opened.
+
+    Args:
+        root: the folder of the results.
+    """
+
+    __test__ = False  # it is no test, though pytest would take it for one
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._visualizer = PillowVisualizer()
+
+    def __call__(self, case: Case) -> Image.Image | str:
+        """The image of a case, or in words why there is none."""
+        record = case.record
+        try:
+            image = self.find(record)
+        except (UserError, OSError) as error:
+            return str(error)
+        return self._visualizer.side_by_side(image, record.truth, record.prediction)
+
+    def find(self, record: Record) -> Image.Image:
+        """The image that a record is about, RGB.
+
+        Raises:
+            UserError: neither the config nor the record leads to it.
+            FileNotFoundError: files of the data set are gone.
+        """
+        examples = self._examples
+        if examples is not None and record.index < len(examples):
+            example: Example = examples[record.index]
+            found = (example.source, example.prompt, example.target.image_size)
+            if found == (record.source, record.prompt, record.truth.image_size):
+                return example.image
+        if record.image_path is None:
+            raise UserError(
+                f"{record.source} has no image file of its own, and "
+                + (
+                    f"there is no config.py in {self.root} or above it to load it by"
+                    if examples is None
+                    else "config.py gives another sample at its index"
+                )
+            )
+        image = decode_image(Path(record.image_path).read_bytes())
+        if image.size != record.truth.image_size:
+            raise DataError(f"the image is now {image.size} large", record.image_path)
+        return image
+
+    @cached_property
+    def _examples(self) -> ExampleDataset | None:
+        for folder in (self.root, self.root.parent):
+            if (folder / "config.py").is_file():
+                config = load_config(folder / "config.py")
+                if config.get("test_data"):
+                    return build_examples(config.test_data, "test_data", config.seed, False)
+        return None

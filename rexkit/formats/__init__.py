@@ -1,0 +1,1 @@
+"""Files that people have and files that rexkit writes: every reader beside its writer."""

@@ -1,0 +1,128 @@
+"""Coordinates as files give them: many checked at once, the first bad one named."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import numpy as np
+
+from rexkit.errors import DataError
+from rexkit.structures import Array, ImageSize
+
+BoxFormat = Literal["xyxy", "xywh"]
+
+ROUNDING = 1.0
+"""How far outside the image a coordinate may lie, in pixels; labelling tools round."""
+
+# What boxes of one format look like when they are read as the other.
+_INVERTED = {
+    "xyxy": "ends before it begins; if it is x y width height, say box_format='xywh'",
+    "xywh": "has a negative width or height",
+}
+_OUTSIDE_HINT = {"xyxy": "", "xywh": "; if it is x0 y0 x1 y1, say box_format='xyxy'"}
+
+
+def read_boxes(
+    values: Sequence[Any], places: Sequence[str], image_size: ImageSize, box_format: BoxFormat
+) -> list[Array | None]:
+    """Boxes: (4,) xyxy for each value, None for None.
+
+    Args:
+        values: what the file gives for each.
+        places: where each is, for messages.
+        image_size: (width, height) of the image.
+        box_format: what the four numbers are.
+
+    Raises:
+        DataError: the first that is not four numbers, not finite, inverted, or more than
+            `ROUNDING` pixels outside the image.
+    """
+    return _read_rows("bbox", 4, values, places, image_size, box_format)
+
+
+def read_points(
+    values: Sequence[Any], places: Sequence[str], image_size: ImageSize
+) -> list[Array | None]:
+    """Points: (2,) for each value, None for None; otherwise as `read_boxes`."""
+    return _read_rows("point", 2, values, places, image_size, "xyxy")
+
+
+def read_polygon(value: Any, place: str, image_size: ImageSize) -> Array:
+    """A polygon of three points or more, from a flat list or from pairs: (N, 2)."""
+    array = _numbers(value)
+    if array is not None and array.ndim == 1 and array.size % 2 == 0:
+        array = array.reshape(-1, 2)
+    if array is None or array.ndim != 2 or array.shape[1] != 2 or len(array) < 3:
+        raise _error(place, "polygon", value, "must be x y x y … with three points or more")
+    if not np.isfinite(array).all():
+        raise _error(place, "polygon", value, "holds a number that is not finite")
+    if not _inside(array, image_size).all():
+        raise _error(place, "polygon", value, _outside(image_size))
+    return _moved_in(array, image_size)
+
+
+def _read_rows(
+    name: str,
+    width: int,
+    values: Sequence[Any],
+    places: Sequence[str],
+    image_size: ImageSize,
+    box_format: BoxFormat,
+) -> list[Array | None]:
+    given = [i for i, value in enumerate(values) if value is not None]
+    rows: list[Array | None] = [None] * len(values)
+    if not given:
+        return rows
+
+    def require(good: Any, complaint: str) -> None:
+        if not good.all():
+            bad = given[int(np.argmin(good))]
+            raise _error(places[bad], name, values[bad], complaint)
+
+    table = _numbers([values[i] for i in given])
+    if table is None or table.shape != (len(given), width):
+        shapes = [None if row is None else row.shape for row in map(_numbers, values)]
+        require(np.array([shapes[i] == (width,) for i in given]), f"must be {width} numbers")
+    assert table is not None  # rows that fit one by one fit together
+    require(np.isfinite(table).all(axis=1), "holds a number that is not finite")
+    if width == 4:
+        if box_format == "xywh":
+            table[:, 2:] += table[:, :2]
+        require((table[:, :2] <= table[:, 2:]).all(axis=1), _INVERTED[box_format])
+    require(_inside(table, image_size), _outside(image_size) + _OUTSIDE_HINT[box_format])
+    for i, row in zip(given, _moved_in(table, image_size), strict=True):
+        rows[i] = row
+    return rows
+
+
+def _numbers(value: Any) -> Array | None:
+    """The value as an array, or None where it is not made of numbers in rows of one length."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return None
+    return array.astype(np.float64) if array.dtype.kind in "iuf" else None
+
+
+def _inside(table: Array, image_size: ImageSize) -> Any:
+    limits = np.resize(image_size, table.shape[1])
+    return ((table >= -ROUNDING) & (table <= limits + ROUNDING)).all(axis=1)
+
+
+def _moved_in(table: Array, image_size: ImageSize) -> Array:
+    return np.clip(table, 0.0, np.resize(image_size, table.shape[1]))
+
+
+def _outside(image_size: ImageSize) -> str:
+    return f"lies outside the image of {image_size[0]}x{image_size[1]}"
+
+
+def _error(place: str, name: str, value: Any, complaint: str) -> DataError:
+    return DataError(f"{place}: {name} {short(value)} {complaint}")
+
+
+def short(value: Any) -> str:
+    """The value as a message shows it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}…"

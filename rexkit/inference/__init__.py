@@ -1,0 +1,1 @@
+"""Predictions for images: `Predictor`, its arguments and results, many files, Ray, serving."""

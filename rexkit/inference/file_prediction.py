@@ -1,0 +1,196 @@
+"""Predicting for many files: a record and a drawn image each, resumable at any point."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import logging
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rexkit.errors import UserError
+from rexkit.inference.inputs import open_inputs
+from rexkit.inference.result import Result
+
+if TYPE_CHECKING:
+    from rexkit.inference.predictor import Predictor
+
+logger = logging.getLogger(__name__)
+
+RECORDS = "predictions.jsonl"
+RUN = "run.json"
+IMAGES = "images"
+
+
+def predict_files(
+    predictor: Predictor,
+    paths: Sequence[str],
+    out_dir: Path,
+    question: dict[str, Any],
+    *,
+    run: dict[str, Any] | None = None,
+    images: bool = True,
+    every: int = 1,
+    batch_size: int | None = None,
+) -> Iterator[Result]:
+    """Ask about every file that has no record yet; write each record as soon as there is one.
+
+    ``predictions.jsonl`` has a record an image, written and flushed one by one, each after its
+    image in ``images/``. A run that was killed therefore goes on where it stopped when it is
+    started again: a half-written last line is dropped, and no image is lost or asked twice. A
+    image that cannot be used has a record with its ``error`` and is not tried again.
+
+    Args:
+        predictor: who is asked.
+        paths: as `rexkit.inference.inputs.list_inputs` gives them.
+        out_dir: where everything goes.
+        question: ``task``, ``categories`` and the like, as `Predictor.predict` takes them.
+        run: what else must be the same when the run goes on, such as the model's name.
+        images: whether they are drawn.
+        every: of a video, each how manieth frame.
+        batch_size: as in `Predictor.predict`.
+
+    Yields:
+        Each result, after it is written.
+
+    Raises:
+        UserError: ``out_dir`` holds the answers to another question, or a damaged record.
+    """
+    asked = {**(run or {}), **question, "every": every}
+    keys: deque[str] = deque()
+    with PredictionWriter(out_dir, asked) as records:
+
+        def sources() -> Iterator[Any]:
+            for found in open_inputs(paths, records.done, every):
+                keys.append(found.key)
+                yield found.source
+
+        results = predictor.predict_iter(
+            sources(), **question, batch_size=batch_size, allow_urls=True
+        )
+        for result in results:
+            drawn = draw(result) if images and result.success else None
+            records.add(keys.popleft(), result, drawn)
+            yield result
+
+
+class PredictionWriter:
+    """What a run leaves in its folder: a record an image, each after its drawing.
+
+    Args:
+        out_dir: where everything goes.
+        run: what must be the same when the run goes on.
+
+    Attributes:
+        done: the keys that have a record.
+
+    Raises:
+        UserError: ``out_dir`` holds the answers of another run, or a damaged record.
+    """
+
+    def __init__(self, out_dir: Path, run: dict[str, Any]):
+        out_dir.mkdir(parents=True, exist_ok=True)
+        _same_run(out_dir / RUN, json.loads(json.dumps(run)))
+        self.out_dir = out_dir
+        self.done = finished(out_dir / RECORDS)
+        if self.done:
+            logger.info("%d images have a record already in %s", len(self.done), out_dir)
+        self._file = (out_dir / RECORDS).open("a", encoding="utf-8")
+
+    def __enter__(self) -> PredictionWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, key: str, result: Result, drawn: bytes | None = None) -> None:
+        """Write a drawing, a PNG, under its name only when it is complete, and then the record."""
+        record = record_of(key, result)
+        if drawn is not None:
+            folder = self.out_dir / IMAGES
+            folder.mkdir(exist_ok=True)
+            path = folder / drawing_name(key)
+            unfinished = path.with_suffix(".part")
+            unfinished.write_bytes(drawn)
+            unfinished.replace(path)
+            record["drawing"] = f"{IMAGES}/{path.name}"
+        self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._file.flush()
+        self.done.add(key)
+
+
+def draw(result: Result) -> bytes:
+    """What was found, drawn on the image, as PNG."""
+    file = io.BytesIO()
+    result.draw().save(file, "PNG")
+    return file.getvalue()
+
+
+def record_of(key: str, result: Result) -> dict[str, Any]:
+    """What is written down of a result: `Result.to_dict`, and what was wrong with the answer."""
+    problems = [asdict(p) for p in result.problems] if result.success else []
+    return (
+        {"image": key}
+        | result.to_dict()
+        | {
+            "problems": problems,
+            "truncated": result.truncated,
+        }
+    )
+
+
+def finished(records: Path) -> set[str]:
+    """The keys of a file of records; a last line that was not written to its end is cut off.
+
+    Raises:
+        UserError: another line is no record.
+    """
+    if not records.is_file():
+        return set()
+    data = records.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    if len(whole) < len(data):
+        logger.warning("%s: the last line is incomplete and is dropped", records)
+        os.truncate(records, len(whole))
+    keys = set()
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            keys.add(json.loads(line)["image"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{records}:{number}: no record; mend or remove the line") from error
+    return keys
+
+
+def drawing_name(key: str) -> str:
+    """The file name of a drawn image: the source's, and a hash of its whole path.
+
+    >>> drawing_name("a/cat.jpg"), drawing_name("b/cat.jpg")
+    ('cat-cf23868446d9.png', 'cat-078667c0e41e.png')
+    """
+    video, _, frame = key.partition("#")
+    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(video).stem)[:80]
+    digest = hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()[:12]
+    return f"{stem}{f'-{frame}' if frame.isdigit() else ''}-{digest}.png"
+
+
+def _same_run(file: Path, run: dict[str, Any]) -> None:
+    """Leave a note of what is asked, or compare with the one that is there."""
+    if not file.is_file():
+        file.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        return
+    try:
+        before = json.loads(file.read_text("utf-8"))
+    except ValueError:
+        before = {}
+    changed = [k for k in {**before, **run} if before.get(k) != run.get(k)]
+    if changed:
+        key = changed[0]
+        raise UserError(
+            f"{file.parent} holds the answers of another run ({key}: {before.get(key)!r}, now "
+            f"{run.get(key)!r}); choose another folder, or remove it"
+        )

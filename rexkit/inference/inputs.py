@@ -1,0 +1,141 @@
+"""Images named on a command line: files, folders, globs, lists, URLs and the frames of videos."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from rexkit.errors import UserError
+from rexkit.formats.image_sources import Source
+
+VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
+
+
+@dataclass(slots=True, eq=False)
+class Input:
+    """An image with the name it goes by in a run.
+
+    Attributes:
+        key: unique within a run and the same in every run: its path or URL, for a frame with
+            ``#`` and its number.
+        source: as `rexkit.formats.image_sources.open_source` takes it.
+    """
+
+    key: str
+    source: Source
+
+
+def list_inputs(words: Sequence[str]) -> list[str]:
+    """The images and videos that some words name, each once, in order.
+
+    Args:
+        words: files, URLs, folders (searched through for the image and video types, by name),
+            globs (``**`` for any depth), and ``.txt`` files with a path or URL a line, relative to
+            the folder of the list.
+
+    Raises:
+        UserError: there is nothing of that name, or nothing in it.
+    """
+    found: dict[str, None] = {}
+    for word in words:
+        named = _listed(word)
+        if not named:
+            raise UserError(f"{word}: no image or video there")
+        found |= dict.fromkeys(named)
+    return list(found)
+
+
+def is_video(path: str) -> bool:
+    """Whether a path has the suffix of a video."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def open_inputs(
+    paths: Sequence[str], done: Collection[str] = (), every: int = 1
+) -> Iterator[Input]:
+    """The images and frames to ask about, one by one.
+
+    Args:
+        paths: as `list_inputs` gives them.
+        done: keys to leave out.
+        every: of a video, each how manieth frame.
+
+    Raises:
+        UserError: a video cannot be read, or neither PyAV nor OpenCV is installed.
+    """
+    for path in paths:
+        if not is_video(path):
+            if path not in done:
+                yield Input(path, path)
+            continue
+        for number, frame in enumerate(_frames(path)):
+            key = f"{path}#{number:06d}"
+            if number % every == 0 and key not in done:
+                yield Input(key, frame())
+
+
+def _listed(word: str) -> list[str]:
+    if word.startswith(("http://", "https://")):
+        return [word]
+    path = Path(word)
+    if path.is_dir():
+        known = set(Image.registered_extensions()) | VIDEO_SUFFIXES
+        inside = (Path(d) / f for d, _, files in os.walk(path) for f in files)
+        return sorted(os.path.normpath(f) for f in inside if f.suffix.lower() in known)
+    if path.is_file() and path.suffix.lower() == ".txt":
+        lines = filter(None, map(str.strip, path.read_text("utf-8").splitlines()))
+        return [
+            line
+            if line.startswith(("http://", "https://"))
+            else os.path.normpath(path.parent / line)
+            for line in lines
+        ]
+    if path.exists():
+        return [os.path.normpath(path)]
+    return sorted(os.path.normpath(f) for f in glob.glob(word, recursive=True) if Path(f).is_file())
+
+
+def _frames(path: str) -> Iterator[Callable[[], NDArray[np.uint8]]]:
+    """The frames of a video; each is turned into an RGB array only when it is called."""
+    if not Path(path).is_file():
+        raise UserError(f"{path}: there is no such video")
+    try:
+        import av
+    except ImportError:
+        yield from _frames_by_opencv(path)
+        return
+
+    def pixels(frame: Any) -> NDArray[np.uint8]:
+        array: NDArray[np.uint8] = frame.to_ndarray(format="rgb24")
+        return array
+
+    try:
+        with av.open(path) as container:
+            for frame in container.decode(video=0):
+                yield partial(pixels, frame)
+    except (av.FFmpegError, IndexError) as error:
+        raise UserError(f"{path}: the video cannot be read ({error})") from error
+
+
+def _frames_by_opencv(path: str) -> Iterator[Callable[[], NDArray[np.uint8]]]:
+    try:
+        import cv2
+    except ImportError as error:
+        raise UserError(f"{path}: reading videos needs PyAV or OpenCV: pip install av") from error
+    video: Any = cv2.VideoCapture(path)
+    if not video.isOpened():
+        raise UserError(f"{path}: the video cannot be read")
+    try:
+        while video.grab():
+            yield lambda: cv2.cvtColor(video.retrieve()[1], cv2.COLOR_BGR2RGB)
+    finally:
+        video.release()

@@ -1,0 +1,329 @@
+"""`Predictor`: images and words in, results out; what one's own code uses."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from numpy.typing import ArrayLike
+
+from rexkit.backends import Backend, Generation, Request
+from rexkit.errors import ConfigError, DataError, UserError, did_you_mean
+from rexkit.formats.image_sources import Source, describe_source, open_source
+from rexkit.inference.arguments import Arguments
+from rexkit.inference.requests import parse_generation, request
+from rexkit.inference.result import Result
+from rexkit.models import VLM, PretrainedVLM, TinyVLM
+from rexkit.models.pixels import fitted_size, grid_size
+from rexkit.registry import BACKENDS, PARSERS, accepted_arguments
+from rexkit.structures import ImageSize
+from rexkit.tasks import Question, Task
+from rexkit.tasks.categories import clean_boxes, clean_category
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+OnError = Literal["record", "raise"]
+
+WINDOW = 32
+"""How many images go to the backend at once, which sorts them by length into its batches."""
+
+_OPENERS = 4  # threads that open the next images while the model answers about these
+
+
+class Predictor:
+    """Asks a model about images.
+
+    Coordinates are pixels of the original image as people see it: files, bytes and URLs are
+    turned upright by their EXIF orientation first. Pillow images and arrays are taken as they
+    stand, and of animated images the first frame.
+
+    Args:
+        model: a folder or hub id, "tiny" for the embedded model, or a `VLM`.
+        backend: who generates: "transformers", "vllm", "openai", any other class of BACKENDS by
+            its name with or without "Backend", or a `Backend` that is there already. A class that
+            takes ``vlm`` gets the model loaded, one that takes ``model`` gets its name.
+        options: arguments of the backend (``max_new_tokens``, ``temperature``, ``batch_size``, …)
+            and of the model (``max_pixels``, ``adapter``, …), by their own names. A model that is
+            loaded here has the ``dtype`` and ``attn_implementation`` that suit the hardware,
+            unless they are given.
+
+    Raises:
+        ConfigError: no such backend, or an option that neither it nor the model takes.
+
+    >>> from PIL import Image
+    >>> predictor = Predictor("tiny", max_new_tokens=48)
+    >>> image = Image.new("RGB", (128, 128), "black")
+    >>> image.paste("red", (32, 32, 96, 96))
+    >>> [result] = predictor.predict(image, categories=["red square"])
+    >>> result.image_size, result.resized_size, result.phrases
+    ((128, 128), (128, 128), ['red square'])
+    """
+
+    def __init__(
+        self,
+        model: str | VLM,
+        backend: str | Backend = "transformers",
+        **options: Any,
+    ):
+        self.vlm = model if isinstance(model, VLM) else None
+        if isinstance(backend, Backend):
+            if options:
+                raise ConfigError(f"{min(options)}: the backend is there already; set it there")
+            self.backend = backend
+        else:
+            self._build(model, backend, options)
+        self._parsers: dict[int, Any] = {}
+        known: VLM | Backend = self.vlm or self.backend
+        tokenizer = getattr(known, "tokenizer", None)
+        self._special_tokens: Sequence[str] = sorted(
+            tokenizer.get_added_vocab() if tokenizer else ()
+        )
+
+    @property
+    def image_processor(self) -> Any:
+        """What says how images are resized: the model's, the backend's, or None."""
+        if self.vlm is not None:
+            return self.vlm.processor.image_processor  # type: ignore[attr-defined]
+        return getattr(self.backend, "image_processor", None)
+
+    def predict(
+        self,
+        images: Source | Iterable[Source],
+        task: str | Task | Sequence[str | Task] = "detection",
+        categories: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        keypoint_type: str | Sequence[str | None] | None = None,
+        visual_prompt_boxes: ArrayLike | Sequence[ArrayLike] | None = None,
+        *,
+        batch_size: int | None = None,
+        on_error: OnError = "record",
+        allow_urls: bool = False,
+    ) -> list[Result]:
+        """Ask about every image; the results come in order, one for each.
+
+        Args:
+            images: an image or several: paths, bytes, arrays, Pillow images, URLs; an iterator
+                is read as it is needed. See `rexkit.formats.image_sources.open_source`.
+            task: a task or its name, such as "detection"; a list has one for each image.
+            categories: what to look for. A text or a list of texts is asked of every image, a
+                list of lists has one for each. White space within is made single spaces; special
+                tokens are an error.
+            keypoint_type: whose keypoints; a list has one for each image.
+            visual_prompt_boxes: (N, 4) xyxy pixels of the original image, examples of what to
+                look for; one level deeper, one for each image. What juts out is cut off.
+            batch_size: how many images go to the backend at once; left out, `WINDOW`, or the
+                backend's own ``batch_size`` if that is more.
+            on_error: whether an image that cannot be used gives a result with its ``error``, or
+                raises.
+            allow_urls: whether ``http://`` and ``https://`` are fetched.
+
+        Raises:
+            UserError: what is asked is wrong, whatever the image: the message says which
+                argument, and of which image.
+            DataError: with ``on_error="raise"``, an image cannot be used.
+        """
+        return list(
+            self.predict_iter(
+                images,
+                task,
+                categories,
+                keypoint_type,
+                visual_prompt_boxes,
+                batch_size=batch_size,
+                on_error=on_error,
+                allow_urls=allow_urls,
+            )
+        )
+
+    def predict_iter(
+        self,
+        images: Source | Iterable[Source],
+        task: str | Task | Sequence[str | Task] = "detection",
+        categories: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
+        keypoint_type: str | Sequence[str | None] | None = None,
+        visual_prompt_boxes: ArrayLike | Sequence[ArrayLike] | None = None,
+        *,
+        batch_size: int | None = None,
+        on_error: OnError = "record",
+        allow_urls: bool = False,
+    ) -> Iterator[Result]:
+        """As `predict`, but each result comes as soon as its batch is done.
+
+        At most ``2 * batch_size`` images are read ahead and held, so ``images`` may be endless.
+        """
+        if on_error not in ("record", "raise"):
+            raise UserError(f"on_error: {on_error!r}; {did_you_mean(on_error, OnError.__args__)}")  # type: ignore[attr-defined]
+        window = batch_size or max(WINDOW, getattr(self.backend, "batch_size", 0))
+        if window < 1:
+            raise UserError(f"batch_size must be at least 1, got {batch_size}")
+        arguments = Arguments(images, task, categories, keypoint_type, visual_prompt_boxes)
+        return self._stream(arguments, window, on_error, allow_urls)
+
+    def _build(self, model: str | VLM, backend: str, options: dict[str, Any]) -> None:
+        cls = _backend_named(backend)
+        takes = accepted_arguments(cls) or set(options)
+        if "vlm" not in takes:
+            if isinstance(model, VLM):
+                raise ConfigError(f"{cls.__name__} loads its model itself; give its path or name")
+            self.backend = BACKENDS.build({"type": cls} | options, key="Predictor", model=model)
+            return
+        if self.vlm is None:
+            kind: type[VLM] = TinyVLM if model == "tiny" else PretrainedVLM
+            named: dict[str, Any] = {} if model == "tiny" else {"path": model}
+            known = accepted_arguments(kind) or set()
+            its = {k: v for k, v in options.items() if k in known and k not in takes}
+            options = {k: v for k, v in options.items() if k not in its}
+            for choice in ("dtype", "attn_implementation"):
+                if choice in known:
+                    its.setdefault(choice, "hardware")
+            for option in options:
+                if option not in takes:
+                    hint = did_you_mean(option, (takes | known) - {"vlm", "path"})
+                    raise ConfigError(
+                        f"Predictor: neither {cls.__name__} nor {kind.__name__} takes "
+                        f"{option!r}; {hint}"
+                    )
+            self.vlm = kind(**named, **its)
+            accelerator = torch.accelerator.current_accelerator(check_available=True)
+            if accelerator is not None and its.get("device_map") is None:
+                torch.nn.Module.to(self.vlm.model, accelerator)
+        self.backend = BACKENDS.build({"type": cls} | options, key="Predictor", vlm=self.vlm)
+
+    def _stream(
+        self, arguments: Arguments, window: int, on_error: OnError, allow_urls: bool
+    ) -> Iterator[Result]:
+        rows = iter(arguments)
+        with ThreadPoolExecutor(_OPENERS, thread_name_prefix="open") as pool:
+
+            def read_ahead() -> list[_Asked]:
+                opened: dict[Any, Future[_Opened]] = {}
+                asked = []
+                for source, task, *question in islice(rows, window):
+                    # Several questions about one image share it, and its way through the model.
+                    key = source if isinstance(source, str) else id(source)
+                    if key not in opened:
+                        opened[key] = pool.submit(self._open, source, allow_urls)
+                    asked.append(_Asked(source, task, question, opened[key]))
+                return asked
+
+            number = 0
+            ahead = read_ahead()
+            while now := ahead:
+                ahead = read_ahead()
+                yield from self._answer(now, number, on_error, allow_urls)
+                number += len(now)
+
+    def _open(self, source: Source, allow_urls: bool) -> _Opened:
+        started = time.perf_counter()
+        image, size = open_source(source, self._fit, allow_urls)
+        return _Opened(image, size, time.perf_counter() - started)
+
+    def _fit(self, size: ImageSize) -> ImageSize | None:
+        processor = self.image_processor
+        return None if processor is None else fitted_size(size, processor)
+
+    def _answer(
+        self, asked: Sequence[_Asked], first: int, on_error: OnError, allow_urls: bool
+    ) -> Iterator[Result]:
+        results: list[Result] = []
+        requests: dict[int, Request] = {}
+        for place, row in enumerate(asked):
+            result = Result(row.source, row.task.name, allow_urls=allow_urls)
+            results.append(result)
+            try:
+                opened = row.opened.result()
+                result.image_size = opened.size
+                if self.image_processor is not None:
+                    result.resized_size = grid_size(opened.size, self.image_processor)
+                question = self._question(row, opened.size, first + place)
+                result.prompt, result.phrases = question.prompt, question.phrases
+                self._check_length(result)
+            except DataError as error:
+                if on_error == "raise":
+                    raise DataError(error.reason, describe_source(row.source)) from error
+                result.error = error.reason
+            else:
+                result.seconds = opened.seconds
+                requests[place] = request(opened.image, row.task, question)
+        generations = self.backend.generate(list(requests.values())) if requests else []
+        for place, generation in zip(requests, generations, strict=True):
+            self._fill(results[place], asked[place].task, generation)
+        yield from results
+
+    def _question(self, row: _Asked, size: ImageSize, number: int) -> Question:
+        categories, keypoint_type, boxes = row.question
+        boxes = None if boxes is None else clean_boxes(boxes, size)
+        try:
+            return row.task.ask(
+                size,
+                categories=[clean_category(c, self._special_tokens) for c in categories],
+                keypoint_type=keypoint_type,
+                reference_boxes=boxes,
+            )
+        except DataError:
+            raise
+        except ValueError as error:
+            raise UserError(f"image {number} ({describe_source(row.source)}): {error}") from error
+
+    def _check_length(self, result: Result) -> None:
+        """An error where the question alone is longer than the model was made for."""
+        if self.vlm is None or result.resized_size is None:
+            return
+        longest = self.vlm.model.config.get_text_config().max_position_embeddings
+        width, height = result.resized_size
+        cell = self.image_processor.patch_size * self.image_processor.merge_size
+        cells = width * height // cell**2
+        if cells + len(result.prompt) < longest:  # no token is shorter than a character
+            return
+        words = len(self.vlm.tokenizer(self.vlm.encoder.chat(result.prompt)).input_ids)
+        if cells + words >= longest:
+            raise DataError(
+                f"the question has {words} tokens and the image {cells}, but the model reads "
+                f"{longest} at most; ask for fewer categories at once, or lower max_pixels"
+            )
+
+    def _fill(self, result: Result, task: Task, generation: Generation) -> None:
+        started = time.perf_counter()
+        if id(task) not in self._parsers:
+            # The task is kept beside its parser, or its id could pass to another.
+            self._parsers[id(task)] = task, PARSERS.build(task.parser, key=f"{task.name}.parser")
+        parser = self._parsers[id(task)][1]
+        assert result.image_size is not None  # it was asked about
+        result.prediction = parse_generation(generation, parser, result.image_size, self.backend)
+        result.prompt_tokens = generation.prompt_tokens
+        result.output_tokens = len(generation.token_ids)
+        result.truncated = generation.truncated
+        result.generation_seconds = generation.seconds
+        result.seconds += generation.seconds + time.perf_counter() - started
+
+
+@dataclass(slots=True)
+class _Opened:
+    image: Image
+    size: ImageSize
+    seconds: float
+
+
+@dataclass(slots=True)
+class _Asked:
+    source: Source
+    task: Task
+    question: list[Any]
+    opened: Future[_Opened]
+
+
+def _backend_named(name: str) -> Any:
+    """A class of BACKENDS by its name, in any case, with or without "Backend" at its end."""
+    known = {n.lower().removesuffix("backend"): c for n, c in BACKENDS.components().items()}
+    short = name.lower().removesuffix("backend")
+    if short not in known:
+        raise ConfigError(
+            f"backend: there is no {name!r}; {did_you_mean(short, known)} "
+            f"Registered are {', '.join(sorted(known))}."
+        )
+    return known[short]

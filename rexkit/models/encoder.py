@@ -1,0 +1,177 @@
+"""Questions and answers to tensors: chat markup, images, padding, labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from rexkit.grammar.tokens import END_OF_TURN
+from rexkit.models.pixels import to_patches
+from rexkit.structures import Example
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+IGNORE_INDEX = -100
+"""The label of a position that is not learned (the convention of torch and transformers)."""
+
+
+class Encoder:
+    """Turns examples into training batches and questions into generation batches.
+
+    It holds a processor and no model, so data workers can carry it.
+
+    Args:
+        processor: of the model, as `load_processor` gives it.
+        system_prompt: what the chat starts with; None leaves it to the chat template.
+        max_length: the longest sequence allowed, in tokens; a longer one is an error that names
+            the sample, never a cut through image or answer.
+    """
+
+    def __init__(
+        self, processor: Any, system_prompt: str | None = None, max_length: int | None = None
+    ):
+        self.processor = processor
+        self.tokenizer = processor.tokenizer
+        self.system_prompt = system_prompt
+        self.max_length = max_length
+        self._chats: dict[str, str] = {}
+
+    def chat(self, prompt: str) -> str:
+        """The prompt in chat markup, with one image, up to where the answer starts."""
+        if prompt not in self._chats:
+            if len(self._chats) > 10_000:
+                self._chats.clear()
+            user = [{"type": "image"}, {"type": "text", "text": prompt}]
+            messages: list[dict[str, Any]] = [{"role": "user", "content": user}]
+            if self.system_prompt is not None:
+                messages.insert(0, {"role": "system", "content": self.system_prompt})
+            self._chats[prompt] = self.tokenizer.apply_chat_template(
+                messages, tokenize=False, add_generation_prompt=True
+            )
+        return self._chats[prompt]
+
+    def questions(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """A batch to generate from, padded on the left."""
+        vision = self.images(images)
+        return self.left_padded(self.prompt_ids(vision["image_grid_thw"], prompts)) | vision
+
+    def images(self, images: Sequence[Image]) -> dict[str, torch.Tensor]:
+        """What the vision tower takes: ``pixel_values`` and ``image_grid_thw``."""
+        pixel_values, grids = to_patches(images, self.processor.image_processor)
+        return {
+            "pixel_values": torch.from_numpy(pixel_values),
+            "image_grid_thw": torch.from_numpy(grids),
+        }
+
+    def prompt_ids(self, grids: torch.Tensor, prompts: Sequence[str]) -> list[list[int]]:
+        """The token ids of prompts in chat markup.
+
+        Args:
+            grids: ``image_grid_thw`` (N, 3) of each prompt's image, which says how many tokens
+                it takes.
+            prompts: in words.
+        """
+        cells = grids.prod(1) // self.processor.image_processor.merge_size**2
+        token = self.processor.image_token
+        chats = [
+            self.chat(prompt).replace(token, token * number)
+            for prompt, number in zip(prompts, cells.tolist(), strict=True)
+        ]
+        ids: list[list[int]] = self.tokenizer(chats).input_ids
+        return ids
+
+    def left_padded(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
+        """``input_ids``, ``attention_mask`` and ``mm_token_type_ids`` of rows of token ids."""
+        width = max(map(len, rows))
+        pad = self.tokenizer.pad_token_id
+        kinds = self.processor.create_mm_token_type_ids(rows)
+        return {
+            "input_ids": torch.tensor([[pad] * (width - len(row)) + [*row] for row in rows]),
+            "attention_mask": torch.tensor(
+                [[0] * (width - len(row)) + [1] * len(row) for row in rows]
+            ),
+            "mm_token_type_ids": torch.tensor([[0] * (width - len(row)) + row for row in kinds]),
+        }
+
+    def examples(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+        """A batch to train on, padded on the right; ``labels`` only where the answer is.
+
+        Raises:
+            ValueError: an example is longer than ``max_length``.
+        """
+        encoded = self._encode([e.image for e in examples], [e.prompt for e in examples])
+        answers = self.answers(examples)
+        for example, prompt, answer in zip(examples, encoded["input_ids"], answers, strict=True):
+            self.check_length(example, prompt, answer)
+        return self._pad(encoded, answers)
+
+    def on_one_image(self, examples: Sequence[Example]) -> tuple[list[list[int]], Any]:
+        """The prompts of examples that share an image, which is read once.
+
+        Args:
+            examples: of one image.
+
+        Returns:
+            The token ids of each prompt, image expanded; and what the processor made of the
+            first: ``mm_token_type_ids`` (1, prompt), ``pixel_values``, ``image_grid_thw``.
+        """
+        encoded = self._encode([examples[0].image], [examples[0].prompt])
+        first = encoded["input_ids"][0]
+        others = self.tokenizer(
+            [self.chat(e.prompt) for e in examples], add_special_tokens=False
+        ).input_ids
+        pad = self.processor.image_token_id
+        pads = [pad] * first.count(pad)
+        expanded = []
+        for ids in others:
+            place = ids.index(pad)
+            expanded.append([*ids[:place], *pads, *ids[place + 1 :]])
+        return expanded, encoded
+
+    def answers(self, examples: Sequence[Example]) -> list[list[int]]:
+        """The token ids of the answers, with the end of the turn."""
+        texts = [e.response + END_OF_TURN for e in examples]
+        ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False).input_ids
+        return ids
+
+    def check_length(self, example: Example, prompt: list[int], answer: list[int]) -> None:
+        """Raise a ValueError that names an example longer than ``max_length``."""
+        length = len(prompt) + len(answer)
+        if self.max_length is not None and length > self.max_length:
+            raise ValueError(
+                f"{example.source}: {length} tokens (prompt {len(prompt)}, answer "
+                f"{len(answer)}) exceed max_length={self.max_length}; raise it, or lower the "
+                "model's max_pixels or the number of categories asked for"
+            )
+
+    def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, Any]:
+        """What the processor gives for images and chats, without padding."""
+        vision = self.images(images)
+        ids = self.prompt_ids(vision["image_grid_thw"], prompts)
+        kinds = self.processor.create_mm_token_type_ids(ids)
+        return {"input_ids": ids, "mm_token_type_ids": kinds} | vision
+
+    def _pad(self, encoded: dict[str, Any], answers: list[list[int]]) -> dict[str, torch.Tensor]:
+        rows = [[*p, *a] for p, a in zip(encoded["input_ids"], answers, strict=True)]
+        shape = (len(rows), max(map(len, rows)))
+        ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
+        kinds, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
+        labels = np.full(shape, IGNORE_INDEX, dtype=np.int64)
+        for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
+            asked = len(row) - len(answer)
+            ids[i, : len(row)] = row
+            mask[i, : len(row)] = 1
+            kinds[i, :asked] = encoded["mm_token_type_ids"][i]
+            labels[i, asked : len(row)] = answer
+        return {
+            "input_ids": torch.from_numpy(ids),
+            "attention_mask": torch.from_numpy(mask),
+            "mm_token_type_ids": torch.from_numpy(kinds),
+            "pixel_values": encoded["pixel_values"],
+            "image_grid_thw": encoded["image_grid_thw"],
+            "labels": torch.from_numpy(labels),
+        }

@@ -1,0 +1,119 @@
+"""Processors that turn images and text into model inputs, with or without torchvision.
+
+The stock Qwen processors also build a video processor, which needs torchvision; rexkit asks
+questions about images only. Where torchvision is missing, the image-only classes below stand in
+for the stock ones, and `transformers.AutoProcessor` finds them once this module is imported.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoProcessor,
+    AutoTokenizer,
+    ProcessorMixin,
+)
+from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLConfig
+from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
+from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLConfig
+from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
+from transformers.utils.import_utils import is_torchvision_available
+
+from rexkit.errors import ConfigError
+
+IMAGE_TOKEN = "<|image_pad|>"
+VIDEO_TOKEN = "<|video_pad|>"
+VISION_START = "<|vision_start|>"
+VISION_END = "<|vision_end|>"
+VISION_TOKENS = (VISION_START, VISION_END, IMAGE_TOKEN, VIDEO_TOKEN)
+
+
+_PATCH_SETTINGS = ("patch_size", "merge_size", "temporal_patch_size", "image_mean", "image_std")
+
+
+class _ImagesOnly(ProcessorMixin):
+    """The part of a Qwen processor that needs no video processor."""
+
+    video_processor_type: str  # of the stock processor
+
+    # ProcessorMixin reads off this signature which parts there are to save and load.
+    def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None):
+        self.image_token, self.video_token = IMAGE_TOKEN, VIDEO_TOKEN
+        self.image_token_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+        self.video_token_id = tokenizer.convert_tokens_to_ids(VIDEO_TOKEN)
+        ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
+
+    def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> list[str]:
+        """Save without the name of this class: by the model's type, every reader finds its own.
+
+        Where torchvision is installed, readers build the stock processor, vLLM among them, and that
+        wants settings for videos too: they are written with the patches of the images.
+        """
+        saved: list[str] = super().save_pretrained(save_directory, *args, **kwargs)
+        folder = Path(save_directory)
+        for name in ("processor_config.json", "tokenizer_config.json"):
+            content = json.loads((folder / name).read_text(encoding="utf-8"))
+            content.pop("processor_class", None)
+            _write_json(folder / name, content)
+        video = folder / "video_preprocessor_config.json"
+        settings = {name: getattr(self.image_processor, name) for name in _PATCH_SETTINGS}
+        _write_json(video, {"video_processor_type": self.video_processor_type, **settings})
+        return [*saved, str(video)]
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+class Qwen3VLImageProcessor(_ImagesOnly, Qwen3VLProcessor):
+    """`Qwen3VLProcessor` for images only."""
+
+    video_processor_type = "Qwen3VLVideoProcessor"
+
+
+class Qwen2_5_VLImageProcessor(_ImagesOnly, Qwen2_5_VLProcessor):  # noqa: N801
+    """`Qwen2_5_VLProcessor` for images only."""
+
+    video_processor_type = "Qwen2VLVideoProcessor"
+
+
+IMAGE_PROCESSORS: dict[str, type[ProcessorMixin]] = {
+    "qwen3_vl": Qwen3VLImageProcessor,
+    "qwen2_5_vl": Qwen2_5_VLImageProcessor,
+}
+
+if not is_torchvision_available():
+    AutoProcessor.register(Qwen3VLConfig, Qwen3VLImageProcessor, exist_ok=True)
+    AutoProcessor.register(Qwen2_5_VLConfig, Qwen2_5_VLImageProcessor, exist_ok=True)
+
+
+def family_of(path: str) -> str:
+    """The ``config.model_type`` of a checkpoint, a folder or hub id.
+
+    Raises:
+        ConfigError: it is of no family that rexkit knows.
+    """
+    family: str = AutoConfig.from_pretrained(path).model_type
+    if family not in IMAGE_PROCESSORS:
+        known = ", ".join(IMAGE_PROCESSORS)
+        raise ConfigError(f"{path} is a {family!r} model; known families are {known}")
+    return family
+
+
+def load_processor(path: str, model_type: str) -> ProcessorMixin:
+    """The processor of a checkpoint, for images.
+
+    Args:
+        path: a folder or a hub id.
+        model_type: the checkpoint's, as `family_of` gives it.
+    """
+    tokenizer = AutoTokenizer.from_pretrained(path)
+    image_processor = AutoImageProcessor.from_pretrained(path)
+    return IMAGE_PROCESSORS[model_type](
+        image_processor, tokenizer, chat_template=tokenizer.chat_template
+    )

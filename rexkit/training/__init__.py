@@ -1,0 +1,1 @@
+"""Trainers: supervised fine-tuning, and reinforcement learning in `rexkit.training.grpo`."""

@@ -1,0 +1,138 @@
+"""What was asked, answered and paid in the course of a training, for people to look at."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from accelerate import PartialState
+from accelerate.utils import gather_object
+
+from rexkit.evaluation.tables import markdown
+from rexkit.formats.annotation_records import to_record
+from rexkit.rewards import RewardTable
+from rexkit.structures import Example, Prediction
+from rexkit.visualizers import PillowVisualizer
+
+DRAWN_PROMPTS = 4
+"""Of how many prompts each process draws images."""
+
+
+class CompletionWriter:
+    """Writes the answers of every so many steps.
+
+    A folder ``step_00050`` holds ``completions.jsonl``, which ``rexkit reward`` reads; ``table.md``
+    with a table for each prompt; and images of the best and the worst answer to some prompts.
+
+    Args:
+        folder: where the folders go.
+        every: how many steps lie between two of them; 0 writes none.
+    """
+
+    def __init__(self, folder: Path, every: int):
+        self.folder, self.every = folder, every
+        self._written = -1
+
+    def add(
+        self,
+        step: int,
+        examples: Sequence[Example],
+        predictions: Sequence[Prediction],
+        rewards: RewardTable,
+    ) -> None:
+        """Write a batch if it is time for one; every process calls it with its own.
+
+        Args:
+            step: how many updates the model has seen.
+            examples: what was asked, the answers to one prompt in a row.
+            predictions: the answers.
+            rewards: what they were given.
+        """
+        if not self.every or step // self.every == self._written:
+            return
+        self._written = step // self.every
+        folder = self.folder / f"step_{step:05d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        process = PartialState()
+        records = [
+            {"step": step, "index": process.process_index * len(examples) + row}
+            | _record(example, prediction, rewards, row)
+            for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
+        ]
+        _draw(folder, examples, predictions, records)
+        every: list[dict[str, Any]] = gather_object(records)
+        if process.is_main_process:
+            lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in every]
+            (folder / "completions.jsonl").write_text("".join(lines), "utf-8")
+            (folder / "table.md").write_text(_tables(every), "utf-8")
+
+
+def _record(
+    example: Example, prediction: Prediction, rewards: RewardTable, row: int
+) -> dict[str, Any]:
+    """A line of ``completions.jsonl``, as `rexkit.evaluation.reward_replay` takes it."""
+    by_name = {name: float(values[row]) for name, values in rewards.by_name.items()}
+    return {
+        "source": example.source,
+        "image_path": example.image_path,
+        "image_size": list(example.target.image_size),
+        "task_name": example.task,
+        "question": example.prompt,
+        "completion": prediction.text,
+        "annotation": to_record(example.target),
+        "problems": [asdict(problem) for problem in prediction.problems],
+        "reward": float(rewards.total[row]),
+        # A source may lack a reward that another has.
+        "rewards": {name: value for name, value in by_name.items() if not math.isnan(value)},
+    }
+
+
+def _prompt(record: dict[str, Any]) -> tuple[str, str]:
+    return record["source"], record["question"]
+
+
+def _tables(records: Sequence[dict[str, Any]]) -> str:
+    """A table for each prompt, the best answer first."""
+    sections = [f"# Answers after {records[0]['step']} steps\n"]
+    for (source, question), answers in groupby(records, _prompt):
+        group = sorted(answers, key=lambda record: -record["reward"])
+        rows = [
+            [
+                f"`{record['completion']}`",
+                ", ".join(problem["kind"] for problem in record["problems"]),
+                *(f"{value:.3f}" for value in (record["reward"], *record["rewards"].values())),
+            ]
+            for record in group
+        ]
+        header = ["answer", "problems", "reward", *group[0]["rewards"]]
+        sections.append(f"## {source}\n\n{question}\n\n{markdown(header, rows, words=2)}")
+    return "\n".join(sections)
+
+
+def _draw(
+    folder: Path,
+    examples: Sequence[Example],
+    predictions: Sequence[Prediction],
+    records: Sequence[dict[str, Any]],
+) -> None:
+    """Truth beside the best answer and the worst, of the first prompts."""
+    visualizer = PillowVisualizer()
+    groups = [[*rows] for _, rows in groupby(range(len(records)), lambda i: _prompt(records[i]))]
+    for group in groups[:DRAWN_PROMPTS]:
+        group.sort(key=lambda row: -records[row]["reward"])
+        for name, row in {"worst": group[-1], "best": group[0]}.items():
+            record = records[row]
+            each = ", ".join(f"{name} {value:.3f}" for name, value in record["rewards"].items())
+            image = visualizer.side_by_side(
+                examples[row].image,
+                examples[row].target,
+                predictions[row],
+                prompt=examples[row].prompt,
+                text=f"reward {record['reward']:.3f} ({each}): {record['completion']}",
+            )
+            image.save(folder / f"{records[min(group)]['index']:04d}_{name}.png")

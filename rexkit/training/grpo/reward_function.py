@@ -1,0 +1,140 @@
+"""Completions to rewards: read once by the task's parser, then scored by the source's rewards."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from rexkit.errors import ConfigError
+from rexkit.examples import Source
+from rexkit.registry import PARSERS
+from rexkit.rewards import RewardTable, WeightedRewards
+from rexkit.rewards.weighted_rewards import OnRewardError
+from rexkit.structures import Example, Prediction
+
+Log = Callable[[str, float], None]
+OnBatch = Callable[[int, Sequence[Example], Sequence[Prediction], RewardTable], None]
+"""Is told of every batch: updates so far, what was asked, the answers, what they were given."""
+
+
+class RewardFunction:
+    """The rewards of a training run, for sources that may each have their own.
+
+    Args:
+        sources: whose parsers and rewards; a source without ``rewards`` gets the run's.
+        rewards: of the run, as `WeightedRewards` takes them.
+        on_error: as there.
+        tokenizer: turns completions into text, special tokens included.
+        on_batch: is told of every batch.
+
+    Raises:
+        ConfigError: a source has no rewards and neither has the run.
+    """
+
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        rewards: Sequence[str | Mapping[str, Any]],
+        on_error: OnRewardError,
+        tokenizer: Any,
+        on_batch: OnBatch | None = None,
+    ):
+        self.tokenizer = tokenizer
+        self.on_batch = on_batch
+        self.parsers = [PARSERS.build(source.task.parser) for source in sources]
+        shared = WeightedRewards(rewards, on_error, "trainer.rewards") if rewards else None
+        self.rewards: list[WeightedRewards] = []
+        for number, source in enumerate(sources):
+            found = shared
+            if source.rewards:
+                found = WeightedRewards(source.rewards, on_error, f"train_data.{number}.rewards")
+            if found is None:
+                raise ConfigError(
+                    f"train_data.{number} has no rewards; give it rewards=[…], or the trainer"
+                )
+            self.rewards.append(found)
+        self._kinds: set[str] = set()
+
+    def read(self, completion_ids: Sequence[int], example: Example, source: int) -> Prediction:
+        """An answer, parsed: the text up to the end of the turn."""
+        ids = list(completion_ids)
+        if self.tokenizer.eos_token_id in ids:
+            ids = ids[: ids.index(self.tokenizer.eos_token_id)]
+        prediction: Prediction = self.parsers[source](
+            self.tokenizer.decode(ids), example.target.image_size
+        )
+        return prediction
+
+    def score(
+        self,
+        predictions: Sequence[Prediction],
+        examples: Sequence[Example],
+        sources: Sequence[int],
+    ) -> RewardTable:
+        """Reward some answers, each by the rewards of its source.
+
+        Returns:
+            The rewards of all; a reward that a source does not have is NaN for its answers.
+
+        Raises:
+            RewardError: with ``on_error="raise"``; it names the reward and the sample.
+        """
+        total = np.zeros(len(predictions))
+        by_name: dict[str, Any] = {}
+        numbers = np.asarray(sources)
+        for number in dict.fromkeys(sources):
+            rows = np.flatnonzero(numbers == number).tolist()
+            table = self.rewards[number].score(
+                [predictions[row] for row in rows],
+                [examples[row].target for row in rows],
+                [examples[row].source for row in rows],
+            )
+            total[rows] = table.total
+            for name, values in table.by_name.items():
+                column = by_name.setdefault(name, np.full(len(predictions), np.nan))
+                column[rows] = values
+        return RewardTable(total, by_name)
+
+    def total(
+        self,
+        completion_ids: Sequence[Sequence[int]],
+        example: Sequence[Example],
+        source: Sequence[int],
+        log_metric: Log,
+        trainer_state: Any,
+        **others: Any,
+    ) -> list[float]:
+        """The reward function that TRL calls; it logs every reward and every kind of problem.
+
+        Figures: ``rewards/NAME/mean`` and ``/std`` of each reward, unweighed; ``problems/KIND``,
+        how many an answer; ``problems/any``, the share of answers that have one; with
+        ``reward_errors="zero"`` ``reward_errors/NAME``, how many answers it failed for.
+        """
+        failed_before = self._failures()
+        predictions = [
+            self.read(*answer) for answer in zip(completion_ids, example, source, strict=True)
+        ]
+        table = self.score(predictions, example, source)
+        for name, values in table.by_name.items():
+            log_metric(f"rewards/{name}/mean", float(np.nanmean(values)))
+            log_metric(f"rewards/{name}/std", float(np.nanstd(values)))
+        problems = Counter(p.kind for prediction in predictions for p in prediction.problems)
+        self._kinds.update(problems)
+        # A kind that was seen once is logged ever after, or its mean would leave out the zeros.
+        for kind in self._kinds:
+            log_metric(f"problems/{kind}", problems[kind] / len(predictions))
+        log_metric("problems/any", float(np.mean([bool(p.problems) for p in predictions])))
+        for name, number in (self._failures() - failed_before).items():
+            log_metric(f"reward_errors/{name}", number)
+        if self.on_batch is not None:
+            self.on_batch(trainer_state.global_step, example, predictions, table)
+        found: list[float] = table.total.tolist()
+        return found
+
+    def _failures(self) -> Counter[str]:
+        # Sources may share their rewards, which count once.
+        different = {id(rewards): rewards for rewards in self.rewards}
+        return sum((Counter(rewards.failures) for rewards in different.values()), Counter())

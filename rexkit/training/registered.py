@@ -1,0 +1,12 @@
+"""What TRAINERS holds. TRL takes seconds to import, so only who asks for a trainer waits for it."""
+
+from importlib.util import find_spec
+
+from rexkit.training.sft_trainer import SFTTrainer
+
+__all__ = ["SFTTrainer"]
+
+if find_spec("trl"):  # of the extra rexkit[grpo]
+    from rexkit.training.grpo.grpo_trainer import GRPOTrainer
+
+    __all__ += ["GRPOTrainer"]

@@ -1,0 +1,215 @@
+"""COCO JSON with a folder of images."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from rexkit.datasets import CocoDataset, DataError
+from rexkit.datasets.coco_dataset import is_coco
+from rexkit.geometry import decode_mask
+from rexkit.registry import DATASETS
+
+
+@pytest.fixture
+def coco(tmp_path: Path) -> dict[str, Any]:
+    """Two images, three categories; the second image has nothing on it."""
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (64, 48)).save(tmp_path / name)
+    return {
+        "images": [
+            {"id": 7, "file_name": "a.png", "width": 64, "height": 48},
+            {"id": 2, "file_name": "b.png"},
+        ],
+        "annotations": [
+            {
+                "id": 1,
+                "image_id": 7,
+                "category_id": 3,
+                "bbox": [1, 2, 3, 4],
+                "area": 12,
+                "iscrowd": 0,
+                "segmentation": [[1, 2, 4, 2, 4, 6]],
+                "keypoints": [1, 2, 2],
+            },
+            {
+                "id": 2,
+                "image_id": 7,
+                "category_id": 1,
+                "bbox": [0, 0, 64, 48],
+                "iscrowd": 1,
+                "segmentation": {"size": [48, 64], "counts": [0, 64 * 48]},
+            },
+        ],
+        "categories": [
+            {"id": 1, "name": "cup"},
+            {"id": 3, "name": "dog"},
+            {"id": 4, "name": "cat"},
+        ],
+    }
+
+
+def write(folder: Path, data: Any, **options: Any) -> CocoDataset:
+    path = folder / "coco.json"
+    path.write_text(data if isinstance(data, str) else json.dumps(data))
+    return CocoDataset(path, **options)
+
+
+def test_fields(tmp_path: Path, coco: dict[str, Any]) -> None:
+    dataset = write(tmp_path, coco)
+    assert len(dataset) == 2
+    sample = dataset[0]
+    assert sample.source == f"{tmp_path / 'coco.json'}: image 7 (a.png)"
+    assert sample.image.size == (64, 48)
+    dog, cup = sample.annotation.instances
+    assert (dog.phrase, dog.ignore) == ("dog", False)
+    assert dog.bbox is not None
+    assert dog.bbox.tolist() == [1, 2, 4, 6]
+    assert dog.polygon is not None
+    assert dog.polygon.tolist() == [[1, 2], [4, 2], [4, 6]]
+    assert dog.extra == {"id": 1, "area": 12, "keypoints": [1, 2, 2]}
+    assert (cup.phrase, cup.ignore) == ("cup", True)
+    assert cup.mask is not None
+    assert decode_mask(cup.mask).all()
+    assert dataset[1].annotation.phrases == []
+
+
+def test_absent_categories_only_where_all_were_looked_for(
+    tmp_path: Path, coco: dict[str, Any]
+) -> None:
+    assert not write(tmp_path, coco)[0].annotation.absent
+    dataset = write(tmp_path, coco, exhaustive=True)
+    assert list(dataset[0].annotation.absent) == ["cat"]
+    assert list(dataset[1].annotation.absent) == ["cup", "dog", "cat"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"bbox": [60, 2, 9, 4]}, r"\(id 1\) 'dog': bbox \[60, 2, 69, 6\] lies outside"),
+        ({"bbox": [1, 2, 3]}, "must be 4 numbers"),
+        ({"bbox": [1, 2, "3", "4"]}, "must be 4 numbers"),
+        ({"bbox": [1, 2, None, 4]}, "must be 4 numbers"),
+        ({"bbox": [1, 2, math.nan, 4]}, "not finite"),
+        ({"bbox": [9, 2, -3, 4]}, "ends before it begins"),
+        ({"category_id": 9}, "annotation 1 is of an unknown category 9"),
+        ({"segmentation": [[1, 2]]}, "three points or more"),
+        ({"image_id": 99}, "1 annotations name this image, 'images' does not"),
+    ],
+)
+def test_rows_that_cannot_be_used(
+    tmp_path: Path, coco: dict[str, Any], change: dict[str, Any], reason: str
+) -> None:
+    coco["annotations"][0].update(change)
+    dataset = write(tmp_path, coco)
+    with pytest.raises(DataError, match=reason) as caught:
+        list(dataset)
+    assert caught.value.source.startswith(f"{tmp_path / 'coco.json'}: image ")
+    rest = write(tmp_path, coco, on_error="skip")
+    assert len(rest.skipped) == 1
+    assert len(rest) == len(dataset) - 1
+
+
+def test_an_image_of_another_size(tmp_path: Path, coco: dict[str, Any]) -> None:
+    coco["images"][0].update(width=48, height=64)
+    with pytest.raises(DataError, match=r"48x64, this one has 64x48 .*EXIF"):
+        write(tmp_path, coco)[0]
+
+
+def test_boxes_are_those_of_the_upright_image(tmp_path: Path, coco: dict[str, Any]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (48, 64)).save(tmp_path / "a.png", exif=exif)
+    assert write(tmp_path, coco)[0].image.size == (64, 48)
+
+
+def test_a_missing_image(tmp_path: Path, coco: dict[str, Any]) -> None:
+    dataset = write(tmp_path, coco, image_dir=tmp_path / "images")
+    with pytest.raises(DataError, match=r"cannot read the image .*images/a\.png"):
+        dataset[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        ("{", "bad JSON"),
+        ("[]", "COCO JSON has a list 'images'"),
+        ({"images": []}, "a list 'annotations'"),
+        ({"images": [{"id": 1}], "annotations": [], "categories": []}, r"images\[0\] has no 'file"),
+        ({"images": [3], "annotations": [], "categories": []}, r"images\[0\] has no 'id'"),
+        (
+            {"images": [], "annotations": [{"image_id": 1}], "categories": []},
+            r"annotations\[0\] has no 'category_id'",
+        ),
+        (
+            {"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}] * 2},
+            "two of 'categories' have the same id",
+        ),
+    ],
+)
+def test_what_is_no_coco_file(tmp_path: Path, data: Any, reason: str) -> None:
+    with pytest.raises(DataError, match=reason) as caught:
+        write(tmp_path, data)
+    assert caught.value.source == str(tmp_path / "coco.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"images": [], "annotations": []}', True),
+        ('{\n "images": []\n}', True),
+        ('{"image": "a.png"}\n{"image": "b.png"}\n', False),
+        ('{"image_name": "a.png", broken\n', False),
+        ("", False),
+    ],
+)
+def test_formats_are_told_apart(tmp_path: Path, text: str, expected: bool) -> None:
+    path = tmp_path / "file"
+    path.write_text(text)
+    assert is_coco(path) == expected
+
+
+def test_large_files_are_indexed_at_once(tmp_path: Path) -> None:
+    images = [{"id": i, "file_name": f"{i}.jpg"} for i in range(2_000)]
+    annotations = [
+        {"id": i, "image_id": i % 2_000, "category_id": i % 80, "bbox": [1, 2, 3, 4]}
+        for i in range(20_000)
+    ]
+    categories = [{"id": i, "name": f"class {i}"} for i in range(80)]
+    text = json.dumps({"images": images, "annotations": annotations, "categories": categories})
+    (tmp_path / "coco.json").write_text(text)
+    start = time.process_time()
+    json.loads(text)
+    parsed = time.process_time()
+    assert len(CocoDataset(tmp_path / "coco.json")) == 2_000
+    # A scan for each image would take hundreds of times as long as parsing.
+    assert time.process_time() - parsed < 20 * (parsed - start)
+
+
+def test_real_blood_cells(shared_data: Path) -> None:
+    numbers = {}
+    for part in ("train", "val"):
+        dataset = DATASETS.build(
+            dict(
+                type="CocoDataset",
+                ann_file=str(shared_data / "bccd" / f"{part}.json"),
+                image_dir=str(shared_data / "bccd" / part),
+            )
+        )
+        boxes = [sample.annotation.boxes() for sample in dataset]
+        numbers[part] = (len(boxes), sum(map(len, boxes)))
+    assert numbers == {"train": (60, 773), "val": (20, 267)}
+
+
+def test_real_keypoints_stay_in_extra(shared_data: Path) -> None:
+    folder = shared_data / "keypoints" / "person"
+    dataset = CocoDataset(folder / "annotations.json", folder / "images")
+    (person,) = dataset[0].annotation.instances
+    assert person.phrase == "person"
+    assert len(person.extra["keypoints"]) == 3 * 17

@@ -1,0 +1,119 @@
+"""ICDAR text files: what they hold, and what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rexkit.datasets import DataError, IcdarDataset, JsonlDataset
+from rexkit.registry import DATASETS
+
+LINES = (
+    "377,117,463,117,465,130,378,130,Genaxis Theatre\r\n"
+    '12,20,50,20,50,30,12,30,"$1,000", net\r\n'
+    "\r\n"
+    "374,155,409,155,409,170,374,170,###\r\n"
+)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("img_10.jpg", "img_2.PNG"):
+        Image.new("RGB", (640, 480)).save(tmp_path / name)
+    (tmp_path / "gt_img_2.txt").write_bytes(b"\xef\xbb\xbf" + LINES.encode())
+    (tmp_path / "gt_img_10.txt").write_text("")
+    (tmp_path / "readme.txt").write_text("about")
+    return tmp_path
+
+
+def test_a_file(folder):
+    dataset = DATASETS.build(dict(type="IcdarDataset", ann_dir=str(folder)))
+    assert len(dataset) == 2
+    sample = dataset[0]
+    assert sample.source == str(folder / "gt_img_2.txt")
+    first, second, third = sample.annotation.instances
+    assert (first.phrase, first.text, first.ignore) == ("word", "Genaxis Theatre", False)
+    assert first.polygon.tolist() == [[377, 117], [463, 117], [465, 130], [378, 130]]
+    assert second.text == '"$1,000", net'
+    assert (third.text, third.ignore, third.extra) == ("###", True, {"id": 4})
+    assert dataset[1].annotation.instances == []
+
+
+def test_names_of_its_own(folder, tmp_path):
+    texts = tmp_path / "texts"
+    texts.mkdir()
+    (texts / "img_2.txt").write_text("1,1,9,1,9,9,1,9,a b\n1,20,9,20,9,29,1,29,*")
+    (folder / "img_10.jpg").unlink()
+    dataset = IcdarDataset(texts, folder, phrase="text line", prefix="", illegible="*")
+    one, two = dataset[0].annotation.instances
+    assert (one.phrase, one.text, one.ignore, two.ignore) == ("text line", "a b", False, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("1,2,3,4,5,6,7,text", r"gt_img_2\.txt: line 2 must be x1,y1"),
+        ("1,2,3,4,5,6,7,x,text", r"gt_img_2\.txt: line 2 must be x1,y1"),
+        ("1,1,9,1,9,9,1,9", r"gt_img_2\.txt: line 2 must be x1,y1"),
+        ("1,1,999,1,9,9,1,9,text", r"gt_img_2\.txt: instances\[1\] \(id 2\).*outside the image"),
+    ],
+)
+def test_a_bad_line(folder, line, message):
+    (folder / "gt_img_2.txt").write_text(f"1,1,9,1,9,9,1,9,fine\n{line}\n")
+    with pytest.raises(DataError, match=message):
+        IcdarDataset(folder)[0]
+    dataset = IcdarDataset(folder, on_error="skip")
+    assert len(dataset) == 1
+    assert len(dataset.skipped) == 1
+
+
+def test_what_has_no_counterpart(folder):
+    (folder / "gt_img_3.txt").write_text("")
+    Image.new("RGB", (9, 9)).save(folder / "img_4.png")
+    dataset = IcdarDataset(folder)
+    assert len(dataset) == 4
+    with pytest.raises(DataError, match=r"there is no image img_3\.\*"):
+        dataset[1]
+    with pytest.raises(DataError, match=r"gt_img_4\.txt: cannot be read"):
+        dataset[2]
+    assert len(IcdarDataset(folder, on_error="skip").skipped) == 2
+
+
+def test_not_utf8(folder):
+    (folder / "gt_img_2.txt").write_bytes(b"1,1,9,1,9,9,1,9,caf\xe9")
+    with pytest.raises(DataError, match=r"gt_img_2\.txt: cannot be read.*utf-8"):
+        IcdarDataset(folder)[0]
+
+
+def test_a_folder_without_any(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"has no t_\*\.txt; set prefix=''"):
+        IcdarDataset(folder, prefix="t_")
+    with pytest.raises(FileNotFoundError):
+        IcdarDataset(tmp_path / "nowhere")
+
+
+def test_real_texts_written_as_icdar(shared_data, tmp_path):
+    """The same images as JSONL and as text files hold the same."""
+    for name in ("icdar2015", "sroie"):
+        lines = (shared_data / "ocr" / f"{name}.jsonl").read_text("utf-8").splitlines()
+        rows = {row["image"]: row for row in map(json.loads, lines)}
+        texts = tmp_path / name
+        texts.mkdir()
+        for row in rows.values():
+            things = [[*i["polygon"], i["text"]] for i in row["instances"]]
+            stem = row["image"].partition("/")[2].partition(".")[0]
+            written = "\r\n".join(",".join(map(str, thing)) for thing in things)
+            (texts / f"gt_{stem}.txt").write_text(written, "utf-8-sig")
+        dataset = IcdarDataset(texts, shared_data / "ocr" / name)
+        jsonl = JsonlDataset(shared_data / "ocr" / f"{name}.jsonl")
+        truths = {s.source: s.annotation for s in jsonl}
+        by_place = sorted(jsonl, key=lambda s: s.image.tobytes())
+        again = sorted(dataset, key=lambda s: s.image.tobytes())
+        assert len(by_place) == len(again) == len(truths)
+        for one, other in zip(by_place, again, strict=True):
+            for a, b in zip(one.annotation.instances, other.annotation.instances, strict=True):
+                assert (a.text, a.ignore) == (b.text, b.ignore)
+                assert np.array_equal(a.polygon, b.polygon)

@@ -1,0 +1,150 @@
+"""The public evaluation set: every spelling of its rows, and rows that cannot be used."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rexkit.datasets import DataError, RexOmniEvalDataset
+from rexkit.registry import DATASETS
+from rexkit.structures import Annotation
+from rexkit.tasks import GroundingTask, PointingTask
+
+RLE = {"size": [48, 64], "counts": [48 * 10 + 8, 20, 28, 20, 48 * 64 - 556]}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Laid out as the public set: images beside ``_annotations``."""
+    (tmp_path / "coco").mkdir()
+    Image.new("RGB", (64, 48)).save(tmp_path / "coco" / "a.png")
+    (tmp_path / "_annotations" / "box_eval").mkdir(parents=True)
+    return tmp_path
+
+
+def dataset(root: Path, *rows: object, **options) -> RexOmniEvalDataset:
+    file = root / "_annotations" / "box_eval" / "COCO.jsonl"
+    lines = [row if isinstance(row, str) else json.dumps(row) for row in rows]
+    file.write_text("".join(f"{line}\n" for line in lines))
+    return RexOmniEvalDataset(file, **options)
+
+
+def read(root: Path, **fields) -> Annotation:
+    row = {"image_path": "coco/a.png", "dataset_name": "COCO", "task_name": "x", **fields}
+    return dataset(root, row)[0].annotation
+
+
+def test_boxes_by_category_and_what_is_not_there(root):
+    truth = read(root, gt={"cup": [[1, 2, 30, 40], [5, 5, 9, 9]]}, categories=["cup", "dog"])
+    assert truth.boxes("cup").tolist() == [[1, 2, 30, 40], [5, 5, 9, 9]]
+    assert truth.absent == ["dog"]
+    for nothing in ([], None, "None", ["None"]):
+        truth = read(root, gt={"cup": [[1, 2, 3, 4]], "dog": nothing})
+        assert (truth.phrases, truth.absent) == (["cup", "dog"], ["dog"])
+    assert read(root, gt={}, categories=["cup"]).absent == ["cup"]
+    assert read(root, gt={"cup": [1, 2, 3, 4]}).boxes("cup").tolist() == [[1, 2, 3, 4]]
+
+
+def test_the_image_and_its_path(root):
+    sample = dataset(root, {"image_name": "coco/a.png", "gt": {"cup": []}})[0]
+    assert sample.image.size == (64, 48)
+    assert sample.image_path == str(root / "coco" / "a.png")
+    assert sample.source.endswith("COCO.jsonl:1")
+    elsewhere = dataset(root, {"image_path": "a.png", "gt": {"cup": []}}, image_dir=root / "coco")
+    assert elsewhere[0].image.size == (64, 48)
+
+
+def test_categories_give_phrases_their_spelling(root):
+    truth = read(root, gt={"traffic_light": [[1, 2, 3, 4]]}, categories=["Traffic light", "dog"])
+    assert truth.phrases == ["Traffic light", "dog"]
+
+
+def test_transcriptions(root):
+    truth = read(root, gt={"EXIT": [[1, 2, 3, 4]], "5+1": [[5, 5, 9, 9]]}, categories=["word"])
+    assert [(i.phrase, i.text) for i in truth.instances] == [("word", "EXIT"), ("word", "5+1")]
+    assert not truth.absent
+
+
+def test_points_polygons_masks_and_keypoints(root):
+    truth = read(root, gt={"a": [[3, 4]], "b": [[0, 0, 9, 0, 9, 9]]})
+    assert truth.points("a").tolist() == [[3, 4]]
+    assert truth.of("b")[0].polygon.tolist() == [[0, 0], [9, 0], [9, 9]]
+    person = {"bbox": [1, 2, 30, 40], "phrase": "person1"}
+    person["keypoints"] = {"nose": [5, 6], "left ear": "unvisible"}
+    (found,) = read(root, gt={"person": [person]}, categories=["person"]).instances
+    assert found.keypoints["nose"].tolist() == [5, 6]
+    assert found.keypoints["left ear"] is None
+    assert found.bbox.tolist() == [1, 2, 30, 40]
+
+
+def test_masks_take_the_place_of_boxes_and_can_be_asked_for(root):
+    from pycocotools import mask as coco_mask
+
+    packed = coco_mask.frPyObjects(RLE, 48, 64)
+    rle = {"size": packed["size"], "counts": packed["counts"].decode()}
+    row = {"image_path": "coco/a.png", "gt": {"cup": [[0, 0, 1, 1]]}, "gt_mask": {"cup": [rle]}}
+    sample = dataset(root, row)[0]
+    (found,) = sample.annotation.instances
+    assert found.mask["counts"] == rle["counts"]
+    assert found.bbox.tolist() == [10, 8, 12, 28]
+    example = PointingTask().example(sample, np.random.default_rng(0), False)
+    assert example.phrases == ["cup"]
+
+
+def test_gui_rows_give_one_box(root):
+    truth = read(root, gt=[1, 2, 3, 4], categories=["close the window"])
+    assert truth.boxes("close the window").tolist() == [[1, 2, 3, 4]]
+
+
+def test_references_are_marked(root):
+    boxes = [[1, 2, 3, 4], [5, 5, 9, 9]]
+    truth = read(root, gt={"cell": boxes}, visual_prompt={"cell": [boxes[1]]})
+    assert [i.extra.get("reference", False) for i in truth.instances] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("not json", "bad JSON"),
+        ("[1]", "must be a JSON object"),
+        ({"gt": {}}, "image_path"),
+        ({"image_path": "coco/b.png", "gt": {"cup": []}}, "b.png"),
+        ({"image_path": "coco/a.png", "categories": ["cup"]}, "'gt'"),
+        ({"image_path": "coco/a.png", "gt": [[1, 2, 3, 4]], "categories": ["a", "b"]}, "2 categ"),
+        ({"image_path": "coco/a.png", "gt": {"cup": 3}}, "list of boxes"),
+        ({"image_path": "coco/a.png", "gt": {"cup": ["x"]}}, r"gt\['cup'\]\[0\]"),
+        ({"image_path": "coco/a.png", "gt": {"cup": [[1, 2, 300, 4]]}}, "outside the image"),
+        ({"image_path": "coco/a.png", "gt": {"cup": [[1, 2, 3]]}}, "polygon"),
+        ({"image_path": "coco/a.png", "gt": {"cup": [{"size": [4, 8], "counts": "24"}]}}, "size"),
+        ({"image_path": "coco/a.png", "gt": {"c": []}, "categories": "c"}, "list of phrases"),
+        ({"image_path": "coco/a.png", "gt": {"c": []}, "visual_prompt": [1]}, "visual_prompt"),
+    ],
+)
+def test_rows_that_cannot_be_used(root, row, reason):
+    fine = {"image_path": "coco/a.png", "gt": {"cup": [[1, 2, 3, 4]]}}
+    with pytest.raises(DataError, match=reason) as caught:
+        dataset(root, fine, row)[1]
+    assert caught.value.source.endswith("COCO.jsonl:2")
+    usable = dataset(root, fine, row, on_error="skip")
+    assert (len(usable), len(usable.skipped)) == (1, 1)
+
+
+def test_our_own_results_can_be_read(root):
+    pytest.importorskip("torch")
+    from test_evaluate import Scripted
+
+    from rexkit.evaluation.evaluator import evaluate
+    from rexkit.examples import ExampleDataset, Source
+
+    boxes = {"cup": [[1, 2, 30, 40]], "dog": []}
+    source = dataset(root, {"image_path": "coco/a.png", "gt": boxes})
+    examples = ExampleDataset([Source(source, GroundingTask(), name="COCO")])
+    evaluate(Scripted(examples), examples, out_dir=root / "out")
+    file = str(root / "out" / "box_eval" / "COCO" / "predictions.jsonl")
+    again = DATASETS.build({"type": "RexOmniEvalDataset", "ann_file": file, "image_dir": "/"})[0]
+    assert again.annotation.boxes("cup").tolist() == boxes["cup"]
+    assert again.annotation.absent == ["dog"]

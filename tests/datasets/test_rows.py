@@ -1,0 +1,99 @@
+"""Rows that cannot be used: raised or left out, the same in every run and process."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from rexkit.datasets import ConcatDataset, DataError, JsonlDataset
+from rexkit.datasets import rows as rows_module
+from rexkit.registry import DATASETS
+
+
+def write(folder: Path, size: int = 1000, bad: tuple[int, ...] = ()) -> Path:
+    """Rows of one image; row n has a point at x = n % 32, bad ones are outside the image."""
+    Image.new("RGB", (32, 8)).save(folder / "a.png")
+    row = '{{"image": "a.png", "points": [{{"point": [{x}, 1], "phrase": "cup"}}]}}\n'
+    text = "".join(row.format(x=99 if n in bad else n % 32) for n in range(size))
+    (folder / "rows.jsonl").write_text(text)
+    return folder / "rows.jsonl"
+
+
+def test_skip_leaves_out_what_cannot_be_used_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = (0, 255, 256, 511, 700, 999)
+    path = write(tmp_path, bad=bad)
+    with caplog.at_level(logging.WARNING):
+        dataset = JsonlDataset(path, on_error="skip")
+    assert [e.source for e in dataset.skipped] == [f"{path}:{n + 1}" for n in bad]
+    assert "6 of 1000 rows are left out" in caplog.text
+    kept = [n for n in range(1000) if n not in bad]
+    assert [sample.source for sample in dataset] == [f"{path}:{n + 1}" for n in kept]
+    with pytest.raises(IndexError):
+        dataset[994]
+
+
+def test_raise_reads_nothing_before_it_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path, size=3, bad=(1,))
+    read: list[bytes] = []
+    decode = rows_module.decode_image
+    monkeypatch.setattr(rows_module, "decode_image", lambda d: (read.append(d), decode(d))[1])
+    dataset = JsonlDataset(path)
+    assert (len(dataset), read, dataset.skipped) == (3, [], [])
+    assert dataset[0].annotation.phrases == ["cup"]
+    with pytest.raises(DataError, match=r"rows\.jsonl:2: .*outside"):
+        dataset[1]
+    assert dataset[2].annotation.phrases == ["cup"]
+    assert len(read) == 3
+
+
+def test_an_index_means_the_same_row_in_every_process(tmp_path: Path) -> None:
+    path = write(tmp_path, size=600, bad=(3, 300))
+    here = JsonlDataset(path, on_error="skip")
+    there = pickle.loads(pickle.dumps(here))
+    assert [s.source for s in here] == [s.source for s in there]
+    assert [str(e) for e in here.skipped] == [str(e) for e in there.skipped]
+
+
+def test_errors_come_back_from_workers() -> None:
+    error = DataError("bad JSON", "rows.jsonl:3")
+    again = pickle.loads(pickle.dumps(error))
+    assert (again.reason, again.source) == (error.reason, error.source)
+    # A loader's worker sends the type and the text.
+    assert "rows.jsonl:3: bad JSON" in str(type(error)(f"caught in a worker\n{error}"))
+
+
+def test_errors_keep_no_image_alive(tmp_path: Path) -> None:
+    dataset = JsonlDataset(write(tmp_path, size=3, bad=(0, 1, 2)), on_error="skip")
+    for error in dataset.skipped:
+        # A traceback holds the frames, and with them the image.
+        assert (error.__traceback__, error.__context__) == (None, None)
+
+
+def test_concatenation(tmp_path: Path) -> None:
+    path = write(tmp_path, size=5, bad=(2,))
+    rows = dict(type="JsonlDataset", ann_file=str(path), on_error="skip")
+    shapes = dict(type="ShapesDataset", size=3)
+    nested = ConcatDataset([ConcatDataset([rows]), DATASETS.build(shapes)])
+    both = DATASETS.build(dict(type="ConcatDataset", datasets=[nested, rows]))
+    assert len(both) == 4 + 3 + 4
+    sources = [sample.source for sample in both]
+    assert sources[:4] == sources[7:] == [f"{path}:{n}" for n in (1, 2, 4, 5)]
+    assert sources[4] == "ShapesDataset(seed=0)[0]"
+    assert [error.source for error in both.skipped] == [f"{path}:3"] * 2
+    for index in (-1, 11):
+        with pytest.raises(IndexError):
+            both[index]
+    assert len(ConcatDataset([])) == 0
+
+
+def test_a_config_inside_a_concatenation_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"datasets\.1.*'ShapesDataset'"):
+        ConcatDataset([dict(type="ShapesDataset"), dict(type="ShapeDataset")])

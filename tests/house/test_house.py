@@ -1,0 +1,81 @@
+"""The house plan: imports run downward, and light rooms stay light."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import rexkit
+
+PACKAGE = Path(rexkit.__file__).parent
+
+# From the ground up: a room may import the rooms before it.
+ROOMS = [
+    *("errors", "structures", "keypoints", "geometry", "instances", "edit_distance"),
+    *("plugins", "registry", "config"),
+    *("grammar", "formats", "datasets"),
+    *("tasks", "parsers", "rewards", "metrics", "visualizers", "examples"),
+    *("models", "packing", "backends", "inference", "evaluation", "training", "jobs", "cli"),
+]
+LIGHT = ["rexkit", "rexkit.grammar", "rexkit.geometry", "rexkit.parsers", "rexkit.rewards"]
+
+
+def room_of(module: str) -> str | None:
+    parts = module.split(".")
+    return parts[1] if parts[0] == "rexkit" and len(parts) > 1 else None
+
+
+def imports_at_import_time(file: Path) -> set[str]:
+    """Modules of rexkit that a file imports when it is imported itself."""
+    found: set[str] = set()
+
+    def visit(node: ast.AST) -> None:
+        for child in ast.iter_child_nodes(node):
+            if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
+                continue
+            if isinstance(child, ast.Import):
+                found.update(alias.name for alias in child.names)
+            if isinstance(child, ast.ImportFrom) and child.module:
+                found.add(child.module)
+            visit(child)
+
+    visit(ast.parse(file.read_text("utf-8")))
+    return {name for name in found if name.split(".")[0] == "rexkit"}
+
+
+@pytest.mark.parametrize(
+    "file", sorted(PACKAGE.rglob("*.py")), ids=lambda f: str(f.relative_to(PACKAGE))
+)
+def test_imports_run_downward_only(file):
+    own = room_of(".".join(("rexkit", *file.relative_to(PACKAGE).with_suffix("").parts)))
+    if own == "__init__":
+        return
+    for module in imports_at_import_time(file):
+        room = room_of(module)
+        assert room is None or room == own or ROOMS.index(room) < ROOMS.index(own), module
+
+
+@pytest.mark.parametrize("module", LIGHT)
+def test_light_rooms_import_no_torch(module):
+    code = (
+        f"import sys, {module}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_import_rexkit_adds_little_to_the_registry():
+    code = (
+        "import time, mmengine.registry; start = time.perf_counter(); import rexkit; "
+        "print(time.perf_counter() - start)"
+    )
+    runs = [
+        float(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+        for _ in range(3)
+    ]
+    assert min(runs) < 0.25

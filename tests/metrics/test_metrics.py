@@ -1,0 +1,158 @@
+"""What holds for every metric; rejection and visual prompting on cases worked out by hand."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hand_made import answer, box, noisy_images, score, truth
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rexkit.metrics import (
+    BoxF1,
+    CocoAP,
+    CountingError,
+    PointAccuracy,
+    PointF1,
+    Rejection,
+    VisualPrompting,
+)
+from rexkit.registry import METRICS
+from rexkit.structures import Instance
+
+
+class TestRejection:
+    def test_by_hand(self):
+        target = truth(box("cup", 0, 0, 9, 9), absent=["dog", "cat", "cow"])
+        given_answer = answer(box("cup", 0, 0, 9, 9), box("dog", 0, 0, 5, 5), absent=["cat"])
+        figures = score(Rejection(), (given_answer, target), (answer(), truth()))
+        assert figures == {
+            "rejection_accuracy": pytest.approx(2 / 3),
+            "answered_none": pytest.approx(1 / 3),
+            "absent": 3,
+        }
+
+    def test_none_asked(self):
+        assert Rejection().compute() == {"rejection_accuracy": 1, "answered_none": 1, "absent": 0}
+
+    def test_ignored_truth_is_not_absent(self):
+        target = truth(box("cup", 0, 0, 9, 9, ignore=True), absent=["cup"])
+        assert score(Rejection(), (answer(box("cup", 0, 0, 9, 9)), target))["absent"] == 0
+
+
+class TestVisualPrompting:
+    @staticmethod
+    def prompted(*instances, shown=(0,)):
+        """A truth as the task makes it: everything under the name of the prompt."""
+        things = [Instance("object_1", bbox=i.bbox, ignore=i.ignore) for i in instances]
+        for number, (thing, i) in enumerate(zip(things, instances, strict=True)):
+            thing.extra = {"category": i.phrase, "reference": number in shown}
+        return truth(*things)
+
+    def test_by_hand(self):
+        cups = [box("cup", 20 * i, 0, 20 * i + 10, 10) for i in range(4)]
+        target = self.prompted(*cups)
+        first, second, third = (box("object_1", *i.bbox) for i in cups[:3])
+        wrong, other = box("object_1", 50, 50, 60, 60), box("cup", 60, 0, 70, 10)
+        figures = score(VisualPrompting(), (answer(first, second, third, wrong, other), target))
+        assert figures["precision@0.5"] == 3 / 4  # the cup by its name is no answer to the prompt
+        assert figures["recall@0.5"] == 3 / 4
+        assert figures["precision@0.5_without_references"] == pytest.approx(2 / 3)
+        assert figures["recall@0.5_without_references"] == pytest.approx(2 / 3)
+        assert figures["f1@0.5"] == 0.75
+        assert figures["f1@0.5_without_references"] == pytest.approx(2 / 3)
+        assert figures["ap50[score=constant]"] > figures["ap50[score=constant]_without_references"]
+
+    def test_repeating_the_prompt_finds_nothing(self):
+        cups = [box("cup", 20 * i, 0, 20 * i + 10, 10) for i in range(3)]
+        shown = box("object_1", *(cups[0].bbox + 1))  # IoU 0.68 with its reference
+        figures = score(VisualPrompting(), (answer(shown), self.prompted(*cups)))
+        assert figures["f1@0.5"] == 0.5
+        assert figures["f1@0.5_without_references"] == 0.0
+        assert figures["precision@0.5_without_references"] == 0.0
+        # Twice the same is once wrong.
+        figures = score(VisualPrompting(), (answer(shown, shown), self.prompted(cups[0])))
+        assert figures["precision@0.5"] == 0.5
+        assert figures["f1@0.5_without_references"] == 0.0
+        # All of it was shown: nothing is left to be found.
+        figures = score(VisualPrompting(), (answer(shown), self.prompted(cups[0])))
+        assert figures["f1@0.5"] == figures["f1@0.5_without_references"] == 1.0
+        assert figures["ap[score=constant]_without_references"] == -1.0
+
+    def test_ap_is_the_mean_over_categories_not_over_prompts(self):
+        cup, dog = box("cup", 0, 0, 10, 10), box("dog", 0, 0, 10, 10)
+        found, lost = answer(box("object_1", 0, 0, 10, 10)), answer()
+        pairs = [(found, self.prompted(cup)) for _ in range(3)] + [(lost, self.prompted(dog))]
+        assert score(VisualPrompting(), *pairs)["ap[score=constant]"] == pytest.approx(0.5)
+        assert score(VisualPrompting(["BoxF1"]), *pairs)["f1@0.5"] == pytest.approx(6 / 7)
+
+
+METRIC_TYPES = [*(BoxF1, CocoAP, CountingError, PointAccuracy, PointF1, Rejection, VisualPrompting)]
+
+
+def mixed_images(number, seed):
+    for prediction, target in noisy_images(number, seed, scored=False):
+        for i in (*prediction.instances, *target.instances):
+            i.point = (i.bbox[:2] + i.bbox[2:]) / 2
+        present = {i.phrase for i in target.instances}
+        target.absent = [f"thing {i}" for i in (0, 1, 9) if f"thing {i}" not in present]
+        yield prediction, target
+
+
+class TestAllMetrics:
+    @pytest.mark.parametrize("kind", METRIC_TYPES)
+    @settings(max_examples=10, deadline=None)
+    @given(st.randoms(use_true_random=False), st.integers(0, 12))
+    def test_order_and_shards_change_nothing(self, kind, random, cut):
+        pairs = list(mixed_images(12, seed=7))
+        whole = kind()
+        expected = score(whole, *pairs)
+        random.shuffle(pairs)
+        first, second, third = kind(), kind(), kind()
+        score(first, *pairs[:cut])
+        score(second, *pairs[cut:])
+        third.merge(second)
+        third.merge(first)
+        assert third.compute() == pytest.approx(expected, abs=1e-12)
+
+    @pytest.mark.parametrize("kind", METRIC_TYPES)
+    def test_state_travels_as_plain_arrays(self, kind):
+        whole = kind()
+        expected = score(whole, *mixed_images(6, seed=3))
+        file = io.BytesIO()
+        np.savez(file, **whole.state())
+        file.seek(0)
+        copy = kind()
+        with np.load(file, allow_pickle=False) as state:
+            copy.absorb(dict(state))
+        assert copy.compute() == expected
+        empty = kind()
+        copy.merge(empty)
+        assert copy.compute() == expected
+
+    @pytest.mark.parametrize("kind", METRIC_TYPES)
+    def test_figures_are_plain_json(self, kind):
+        figures = score(kind(), *mixed_images(3, seed=5))
+        assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+
+    def test_kinds_do_not_mix(self):
+        with pytest.raises(TypeError, match="BoxF1 and PointF1"):
+            BoxF1().merge(PointF1())
+
+    def test_registered(self):
+        names = {kind.__name__ for kind in METRIC_TYPES}
+        assert names <= set(METRICS.components())
+        assert isinstance(METRICS.build({"type": "PointF1", "distance": 0.1}), PointF1)
+
+    def test_import_is_light(self):
+        heavy = {"torch", "shapely", "pycocotools", "faster_coco_eval"}
+        code = f"import sys, rexkit.metrics; print(sorted({heavy} & set(sys.modules)))"
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.strip() == "[]"

@@ -1,0 +1,98 @@
+"""Looking at TSV files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import pytest
+from paths import ROOT
+from PIL import Image
+
+from rexkit.cli import run
+from rexkit.cli.vis_tsv_command import main
+from rexkit.datasets import TSVDataset, TSVWriter
+from rexkit.visualizers import PillowVisualizer
+from rexkit.visualizers.colors import phrase_color
+
+SIZE = (96, 64)
+
+
+def write(folder: Path, records: list[dict], broken: int | None = None) -> list[str]:
+    """Files of one grey image a record, one of them damaged; the words that name them."""
+    files = [folder / name for name in ("d.images.tsv", "d.annotations.tsv", "d.lineidx")]
+    with TSVWriter(*files) as writer:
+        for number, record in enumerate(records):
+            buffer = BytesIO()
+            Image.new("RGB", SIZE, (number, number, number)).save(buffer, "PNG")
+            image = buffer.getvalue()
+            writer.write(image[:40] if number == broken else image, record)
+        writer.commit()
+    flags = ("--img_tsv_file", "--ann_tsv_file", "--ann_lineidx_file")
+    return [word for flag, file in zip(flags, files, strict=True) for word in (flag, str(file))]
+
+
+def cup(number: int) -> dict:
+    boxes = [{"bbox": [20 + number, 30, 60, 50], "phrase": "cup"}, {"bbox": None, "phrase": "dog"}]
+    return {"boxes": boxes}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(file.name for file in folder.iterdir())
+
+
+def test_draws_what_the_files_hold(tmp_path):
+    words = write(tmp_path, [cup(n) for n in range(3)])
+    out = tmp_path / "images" / "here"
+    assert main([*words, "--output_dir", str(out)]) == 0
+    assert names(out) == ["00000.png", "00001.png", "00002.png"]
+    for number, sample in enumerate(TSVDataset(*words[1::2])):
+        expected = PillowVisualizer(show_absent=True).draw(sample.image, sample.annotation)
+        image = np.asarray(Image.open(out / f"{number:05d}.png"))
+        assert np.array_equal(image, np.asarray(expected))
+        assert tuple(image[40, 20 + number]) == phrase_color("cup")
+        assert len(image) > SIZE[1]  # the strip that says there is no dog
+
+
+def test_samples_are_spread_over_the_file(tmp_path):
+    words = write(tmp_path, [cup(n) for n in range(9)])
+    assert main([*words, "--output_dir", str(tmp_path / "out"), "--num_samples", "3"]) == 0
+    assert names(tmp_path / "out") == ["00000.png", "00003.png", "00006.png"]
+
+
+def test_broken_row_is_listed_and_the_rest_is_drawn(tmp_path, capsys):
+    words = write(tmp_path, [cup(n) for n in range(3)], broken=1)
+    assert main([*words, "--output_dir", str(tmp_path / "out")]) == 1
+    assert names(tmp_path / "out") == ["00000.png", "00002.png"]
+    err = capsys.readouterr().err
+    assert f"{tmp_path / 'd.annotations.tsv'}:2: " in err
+    assert "2 of 3 samples drawn" in err
+
+
+def test_words_that_make_no_sense(tmp_path, capsys):
+    words = write(tmp_path, [cup(0)])
+    for wrong in ([*words, "--output_dir", "x", "--num_samples", "0"], words):
+        with pytest.raises(SystemExit) as stop:
+            main(wrong)
+        assert stop.value.code == 2
+    missing = [*words, "--output_dir", str(tmp_path / "out")]
+    missing[1] = str(tmp_path / "none.images.tsv")
+    assert run(main, missing) == 2
+    assert "none.images.tsv" in capsys.readouterr().err
+
+
+def test_the_tool_itself(tmp_path):
+    words = write(tmp_path, [cup(0)])
+    words += ["--output_dir", str(tmp_path / "out"), "--num_samples", "5"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools" / "vis_tsv_dataset.py", *words],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert names(tmp_path / "out") == ["00000.png"]
