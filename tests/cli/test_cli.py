@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rexkit.cli import main, run
-from rexkit.cli import train as train_command
+from rexkit.cli import main, run, train_command
 
 CONFIG = """
 model = dict(type="TinyVLM", weights=None, hidden_size=64, layers=1, heads=1)

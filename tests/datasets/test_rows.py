@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from rexkit.datasets import ConcatDataset, DataError, JsonlDataset
-from rexkit.datasets import rows as rows_module
+from rexkit.datasets import row_dataset as rows_module
 from rexkit.registry import DATASETS
 
 

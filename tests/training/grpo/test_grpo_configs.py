@@ -11,7 +11,6 @@ from paths import CONFIGS
 
 pytest.importorskip("trl", reason="GRPO is an extra: pip install -e .[grpo]")
 
-from test_rex_omni_config import checkpoint, data_root  # noqa: F401 - fixtures
 from transformers import AutoModelForImageTextToText
 
 from rexkit.cli import main
@@ -51,7 +50,7 @@ def test_pointing_into_masks(tmp_path, shared_data):
     assert "f1" in json.loads((tmp_path / "metrics.json").read_text())
 
 
-def test_rex_omni_at_small_weights(checkpoint, data_root, tmp_path):  # noqa: F811
+def test_rex_omni_at_small_weights(checkpoint, data_root, tmp_path):
     work = tmp_path / "work"
     # What needs GPUs, DeepSpeed or vLLM is switched off; everything else is as the config says.
     log = train(
