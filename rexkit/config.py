@@ -94,7 +94,7 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     return Config(filled, filename=str(path))
 
 
-def need(config: Mapping[str, Any], key: str) -> Any:
+def require(config: Mapping[str, Any], key: str) -> Any:
     """A key that a job cannot do without.
 
     Raises:

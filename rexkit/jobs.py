@@ -11,7 +11,7 @@ from mmengine.config import Config
 from transformers import set_seed
 
 from rexkit.backends import Backend
-from rexkit.config import need
+from rexkit.config import require
 from rexkit.errors import ConfigError
 from rexkit.evaluation.distributed import ALONE, Processes, distributed_processes, is_main_process
 from rexkit.evaluation.evaluator import evaluate
@@ -46,13 +46,13 @@ def train(config: Config, resume: bool = False) -> dict[str, float]:
         work_dir.mkdir(parents=True, exist_ok=True)
         config.dump(str(work_dir / "config.py"))
     set_seed(config.seed)
-    vlm: VLM = MODELS.build(need(config, "model"), key="model")
-    train_data = build_examples(need(config, "train_data"), "train_data", config.seed, True)
+    vlm: VLM = MODELS.build(require(config, "model"), key="model")
+    train_data = build_examples(require(config, "train_data"), "train_data", config.seed, True)
     val_data = None
     if config.get("val_data"):
         val_data = build_examples(config.val_data, "val_data", config.seed, False)
     trainer = TRAINERS.build(
-        need(config, "trainer"),
+        require(config, "trainer"),
         key="trainer",
         vlm=vlm,
         train_data=train_data,
@@ -118,7 +118,7 @@ def _load_backend(config: Config, checkpoint: str | None) -> Backend:
         return backend
     vlm: VLM
     if checkpoint is None:
-        vlm = MODELS.build(need(config, "model"), key="model")
+        vlm = MODELS.build(require(config, "model"), key="model")
     else:
         kept = {k: v for k, v in config.get("model", {}).items() if k in ("system_prompt", "dtype")}
         vlm = PretrainedVLM(checkpoint, **kept)
@@ -134,7 +134,7 @@ def _test(
     show_dir: Path | None = None,
     processes: Processes = ALONE,
 ) -> dict[str, float]:
-    examples = build_examples(need(config, "test_data"), "test_data", config.seed, False)
+    examples = build_examples(require(config, "test_data"), "test_data", config.seed, False)
     return evaluate(
         backend,
         examples,

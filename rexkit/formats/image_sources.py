@@ -18,7 +18,7 @@ from rexkit.formats.scaled_decoding import Fit, decode_fitted, resized
 if TYPE_CHECKING:
     from rexkit.structures import ImageSize
 
-Source: TypeAlias = str | Path | bytes | Image.Image | NDArray[Any]
+ImageSource: TypeAlias = str | Path | bytes | Image.Image | NDArray[Any]
 """A path, a URL, an encoded image, an array (height, width[, channels]) or a Pillow image."""
 
 URL_SECONDS = 30
@@ -26,7 +26,7 @@ URL_BYTES = 256 * 2**20
 
 
 def open_source(
-    source: Source, fit: Fit | None = None, allow_urls: bool = False
+    source: ImageSource, fit: Fit | None = None, allow_urls: bool = False
 ) -> tuple[Image.Image, ImageSize]:
     """An image in RGB, resized where that is asked for, and its original size.
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from rexkit.errors import UserError
-from rexkit.formats.image_sources import Source
+from rexkit.formats.image_sources import ImageSource
 from rexkit.tasks import Task
 from rexkit.tasks.named import task_named
 
@@ -32,7 +32,7 @@ class Arguments:
             shows when either ends. Or there is no such task.
     """
 
-    images: Source | Iterable[Source]
+    images: ImageSource | Iterable[ImageSource]
     task: Any = "detection"
     categories: Any = None
     keypoint_type: Any = None
@@ -42,7 +42,7 @@ class Arguments:
         if isinstance(self.images, (str, Path, bytes, bytearray, memoryview, Image.Image)) or (
             isinstance(self.images, np.ndarray) and self.images.ndim < 4
         ):
-            self.images = [cast(Source, self.images)]
+            self.images = [cast(ImageSource, self.images)]
         if not isinstance(self.images, Iterable):
             raise UserError(f"images: expected an image or several, got {self.images!r}")
         self._tasks: dict[str, Task] = {}
@@ -68,10 +68,10 @@ class Arguments:
             found["visual_prompt_boxes"] = self.visual_prompt_boxes
         return found
 
-    def __iter__(self) -> Iterator[tuple[Source, Task, Sequence[str], str | None, Any]]:
+    def __iter__(self) -> Iterator[tuple[ImageSource, Task, Sequence[str], str | None, Any]]:
         lists = self.lists
         number = -1
-        for number, image in enumerate(cast(Iterable[Source], self.images)):
+        for number, image in enumerate(cast(Iterable[ImageSource], self.images)):
             given = {n: getattr(self, n) for n in _NAMES}
             for name, values in lists.items():
                 if number >= len(values):

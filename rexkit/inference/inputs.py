@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rexkit.errors import UserError
-from rexkit.formats.image_sources import Source
+from rexkit.formats.image_sources import ImageSource
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
 
@@ -31,7 +31,7 @@ class Input:
     """
 
     key: str
-    source: Source
+    source: ImageSource
 
 
 def list_inputs(words: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike
 
 from rexkit.backends import Backend, Generation, Request
 from rexkit.errors import ConfigError, DataError, UserError, did_you_mean
-from rexkit.formats.image_sources import Source, describe_source, open_source
+from rexkit.formats.image_sources import ImageSource, describe_source, open_source
 from rexkit.inference.arguments import Arguments
 from rexkit.inference.requests import parse_generation, request
 from rexkit.inference.result import Result
@@ -94,7 +94,7 @@ class Predictor:
 
     def predict(
         self,
-        images: Source | Iterable[Source],
+        images: ImageSource | Iterable[ImageSource],
         task: str | Task | Sequence[str | Task] = "detection",
         categories: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
         keypoint_type: str | Sequence[str | None] | None = None,
@@ -142,7 +142,7 @@ class Predictor:
 
     def predict_iter(
         self,
-        images: Source | Iterable[Source],
+        images: ImageSource | Iterable[ImageSource],
         task: str | Task | Sequence[str | Task] = "detection",
         categories: str | Sequence[str] | Sequence[Sequence[str]] | None = None,
         keypoint_type: str | Sequence[str | None] | None = None,
@@ -218,7 +218,7 @@ class Predictor:
                 yield from self._answer(now, number, on_error, allow_urls)
                 number += len(now)
 
-    def _open(self, source: Source, allow_urls: bool) -> _Opened:
+    def _open(self, source: ImageSource, allow_urls: bool) -> _Opened:
         started = time.perf_counter()
         image, size = open_source(source, self._fit, allow_urls)
         return _Opened(image, size, time.perf_counter() - started)
@@ -311,7 +311,7 @@ class _Opened:
 
 @dataclass(slots=True)
 class _Asked:
-    source: Source
+    source: ImageSource
     task: Task
     question: list[Any]
     opened: Future[_Opened]

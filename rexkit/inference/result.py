@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexkit.errors import DataError
 from rexkit.formats import export_formats
-from rexkit.formats.image_sources import Source, describe_source, open_source
+from rexkit.formats.image_sources import ImageSource, describe_source, open_source
 from rexkit.structures import ImageSize, Instance, Prediction, Problem
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Result:
         allow_urls: whether `image` may fetch it again.
     """
 
-    source: Source = field(repr=False)
+    source: ImageSource = field(repr=False)
     task: str
     error: str | None = None
     image_size: ImageSize | None = None
