@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from transformers import LogitsProcessor
 
-from rexkit.grammar.constrain import Walk
+from rexkit.grammar.constraint_state import ConstraintState
 from rexkit.grammar.forms import AnswerForm
 from rexkit.grammar.vocabulary import NO_TEXT, Choice, Vocabulary
 
@@ -29,7 +29,7 @@ class ChoiceMask:
         self._blocked: torch.Tensor | None = None
 
     def __call__(self, logits: torch.Tensor, choices: Sequence[Choice | None]) -> torch.Tensor:
-        """The same logits, with -inf written where a token may not come.
+        """Return the logits, with -inf for tokens that are not allowed.
 
         Args:
             logits: (rows, vocabulary), changed in place.
@@ -97,20 +97,21 @@ class GrammarConstraint(LogitsProcessor):
 
     def __init__(self, mask: ChoiceMask, forms: Sequence[AnswerForm | None], max_new_tokens: int):
         self.mask = mask
-        self.walks = [
-            None if form is None else Walk(form, mask.vocabulary, max_new_tokens) for form in forms
+        self.states = [
+            None if form is None else ConstraintState(form, mask.vocabulary, max_new_tokens)
+            for form in forms
         ]
         self._started = False
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        if len(scores) != len(self.walks):
+        if len(scores) != len(self.states):
             raise ValueError(
-                f"{len(scores)} rows for {len(self.walks)} forms; beams and several answers a "
+                f"{len(scores)} rows for {len(self.states)} forms; beams and several answers a "
                 "request are not constrained, ask each as a request of its own"
             )
         if self._started:
-            for walk, token in zip(self.walks, input_ids[:, -1].tolist(), strict=True):
-                if walk is not None:
-                    walk.advance(token)
+            for state, token in zip(self.states, input_ids[:, -1].tolist(), strict=True):
+                if state is not None:
+                    state.advance(token)
         self._started = True
-        return self.mask(scores, [None if walk is None else walk.choice for walk in self.walks])
+        return self.mask(scores, [None if state is None else state.choice for state in self.states])

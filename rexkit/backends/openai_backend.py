@@ -126,7 +126,7 @@ class OpenAIBackend(Backend):
             processor: Any = load_processor(checkpoint, family_of(checkpoint))
             self.image_processor = processor.image_processor
             self.tokenizer = processor.tokenizer
-            self.vocabulary = Vocabulary.of(self.tokenizer)
+            self.vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
         self.body: dict[str, Any] = {
             "model": model,
             "max_tokens": max_new_tokens,

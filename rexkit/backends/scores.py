@@ -137,7 +137,7 @@ class _Answer:
     def runs(self) -> list[NDArray[np.int64]]:
         """Positions of coordinates with nothing, or one blank, from one to the next."""
         places = np.flatnonzero(self.bins >= 0)
-        blank = self.v.spell(" ")
+        blank = self.v.encode(" ")
         cuts = [
             i + 1
             for i, (a, b) in enumerate(zip(places[:-1].tolist(), places[1:].tolist(), strict=True))

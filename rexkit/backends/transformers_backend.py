@@ -79,7 +79,7 @@ class TransformersBackend(Backend):
             cache_implementation="static" if static_cache else None,
             **(sampling if temperature > 0 else {}),
         )
-        self.vocabulary: Vocabulary = Vocabulary.of(tokenizer)
+        self.vocabulary: Vocabulary = Vocabulary.from_tokenizer(tokenizer)
         self.mask = ChoiceMask(self.vocabulary) if constrain else None
         self.presence = MarginalPresence(tokenizer) if presence == "marginal" else None
         self.scores = scores

@@ -87,7 +87,7 @@ class VLLMBackend(Backend):
         set_pixel_budget(self.image_processor, min_pixels, max_pixels)
         self.encoder = Encoder(processor, system_prompt)
         self.tokenizer: Any = processor.tokenizer
-        self.vocabulary: Vocabulary = Vocabulary.of(self.tokenizer)
+        self.vocabulary: Vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
         self.max_new_tokens = max_new_tokens
         self.presence = presence
         self.constrain = constrain

@@ -25,7 +25,7 @@ from rexkit.backends.constraint import ChoiceMask
 from rexkit.backends.presence import MarginalPresence
 from rexkit.backends.recorder import Bins
 from rexkit.backends.vllm_request import FORM, LIMIT, PRESENCE, RECORD
-from rexkit.grammar.constrain import Walk
+from rexkit.grammar.constraint_state import ConstraintState
 from rexkit.grammar.forms import from_dict
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models.vlm import forbidden_ids
@@ -58,12 +58,12 @@ class _Row:
     def __init__(
         self,
         output: list[int],
-        walk: Walk | None = None,
+        state: ConstraintState | None = None,
         record: _Record | None = None,
         marginal: bool = False,
     ):
         self.output = output
-        self.walk = walk
+        self.state = state
         self.record = record
         self.marginal = marginal
         self.taken = 0
@@ -71,8 +71,8 @@ class _Row:
     def catch_up(self) -> None:
         """Take the tokens that came since; after a preemption, all of them."""
         while self.taken < len(self.output) and self.output[self.taken] >= 0:
-            if self.walk is not None:
-                self.walk.advance(self.output[self.taken])
+            if self.state is not None:
+                self.state.advance(self.output[self.taken])
             self.taken += 1
 
 
@@ -81,7 +81,7 @@ class Decoding(LogitsProcessor):
 
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool):
         tokenizer = AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer)
-        vocabulary = Vocabulary.of(tokenizer)
+        vocabulary = Vocabulary.from_tokenizer(tokenizer)
         self.tokenizer = tokenizer
         self.mask = ChoiceMask(vocabulary)
         self.presence = MarginalPresence(tokenizer)
@@ -123,7 +123,9 @@ class Decoding(LogitsProcessor):
             forbidden = forbidden_ids(self.tokenizer, logits.shape[1])
             self._forbidden = torch.tensor(forbidden, device=logits.device)
         logits.index_fill_(1, self._forbidden, -torch.inf)
-        logits = self.mask(logits, [None if row.walk is None else row.walk.choice for row in rows])
+        logits = self.mask(
+            logits, [None if row.state is None else row.state.choice for row in rows]
+        )
         deciding = [
             i
             for i, row in enumerate(rows)
@@ -134,14 +136,16 @@ class Decoding(LogitsProcessor):
         return logits
 
     def _row(self, args: dict[str, Any], output: list[int]) -> _Row:
-        walk = record = None
+        state = record = None
         if FORM in args:
-            walk = Walk(from_dict(json.loads(args[FORM])), self.mask.vocabulary, args[LIMIT])
+            state = ConstraintState(
+                from_dict(json.loads(args[FORM])), self.mask.vocabulary, args[LIMIT]
+            )
         if RECORD in args:
             record = _records.setdefault(args[RECORD], _Record(self.bins))
             while len(_records) > _KEPT:
                 _records.popitem(last=False)
-        return _Row(output, walk, record, PRESENCE in args)
+        return _Row(output, state, record, PRESENCE in args)
 
     def _record(self, logits: torch.Tensor, rows: list[_Row]) -> None:
         """Settle the last step's statistics, and hold what this step thinks of the bins."""

@@ -32,7 +32,7 @@ from typing import Any
 from rexkit.errors import DataError, near_misses
 from rexkit.formats.coordinates import BoxFormat, read_boxes, read_points, read_polygon, short
 from rexkit.formats.masks import read_mask, union_of_polygons
-from rexkit.grammar.write import legal_phrase
+from rexkit.grammar.writer import legal_phrase
 from rexkit.structures import Annotation, Array, ImageSize, Instance
 
 LISTS = ("boxes", "points", "polygons", "masks", "instances")

@@ -1,10 +1,10 @@
-"""The answer grammar: the sentence of text that training, decoding, reading and scoring share."""
+"""The answer grammar: the text format shared by training, decoding, parsing and scoring."""
 
 from rexkit.grammar.bins import LAST_BIN, NUM_BINS, to_bins, to_pixels
 from rexkit.grammar.forms import AnswerForm, KeypointForm, SpanForm
+from rexkit.grammar.json_reader import read_references
 from rexkit.grammar.problems import PROBLEM_KINDS
-from rexkit.grammar.read import read
-from rexkit.grammar.read_json import read_references
+from rexkit.grammar.reader import read
 from rexkit.grammar.tokens import (
     BOX_END,
     BOX_START,
@@ -17,7 +17,7 @@ from rexkit.grammar.tokens import (
     OBJECT_REF_END,
     OBJECT_REF_START,
 )
-from rexkit.grammar.write import (
+from rexkit.grammar.writer import (
     Geometry,
     Transcription,
     legal_phrase,

@@ -1,7 +1,7 @@
-"""What form an answer must have: the description that constrained decoding is built from.
+"""Forms: descriptions of the completions that constrained decoding allows.
 
-A task gives the form for each question. It is plain data, so it can travel to an engine in another
-process (`to_dict`, `from_dict`).
+A task returns the form of each question. It is plain data, so it can be sent to an engine in
+another process (`to_dict`, `from_dict`).
 """
 
 from __future__ import annotations
@@ -10,30 +10,33 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from rexkit.grammar.write import Geometry, Transcription, legal_phrase
+from rexkit.grammar.writer import Geometry, Transcription, legal_phrase
 
 
 @dataclass(frozen=True, slots=True)
 class SpanForm:
-    """An answer of spans, as `rexkit.grammar.write` spells it.
+    """The form of a completion made of spans, as `rexkit.grammar.write` writes it.
 
     Attributes:
-        phrases: what was asked. Every one is answered, with items or with ``None``, and nothing
-            else is.
-        geometry: what every item is. Boxes have x0 < x1 and y0 < y1 in bins.
-        order: "asked" answers in the order of ``phrases``, "any" in the model's.
-        transcription: "phrase" puts a free text in place of each phrase, so that an answer is
-            either spans of transcriptions with items, or ``None`` for every phrase asked; "inline"
-            puts one after the coordinates of each item.
-        free: phrases are the model's own, as in transcription "phrase".
-        max_items: at most how many items a span has.
-        max_spans: at most how many spans an answer with free phrases has.
-        max_text: the longest free text, in tokens.
-        max_points: the most corners of a polygon.
+        phrases: the phrases asked for. Each of them gets a span, with items or with ``None``, and
+            no other phrase does.
+        geometry: the geometry of every item. Boxes have x0 < x1 and y0 < y1 in bins.
+        order: "asked" keeps the order of ``phrases``, "any" leaves the order to the model.
+        transcription: "phrase" puts a free text in place of each phrase, so that a completion is
+            either spans of transcriptions with items, or ``None`` for every phrase; "inline" puts
+            a free text after the coordinates of each item.
+        free: the model chooses the phrases, as with transcription "phrase".
+        max_items: the maximum number of items in a span; None for no limit.
+        max_spans: the maximum number of spans with free phrases; None for no limit.
+        max_text: the maximum length of a free text, in tokens; None for no limit.
+        max_points: the maximum number of corners of a polygon; None for no limit.
 
     Raises:
         ValueError: a phrase cannot be written, there is none and they are not free, or a limit is
-            below what the grammar needs.
+            too small for the grammar.
+
+    >>> SpanForm(("cup", "dog"), geometry="point").phrases
+    ('cup', 'dog')
     """
 
     phrases: tuple[str, ...] = ()
@@ -50,9 +53,9 @@ class SpanForm:
         phrases = tuple(dict.fromkeys(legal_phrase(phrase) for phrase in self.phrases))
         object.__setattr__(self, "phrases", phrases)
         if self.geometry not in ("bbox", "point", "polygon"):
-            raise ValueError(f"geometry: {self.geometry!r} is not bbox, point or polygon")
+            raise ValueError(f"geometry: must be bbox, point or polygon, got {self.geometry!r}")
         if not phrases and not self.phrases_are_free:
-            raise ValueError("phrases: an answer needs one at least, or free phrases")
+            raise ValueError("phrases: at least one is needed, unless free=True")
         for name, least in (("max_items", 1), ("max_spans", 1), ("max_text", 1), ("max_points", 3)):
             limit = getattr(self, name)
             if limit is not None and limit < least:
@@ -60,24 +63,28 @@ class SpanForm:
 
     @property
     def phrases_are_free(self) -> bool:
+        """Whether the model chooses the phrases."""
         return self.free or self.transcription == "phrase"
 
 
 @dataclass(frozen=True, slots=True)
 class KeypointForm:
-    """An answer in keypoint JSON, as `rexkit.grammar.write_keypoints` spells it.
+    """The form of a completion in keypoint JSON, as `rexkit.grammar.write_keypoints` writes it.
 
-    Instances are numbered by phrase (person1, person2, cat1, …) and come in any order of the
-    phrases. Each has a bbox and every keypoint, in order, as a position or as "unvisible". Where
-    there is nothing, the answer is ``{}`` in its fence, which reads as no instance and no problem.
+    Instances are numbered by phrase (person1, person2, cat1, …); the phrases may alternate. Each
+    instance has a bbox and every keypoint, in order, as a position or as "unvisible". Without any
+    instance the completion is ``{}`` in its fence, which is read as no instance and no problem.
 
     Attributes:
-        phrases: what the instances are called, without a number.
-        keypoints: their names, in the order of the answer.
-        max_items: at most how many instances.
+        phrases: the names of the instances, without their number.
+        keypoints: the names of the keypoints, in the order they are written.
+        max_items: the maximum number of instances; None for no limit.
 
     Raises:
-        ValueError: a phrase or a name cannot be written, is missing or not unique.
+        ValueError: a phrase or a keypoint name cannot be written, is missing or is not unique.
+
+    >>> KeypointForm(("hand",), ("wrist", "thumb tip")).keypoints
+    ('wrist', 'thumb tip')
     """
 
     phrases: tuple[str, ...]
@@ -90,22 +97,29 @@ class KeypointForm:
         object.__setattr__(self, "phrases", phrases)
         object.__setattr__(self, "keypoints", names)
         if not phrases:
-            raise ValueError("phrases: an answer needs one at least")
+            raise ValueError("phrases: at least one is needed")
         if numbered := [phrase for phrase in phrases if phrase[-1] in "0123456789"]:
             raise ValueError(
-                f"phrases: {numbered[0]!r} ends in a digit, and instances are numbered"
+                f"phrases: {numbered[0]!r} must not end in a digit, since instances are numbered"
             )
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"keypoints: need names, each once, got {self.keypoints}")
+            raise ValueError(f"keypoints: must be names that are listed once, got {self.keypoints}")
         if self.max_items is not None and self.max_items < 1:
             raise ValueError(f"max_items must be 1 or more, got {self.max_items}")
 
 
 AnswerForm = SpanForm | KeypointForm
+"""Any form that a task may return."""
 
 
 def to_dict(form: AnswerForm) -> dict[str, Any]:
-    """A form as JSON holds it.
+    """Convert a form to a dictionary that JSON can hold.
+
+    Args:
+        form: the form.
+
+    Returns:
+        Its fields, with the name of its class under "type".
 
     >>> from_dict(to_dict(SpanForm(("cup",)))) == SpanForm(("cup",))
     True
@@ -114,10 +128,16 @@ def to_dict(form: AnswerForm) -> dict[str, Any]:
 
 
 def from_dict(record: Mapping[str, Any]) -> AnswerForm:
-    """The form of a record made by `to_dict`, whether or not it has been through JSON.
+    """Build a form from a record of `to_dict`, whether or not it has been through JSON.
+
+    Args:
+        record: the fields of the form, and the name of its class under "type".
+
+    Returns:
+        The form.
 
     Raises:
-        ValueError: its type is no form.
+        ValueError: the type is not that of a form, or a field is not valid.
     """
     kinds: dict[str, Any] = {"SpanForm": SpanForm, "KeypointForm": KeypointForm}
     fields: dict[str, Any] = {
@@ -125,6 +145,6 @@ def from_dict(record: Mapping[str, Any]) -> AnswerForm:
     }
     kind = kinds.get(record.get("type", ""))
     if kind is None:
-        raise ValueError(f"type: {record.get('type')!r} is none of {', '.join(kinds)}")
+        raise ValueError(f"type: must be one of {', '.join(kinds)}, got {record.get('type')!r}")
     form: AnswerForm = kind(**fields)
     return form

@@ -1,7 +1,7 @@
-"""The items of an answer: numbers first, instances when somebody looks at them.
+"""Instances that are built on first use.
 
-A reader of thousands of answers often wants their problems or a few of their boxes. So reading ends
-with one flat array of bins; pixels and `Instance` objects are made of it at first use.
+Callers that read thousands of texts often need only the problems or a few boxes. So reading ends
+with one flat array of bins; pixels and `Instance` objects are made from it when they are accessed.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from rexkit.grammar.tokens import ITEM_SEPARATOR
 from rexkit.structures import Array, ImageSize, Instance, Problem
 
 Span = tuple[str, str, int | list[int], list[str | None]]
-"""A span as read: its phrase; its geometry in legal tokens, "" for None; the offset in the text of
-the geometry, or of each of its items; the transcriptions of the items, if it has any."""
+"""A span as read: its phrase; its geometry in valid tokens, "" for None; the offset in the text of
+the geometry, or of each of its items; the transcriptions of the items, if any."""
 
 BOX = 4
 _TO_SPACES = bytes.maketrans(b"<>,", b"   ")
 
 
-class ReadInstances(Sequence[Instance]):
-    """What the spans of an answer hold.
+class LazyInstances(Sequence[Instance]):
+    """The instances of the spans of one text.
 
     Args:
-        spans: in the order of the answer.
-        image_size: (width, height) of the image.
-        only_boxes: whether every item is known to be a box, which saves counting.
-        phrase_is_text: the phrases are transcriptions.
+        spans: the spans, in the order of the text.
+        image_size: (width, height) of the image in pixels.
+        only_boxes: whether every item is known to be a box, which saves counting coordinates.
+        phrase_is_text: whether the phrases are transcriptions.
 
-    >>> cup = ReadInstances([("cup", "<0><0><999><999>,<1><2>", 0, [])], (999, 999))
+    >>> cup = LazyInstances([("cup", "<0><0><999><999>,<1><2>", 0, [])], (999, 999))
     >>> len(cup), cup[1].point
     (2, array([1., 2.]))
     """
@@ -57,7 +57,7 @@ class ReadInstances(Sequence[Instance]):
             self._bins = np.empty(0, dtype=np.int64)
             return
         joined = ITEM_SEPARATOR.join([geometry for _, geometry, _, _ in self._spans])
-        # The geometry is ASCII and well formed, so fromstring takes all of it.
+        # The geometry is ASCII and well formed, so fromstring parses all of it.
         self._bins = np.fromstring(joined.encode().translate(_TO_SPACES), np.int64, sep=" ")
         if not only_boxes:
             self._sizes = np.array([item.count("<") for item in joined.split(ITEM_SEPARATOR)])
@@ -79,7 +79,11 @@ class ReadInstances(Sequence[Instance]):
         return repr(self._built)
 
     def order_corners(self) -> list[Problem]:
-        """Put the corners of inverted boxes in order, and name those and the boxes without area."""
+        """Put the corners of inverted boxes in order.
+
+        Returns:
+            A problem for each inverted box and each box without area.
+        """
         if self._sizes is None:
             which, boxes = None, self._bins.reshape(-1, BOX)
         else:

@@ -1,32 +1,40 @@
-"""What can be wrong with an answer: the closed set of problem kinds, for readers and reports."""
+"""The closed set of problem kinds that reading a text may report."""
 
 from __future__ import annotations
 
 from rexkit.structures import Problem
 
 PROBLEM_KINDS: dict[str, str] = {
-    "empty": "there is no answer but white space",
-    "junk": "text where the grammar has none; it is skipped",
+    "empty": "the text is empty or white space",
+    "junk": "text where the grammar allows none; it is skipped",
     "truncated": "the text stops inside a span or JSON; what is complete before it is kept",
     "unclosed_span": "a span is not complete when the next one or the end of the turn comes",
-    "missing_token": "a span lacks <|object_ref_end|> or <|box_start|>; it is read as if there",
-    "stray_token": "a special token where the grammar has none; items after it are kept",
+    "missing_token": "a span lacks <|object_ref_end|> or <|box_start|>; it is assumed there",
+    "stray_token": "a special token where the grammar allows none; items after it are kept",
     "separator": "a comma is missing, or there is one too many; items are kept",
-    "odd_coordinates": "the number of coordinates makes no point, box or polygon; it is dropped",
+    "odd_coordinates": "the coordinates form no point, box or polygon; the item is dropped",
     "out_of_range": "a coordinate is not one of <0> to <999>; its item is dropped",
     "inverted_box": "x1 < x0 or y1 < y0; the box is kept with its corners in order",
     "flat_box": "a box has no width or no height, in bins; it is kept",
     "no_geometry": "a phrase has neither an item nor None and is dropped, or keypoints lack a bbox",
     "empty_phrase": "a span has no phrase; its items are kept under the empty phrase",
-    "contradiction": "a phrase is answered both with items and with None; the items are kept",
-    "bad_json": "JSON that is not well formed; what can be recognised is kept",
-    "foreign_json": "JSON that is no keypoint answer, such as bbox_2d lists; it is skipped",
+    "contradiction": "a phrase has both items and None; the items are kept",
+    "bad_json": "JSON that is not well formed; what can be read is kept",
+    "foreign_json": "JSON that is not keypoint JSON, such as bbox_2d lists; it is skipped",
 }
-"""Every kind, with what it means and what becomes of the text it is about."""
+"""Every kind, with its meaning and how the affected text is handled."""
 
 
 def problem(kind: str, offset: int, detail: str = "") -> Problem:
-    """A problem of a known kind; its detail ends with what the kind means.
+    """Return a problem of a known kind, whose detail ends with the meaning of the kind.
+
+    Args:
+        kind: one of `PROBLEM_KINDS`.
+        offset: the position in the text, in characters.
+        detail: the affected text, or what is wrong with it.
+
+    Returns:
+        The problem.
 
     Raises:
         KeyError: the kind is not in `PROBLEM_KINDS`.

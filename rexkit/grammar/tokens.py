@@ -1,4 +1,4 @@
-"""The special tokens of the answer grammar, spelled here and nowhere else."""
+"""The special tokens of the answer grammar, defined here and nowhere else."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NONE = "None"
 SPAN_SEPARATOR = ", "
 ITEM_SEPARATOR = ","
 INVISIBLE = "unvisible"
-"""The released weights' word for a keypoint that cannot be seen."""
+"""The spelling of an invisible keypoint in the training data of the released weights."""
 
 COORD_TOKENS = tuple(f"<{i}>" for i in range(NUM_BINS))
 BIN_OF = {token: number for number, token in enumerate(COORD_TOKENS)}

@@ -1,4 +1,4 @@
-"""A tokenizer as the answer grammar sees it: coordinates, markup, and tokens that spell text."""
+"""The vocabulary of a tokenizer by role: coordinates, markup, and tokens of free text."""
 
 from __future__ import annotations
 
@@ -22,18 +22,24 @@ from rexkit.grammar.tokens import (
 )
 
 TextClass = int
-"""Which tokens may come next in a free text: a row of `Vocabulary.text`, or NO_TEXT. The rows of
-text among coordinates lie INLINE further on."""
-NO_TEXT, TEXT_START, TEXT_SEEN, TEXT, TEXT_AFTER_LESS = range(5)
+"""The class of tokens that may come next in a free text: a row of `Vocabulary.text`, or NO_TEXT.
+The rows for text between coordinates come INLINE rows later."""
+NO_TEXT, TEXT_START, TEXT_VISIBLE, TEXT, TEXT_AFTER_LESS = range(5)
 INLINE = 4
 
 
 class Choice(NamedTuple):
-    """The tokens that may come next: a range of bins, some tokens by id, a class of text tokens."""
+    """The tokens allowed next: a range of bins, tokens by id, and a class of text tokens.
+
+    Attributes:
+        low: the first bin.
+        high: one past the last bin; no bin is allowed where it is not above ``low``.
+        tokens: single tokens, by id.
+        text: the class of text tokens.
+    """
 
     low: int = 0
     high: int = 0
-    """One past the last bin; no bin where it is not above ``low``."""
     tokens: tuple[int, ...] = ()
     text: TextClass = NO_TEXT
 
@@ -43,16 +49,21 @@ _MARKUP_INLINE = re.compile(rb"<[|0-9]")
 
 
 class Vocabulary:
-    """Token ids by their meaning in an answer.
+    """Token ids by their role in the answer grammar.
 
     Args:
-        tokens: every token's spelling and id.
-        encode: a text to token ids, nothing added.
-        end: the id of the token that ends an answer.
-        added: ids of tokens outside the ordinary vocabulary (markup, coordinates).
+        tokens: the spelling and id of every token.
+        encode: a function from text to token ids that adds no special tokens.
+        end: the id of the token that ends a completion.
+        added: ids of tokens outside the base vocabulary (markup, coordinates).
+
+    Attributes:
+        coordinates: (1000,) the token ids of the bins.
+        bin_of: the bin of each coordinate token's id.
+        size: one more than the largest token id.
 
     Raises:
-        ValueError: coordinates or markup of the grammar are missing.
+        ValueError: coordinate or markup tokens of the grammar are missing.
     """
 
     def __init__(
@@ -65,12 +76,12 @@ class Vocabulary:
         needed = (*COORD_TOKENS, BOX_START, BOX_END, OBJECT_REF_START, OBJECT_REF_END)
         if missing := [token for token in needed if token not in tokens]:
             raise ValueError(
-                f"{len(missing)} tokens of the answer grammar are missing from the tokenizer, the "
-                f"first is {missing[0]}; rexkit.models.add_coordinate_tokens adds them"
+                f"the tokenizer lacks {len(missing)} tokens of the answer grammar, the first is "
+                f"{missing[0]}; add them with rexkit.models.add_coordinate_tokens"
             )
         self._tokens = tokens
         self._encode = encode
-        self._spelled: dict[str, tuple[int, ...]] = {}
+        self._encoded: dict[str, tuple[int, ...]] = {}
         self.end = end
         self.coordinates: NDArray[np.int64] = np.array([tokens[t] for t in COORD_TOKENS])
         self.bin_of = {token: number for number, token in enumerate(self.coordinates.tolist())}
@@ -79,15 +90,25 @@ class Vocabulary:
             tokens[OBJECT_REF_END],
         )
         self.box_start, self.box_end = tokens[BOX_START], tokens[BOX_END]
-        self.none = self.spell(NONE)
-        self.span_separator = self.spell(SPAN_SEPARATOR)
-        self.item_separator = self.spell(ITEM_SEPARATOR)
+        self.none = self.encode(NONE)
+        self.span_separator = self.encode(SPAN_SEPARATOR)
+        self.item_separator = self.encode(ITEM_SEPARATOR)
         self.size = max(tokens.values()) + 1
         self._no_text = {*added, end, *(tokens[token] for token in needed)}
 
     @classmethod
-    def of(cls, tokenizer: Any) -> Vocabulary:
-        """That of a transformers tokenizer."""
+    def from_tokenizer(cls, tokenizer: Any) -> Vocabulary:
+        """Build the vocabulary of a tokenizer of transformers.
+
+        Args:
+            tokenizer: a fast tokenizer with the tokens of the grammar.
+
+        Returns:
+            Its vocabulary.
+
+        Raises:
+            ValueError: coordinate or markup tokens of the grammar are missing.
+        """
         return cls(
             tokenizer.get_vocab(),
             lambda text: list(tokenizer(text, add_special_tokens=False).input_ids),
@@ -95,22 +116,22 @@ class Vocabulary:
             tokenizer.added_tokens_decoder.keys(),
         )
 
-    def spell(self, text: str) -> tuple[int, ...]:
-        """The ids of a text that stands between markup or coordinates."""
-        if text not in self._spelled:
-            if len(self._spelled) > 100_000:
-                self._spelled.clear()
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return the token ids of a text between markup or coordinates."""
+        if text not in self._encoded:
+            if len(self._encoded) > 100_000:
+                self._encoded.clear()
             ids = self._encode(f"{BOX_START}{text}{BOX_END}")
-            self._spelled[text] = tuple(ids[1:-1])
-        return self._spelled[text]
+            self._encoded[text] = tuple(ids[1:-1])
+        return self._encoded[text]
 
     @cached_property
     def text(self) -> NDArray[np.bool_]:
-        """(9, size): which tokens may come next in a free text, a row for each `TextClass`.
+        """(9, size), the tokens that may come next in a free text, one row per `TextClass`.
 
-        A text starts (TEXT_START) without white space; a token that is certain to be seen
-        (TEXT_SEEN) is a text by itself. No token or pair of tokens makes markup of the answer.
-        Among coordinates ``<`` before a digit is markup too, and a comma does not count as seen.
+        A text does not start (TEXT_START) with white space; a token that is surely visible
+        (TEXT_VISIBLE) is a text by itself. No token or pair of tokens forms markup of the grammar.
+        Between coordinates, ``<`` before a digit is markup too, and a comma is not visible.
         """
         allowed = np.zeros((5 + INLINE, self.size), dtype=bool)
         for token, spelling in self.spellings.items():
@@ -118,15 +139,15 @@ class Vocabulary:
             starts = not spelling[:1].isspace()
             for inline, markup in ((False, _MARKUP), (True, _MARKUP_INLINE)):
                 if not markup.search(spelling):
-                    seen = starts and can_be_seen(spelling, inline)
+                    visible = starts and has_visible_text(spelling, inline)
                     after = first not in (b"|0123456789" if inline else b"|")
                     rows = slice(TEXT_START + INLINE * inline, 5 + INLINE * inline)
-                    allowed[rows, token] = starts, seen, True, after
+                    allowed[rows, token] = starts, visible, True, after
         return allowed
 
     @cached_property
     def spellings(self) -> dict[int, bytes]:
-        """The bytes of every ordinary token.
+        """The bytes of every token of the base vocabulary.
 
         Raises:
             ValueError: the tokenizer is not byte-level, as those of the Qwen families are.
@@ -143,13 +164,13 @@ class Vocabulary:
         return found
 
     def allows(self, choice: Choice, token: int) -> bool:
-        """Whether a token is among those of a choice."""
+        """Return whether a choice includes a token."""
         if choice.low <= self.bin_of.get(token, -1) < choice.high or token in choice.tokens:
             return True
         return choice.text != NO_TEXT and token < self.size and bool(self.text[choice.text, token])
 
     def ids(self, choice: Choice) -> NDArray[np.int64]:
-        """The tokens of a choice, sorted."""
+        """Return the token ids of a choice, sorted."""
         parts = [self.coordinates[choice.low : max(choice.low, choice.high)]]
         parts.append(np.array(choice.tokens, dtype=np.int64))
         if choice.text != NO_TEXT:
@@ -157,21 +178,27 @@ class Vocabulary:
         return np.unique(np.concatenate(parts))
 
 
-def can_be_seen(text: bytes, inline: bool) -> bool:
-    """Whether some bytes, as far as they are whole letters, hold more than white space.
+def has_visible_text(text: bytes, inline: bool) -> bool:
+    """Return whether bytes hold a complete character that is not white space.
 
     Args:
-        text: UTF-8, perhaps cut within a letter on either side.
-        inline: among coordinates, where commas separate items.
+        text: UTF-8 that may be cut within a character on either side.
+        inline: whether the text is between coordinates, where commas separate items.
+
+    Returns:
+        True if one is there.
+
+    >>> has_visible_text(b" a", inline=False), has_visible_text(b" ,", inline=True)
+    (True, False)
     """
     letters = text.decode("utf-8", "ignore")
     return bool((letters.replace(ITEM_SEPARATOR, "") if inline else letters).strip())
 
 
 def _byte_letters() -> dict[str, int]:
-    """The letters that byte-level tokenizers write bytes with (GPT-2's ``bytes_to_unicode``).
+    """Map characters of byte-level tokenizers to bytes (the inverse of GPT-2's table).
 
-    A printable byte of Latin-1 is its own letter; the others are the letters from U+0100 on.
+    A printable byte of Latin-1 is its own character; the others are the characters from U+0100 on.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in printable]

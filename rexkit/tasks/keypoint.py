@@ -10,7 +10,7 @@ import numpy as np
 
 from rexkit.errors import DataError
 from rexkit.grammar.forms import KeypointForm
-from rexkit.grammar.write import legal_phrase, write_keypoints
+from rexkit.grammar.writer import legal_phrase, write_keypoints
 from rexkit.keypoints import KeypointSchema, find_schema
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Example, Instance, Sample

@@ -12,7 +12,7 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.geometry import box_corners, order_polygon, polygon_bounds
 from rexkit.grammar.forms import SpanForm
-from rexkit.grammar.write import Transcription, legal_phrase, write
+from rexkit.grammar.writer import Transcription, legal_phrase, write
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Example, Instance, Sample
 from rexkit.tasks.reading_order import reading_order

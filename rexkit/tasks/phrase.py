@@ -9,7 +9,7 @@ import numpy as np
 
 from rexkit.errors import DataError
 from rexkit.grammar.forms import AnswerForm, SpanForm
-from rexkit.grammar.write import Geometry, legal_phrase, write
+from rexkit.grammar.writer import Geometry, legal_phrase, write
 from rexkit.structures import Annotation, Example, Instance, Sample
 from rexkit.tasks.task import Question, Subject, Task
 

@@ -14,8 +14,8 @@ from rexkit.datasets import ShapesDataset
 from rexkit.evaluation.evaluator import evaluate
 from rexkit.examples import ExampleDataset, Source
 from rexkit.grammar import SpanForm, read
-from rexkit.grammar.constrain import Walk
-from rexkit.grammar.vocabulary import INLINE, TEXT, TEXT_SEEN, Choice, Vocabulary
+from rexkit.grammar.constraint_state import ConstraintState
+from rexkit.grammar.vocabulary import INLINE, TEXT, TEXT_VISIBLE, Choice, Vocabulary
 from rexkit.models import TinyVLM
 from rexkit.registry import PARSERS
 from rexkit.tasks import (
@@ -58,7 +58,7 @@ def untrained() -> TinyVLM:
 
 @pytest.fixture(scope="module")
 def vocabulary(untrained) -> Vocabulary:
-    return Vocabulary.of(untrained.tokenizer)
+    return Vocabulary.from_tokenizer(untrained.tokenizer)
 
 
 def test_an_untrained_model_answers_every_task_without_a_problem(untrained):
@@ -117,13 +117,13 @@ def test_a_constraint_does_not_change_an_answer_that_is_within_it():
 
 
 def _within(form, answer, vlm) -> bool:
-    walk = Walk(form, Vocabulary.of(vlm.tokenizer), 120)
+    state = ConstraintState(form, Vocabulary.from_tokenizer(vlm.tokenizer), 120)
     try:
         for token in answer.token_ids:
-            walk.advance(token)
+            state.advance(token)
     except ValueError:
         return False
-    return walk.done
+    return state.done
 
 
 def test_what_cannot_be_constrained_is_an_error(untrained):
@@ -154,7 +154,7 @@ CHOICES = [
     Choice(tokens=(3,)),
     Choice(3, 999, (7, 9)),
     Choice(text=TEXT),
-    Choice(0, 1000, (8,), TEXT_SEEN + INLINE),
+    Choice(0, 1000, (8,), TEXT_VISIBLE + INLINE),
     Choice(5, 5, (1, 2, 3)),
     None,
 ]

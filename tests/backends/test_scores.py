@@ -29,7 +29,7 @@ def vlm() -> TinyVLM:
 
 @pytest.fixture(scope="module")
 def vocabulary(vlm) -> Vocabulary:
-    return Vocabulary.of(vlm.tokenizer)
+    return Vocabulary.from_tokenizer(vlm.tokenizer)
 
 
 @pytest.fixture(scope="module")

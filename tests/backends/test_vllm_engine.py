@@ -30,7 +30,7 @@ def untrained():
 
 @pytest.fixture(scope="module")
 def vocabulary(untrained):
-    return Vocabulary.of(untrained.tokenizer)
+    return Vocabulary.from_tokenizer(untrained.tokenizer)
 
 
 @dataclass
@@ -76,7 +76,7 @@ def _params(**wanted: Any) -> SimpleNamespace:
     return SimpleNamespace(extra_args=extra_args(40, **wanted))
 
 
-def test_rows_of_an_engine_keep_their_walks_when_they_move(decoding, vocabulary, untrained):
+def test_rows_of_an_engine_keep_their_states_when_they_move(decoding, vocabulary, untrained):
     _, processor = decoding
     assert not processor.is_argmax_invariant()  # greedy decoding must ask it too
     outputs: list[list[int]] = [[], [], []]
@@ -98,7 +98,7 @@ def test_rows_of_an_engine_keep_their_walks_when_they_move(decoding, vocabulary,
     outputs[0] += start
     outputs[1] += [*start, -1]  # a token that is not known yet
     processor.update_state(None)
-    red, blue = list(vocabulary.spell("red")), list(vocabulary.spell("blue"))
+    red, blue = list(vocabulary.encode("red")), list(vocabulary.encode("blue"))
     assert allowed()[:2] == [red, blue]
     processor.update_state(_BatchUpdate(3, [], [], [(0, 1, _Moves.SWAP)]))
     assert allowed()[:2] == [blue, red]

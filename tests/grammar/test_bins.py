@@ -1,4 +1,4 @@
-"""Pixels to bins and back."""
+"""Conversion between pixels and bins."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rexkit.grammar import LAST_BIN, NUM_BINS, to_bins, to_pixels
 
 
 @given(SIZES)
-def test_every_bin_comes_back(size):
+def test_every_bin_is_restored(size):
     every = np.repeat(np.arange(NUM_BINS), 2).reshape(-1, 2)
     assert (to_bins(to_pixels(every, size), size) == every).all()
 
@@ -53,7 +53,7 @@ def test_bad_coordinates(bad):
 
 
 @pytest.mark.parametrize("size", [(0, 10), (10, -1), (math.nan, 5)])
-def test_bad_SIZES(size):
+def test_bad_sizes(size):
     with pytest.raises(ValueError, match="image_size must be"):
         to_bins([0, 0], size)
     with pytest.raises(ValueError, match="image_size must be"):

@@ -1,4 +1,4 @@
-"""What the writer spells, and what it refuses to spell."""
+"""Writing instances as text, and refusing what cannot be read back."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def cup(**geometry) -> Instance:
     return Instance("cup", **(geometry or {"bbox": BOX}))
 
 
-# ---------------------------------------------------------------------------------------- spelling
+# ---------------------------------------------------------------------------------------- writing
 
 
 def test_instances_of_one_phrase_share_a_span():
@@ -46,9 +46,9 @@ def test_instances_of_one_phrase_share_a_span():
     )
 
 
-def test_phrases_set_the_order_and_what_is_none():
-    answer = write([cup()], SIZE, phrases=["dog", "cup"])
-    assert answer.index("dog") < answer.index("None") < answer.index("cup")
+def test_phrases_set_the_order_and_absent_ones_are_none():
+    prediction = write([cup()], SIZE, phrases=["dog", "cup"])
+    assert prediction.index("dog") < prediction.index("None") < prediction.index("cup")
 
 
 def test_the_geometry_can_be_chosen():
@@ -67,18 +67,18 @@ def test_transcriptions():
     assert "<4>Hello, world<|box_end|>" in write([word], SIZE, transcription="inline")
 
 
-def test_asked_for_words_are_none_only_if_there_are_none():
+def test_requested_levels_are_none_only_without_instances():
     word = Instance("word", bbox=BOX, text="Hello")
-    answer = write([word], SIZE, phrases=["word", "line"], transcription="phrase")
-    assert read(answer, SIZE).phrases == ["line", "Hello"]
+    prediction = write([word], SIZE, phrases=["word", "line"], transcription="phrase")
+    assert read(prediction, SIZE).phrases == ["line", "Hello"]
 
 
 def test_keypoints_are_numbered_by_phrase():
-    nobody = {"nose": None}
+    hidden = {"nose": None}
     phrases = ["personnel", "person", "person"]
-    people = [Instance(phrase, bbox=BOX, keypoints=nobody) for phrase in phrases]
-    answer = read(write(people, SIZE), SIZE)
-    assert [i.name for i in answer.instances] == ["personnel1", "person1", "person2"]
+    people = [Instance(phrase, bbox=BOX, keypoints=hidden) for phrase in phrases]
+    prediction = read(write(people, SIZE), SIZE)
+    assert [i.name for i in prediction.instances] == ["personnel1", "person1", "person2"]
 
 
 # ---------------------------------------------------------------------------------------- refusals
@@ -90,7 +90,7 @@ def test_keypoints_are_numbered_by_phrase():
         (Instance(" ", bbox=BOX), "must not be empty"),
         (Instance("a<|box_end|>", bbox=BOX), "markup"),
         (cup(bbox=BOX[:3]), r"bbox of 'cup' has shape \(3,\)"),
-        (cup(bbox=BOX[[2, 1, 0, 3]]), "not x0 y0 x1 y1"),
+        (cup(bbox=BOX[[2, 1, 0, 3]]), "must be x0 y0 x1 y1"),
         (cup(bbox=BOX * np.nan), "finite"),
         (cup(polygon=np.ones((2, 2))), "polygon of 'cup' has shape"),
         (cup(polygon=np.ones(8)), "polygon of 'cup' has shape"),
@@ -100,24 +100,24 @@ def test_keypoints_are_numbered_by_phrase():
         (Instance("cup", bbox=BOX, keypoints={}, name="mug1"), "must be the phrase 'cup'"),
     ],
 )
-def test_what_would_not_read_back_is_refused(instance, message):
+def test_instances_that_cannot_be_read_back_are_refused(instance, message):
     with pytest.raises(ValueError, match=message):
         write([instance], SIZE)
 
 
-def test_two_instances_of_one_name_are_refused():
+def test_two_instances_with_one_name_are_refused():
     twin = Instance("cup", bbox=BOX, keypoints={}, name="cup1")
-    with pytest.raises(ValueError, match="two instances are called 'cup1'"):
+    with pytest.raises(ValueError, match="two instances have the name 'cup1'"):
         write_keypoints([twin, twin], SIZE)
 
 
 def test_a_text_with_coordinates_is_refused():
     word = Instance("word", bbox=BOX, text="row <12>")
-    with pytest.raises(ValueError, match="holds '<12>'"):
+    with pytest.raises(ValueError, match="contains '<12>'"):
         write([word], SIZE, transcription="inline")
 
 
-def test_missing_parts_are_named():
+def test_missing_parts_are_errors():
     with pytest.raises(ValueError, match="'cup' has no point"):
         write([cup()], SIZE, geometry="point")
     with pytest.raises(ValueError, match="'cup' has no text"):
@@ -127,16 +127,16 @@ def test_missing_parts_are_named():
 
 
 @pytest.mark.parametrize("phrase", ["<", "a < b", "<|", "<1>", "None", 'a "b", c', "犬", "x|>"])
-def test_odd_phrases_are_legal(phrase):
+def test_unusual_phrases_are_allowed(phrase):
     assert legal_phrase(phrase) == phrase
-    answer = write([Instance(phrase, bbox=BOX)], SIZE, phrases=[phrase, "dog"])
-    assert read(answer, SIZE).phrases == [phrase, "dog"]
+    prediction = write([Instance(phrase, bbox=BOX)], SIZE, phrases=[phrase, "dog"])
+    assert read(prediction, SIZE).phrases == [phrase, "dog"]
 
 
-# -------------------------------------------------------------------------------------------- laws
+# -------------------------------------------------------------------------------------- round trip
 
 
-def said(annotation) -> dict[str, list]:
+def geometries(annotation) -> dict[str, list]:
     """Geometries by phrase."""
     return {p: [geometry_of(i) for i in annotation.of(p)] for p in annotation.phrases}
 
@@ -146,54 +146,56 @@ def only_flat_boxes(problems) -> bool:
 
 
 @given(annotations())
-def test_write_then_read_is_exact(truth):
-    answer = read(write(truth.instances, truth.image_size, phrases=truth.phrases), truth.image_size)
-    assert said(answer) == said(truth)
-    assert answer.phrases == truth.phrases
-    assert list(answer.absent) == list(truth.absent)
-    assert only_flat_boxes(answer.problems)
+def test_write_then_read_is_exact(target):
+    prediction = read(
+        write(target.instances, target.image_size, phrases=target.phrases), target.image_size
+    )
+    assert geometries(prediction) == geometries(target)
+    assert prediction.phrases == target.phrases
+    assert list(prediction.absent) == list(target.absent)
+    assert only_flat_boxes(prediction.problems)
 
 
 @given(SIZES, st.lists(st.lists(st.floats(-10, 6000), min_size=4, max_size=4), max_size=5))
 def test_pixels_between_bins_keep_their_bins(size, corners):
     boxes = np.array(corners).reshape(-1, 2, 2)
     boxes.sort(axis=1)
-    truth = boxes.reshape(-1, 4)
-    answer = read(write([cup(bbox=box) for box in truth], size, phrases=["cup"]), size)
-    assert (to_bins(answer.boxes("cup"), size) == to_bins(truth, size)).all()
+    target = boxes.reshape(-1, 4)
+    prediction = read(write([cup(bbox=box) for box in target], size, phrases=["cup"]), size)
+    assert (to_bins(prediction.boxes("cup"), size) == to_bins(target, size)).all()
 
 
 @given(annotations(texts=st.none() | TEXTS))
-def test_inline_transcriptions_come_back(truth):
-    size, phrases = truth.image_size, truth.phrases
-    text = write(truth.instances, size, phrases=phrases, transcription="inline")
-    answer = read(text, size, transcription="inline")
-    assert said(answer) == said(truth)
+def test_inline_transcriptions_are_read_back(target):
+    size, phrases = target.image_size, target.phrases
+    text = write(target.instances, size, phrases=phrases, transcription="inline")
+    prediction = read(text, size, transcription="inline")
+    assert geometries(prediction) == geometries(target)
     for phrase in phrases:
-        assert [i.text for i in answer.of(phrase)] == [i.text for i in truth.of(phrase)]
-    assert list(answer.absent) == list(truth.absent)
-    assert only_flat_boxes(answer.problems)
+        assert [i.text for i in prediction.of(phrase)] == [i.text for i in target.of(phrase)]
+    assert list(prediction.absent) == list(target.absent)
+    assert only_flat_boxes(prediction.problems)
 
 
 @given(annotations(texts=TEXTS))
-def test_transcriptions_as_phrases_come_back(truth):
-    text = write(truth.instances, truth.image_size, transcription="phrase")
-    if not truth.instances:
+def test_transcriptions_as_phrases_are_read_back(target):
+    text = write(target.instances, target.image_size, transcription="phrase")
+    if not target.instances:
         return
-    answer = read(text, truth.image_size, transcription="phrase")
-    by_text = {i.text: [] for i in truth.instances}
-    for instance in truth.instances:
+    prediction = read(text, target.image_size, transcription="phrase")
+    by_text = {i.text: [] for i in target.instances}
+    for instance in target.instances:
         by_text[instance.text].append(geometry_of(instance))
-    assert {p: [geometry_of(i) for i in answer.of(p)] for p in answer.phrases} == by_text
-    assert all(i.text == i.phrase for i in answer.instances)
+    assert {p: [geometry_of(i) for i in prediction.of(p)] for p in prediction.phrases} == by_text
+    assert all(i.text == i.phrase for i in prediction.instances)
 
 
 @given(keypoint_annotations())
-def test_keypoints_come_back(truth):
-    answer = read(write_keypoints(truth.instances, truth.image_size), truth.image_size)
-    assert only_flat_boxes(answer.problems)
-    assert len(answer.instances) == len(truth.instances)
-    for found, true in zip(answer.instances, truth.instances, strict=True):
+def test_keypoints_are_read_back(target):
+    prediction = read(write_keypoints(target.instances, target.image_size), target.image_size)
+    assert only_flat_boxes(prediction.problems)
+    assert len(prediction.instances) == len(target.instances)
+    for found, true in zip(prediction.instances, target.instances, strict=True):
         assert found.phrase == true.phrase
         assert found.bbox.tolist() == true.bbox.tolist()
         assert {k: v if v is None else v.tolist() for k, v in found.keypoints.items()} == {
@@ -202,7 +204,7 @@ def test_keypoints_come_back(truth):
 
 
 @given(SIZES, st.dictionaries(TEXTS, st.lists(BOXES, max_size=3), max_size=3))
-def test_references_come_back(size, boxes):
+def test_references_are_read_back(size, boxes):
     pixels = {
         name: np.array(b).reshape(-1, 4) * np.tile(size, 2) / 999 for name, b in boxes.items()
     }
@@ -225,6 +227,6 @@ def test_references_come_back(size, boxes):
         "{" * 100_000,
     ],
 )
-def test_bad_references_are_named(prompt):
+def test_invalid_references_are_errors(prompt):
     with pytest.raises(ValueError, match=r"reference boxes|must list boxes"):
         read_references(prompt, SIZE)

@@ -1,4 +1,4 @@
-"""What holds of reading for any string at all, and how long it takes."""
+"""Properties of reading that hold for any string, and the time it takes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def kinds(prediction) -> list[str]:
     return [problem.kind for problem in prediction.problems]
 
 
-# -------------------------------------------------------------------------------------------- laws
+# -------------------------------------------------------------------------------------- properties
 
 FRAGMENTS = st.sampled_from(
     [
@@ -46,28 +46,31 @@ ANY_TEXT = st.text() | st.lists(FRAGMENTS | st.text(max_size=3), max_size=25).ma
 
 @given(ANY_TEXT, SIZES, st.sampled_from([None, "phrase", "inline"]))
 def test_reading_never_raises(text, size, transcription):
-    answer = read(text, size, transcription=transcription)
-    json.dumps(answer.to_dict())
-    for instance in answer.instances:
+    prediction = read(text, size, transcription=transcription)
+    json.dumps(prediction.to_dict())
+    for instance in prediction.instances:
         kind, xy = geometry_of(instance)
         points = np.reshape(xy, (-1, 2))
         assert (points >= 0).all()
         assert (points <= np.array(size) + 1e-9).all()
         if kind == "bbox":
             assert (points[0] <= points[1]).all()
-    assert all(p.kind in PROBLEM_KINDS and 0 <= p.offset <= len(text) for p in answer.problems)
-    assert [p.offset for p in answer.problems] == sorted(p.offset for p in answer.problems)
-    assert not set(answer.absent) & {i.phrase for i in answer.instances}
-    assert answer.problems or answer.phrases or "{" in text
+    assert all(p.kind in PROBLEM_KINDS and 0 <= p.offset <= len(text) for p in prediction.problems)
+    assert [p.offset for p in prediction.problems] == sorted(p.offset for p in prediction.problems)
+    assert not set(prediction.absent) & {i.phrase for i in prediction.instances}
+    assert prediction.problems or prediction.phrases or "{" in text
 
 
 @given(ANY_TEXT | annotations().map(lambda a: write(a.instances, a.image_size)), SIZES)
 def test_the_patterns_and_the_token_reader_agree(text, size):
-    """What a pattern accepts, the token reader reads alike; and it is never accepted wrongly."""
+    """Spans that a pattern accepts are read the same by the token reader."""
     fast = read(text, size)
     never = re.compile(r"(?!)")
-    modules = [sys.modules["rexkit.grammar.read"], sys.modules["rexkit.grammar.repair"]]
-    with patch.object(modules[0], "TIGHT", never), patch.object(modules[1], "LOOSE", never):
+    modules = [sys.modules["rexkit.grammar.reader"], sys.modules["rexkit.grammar.span_repair"]]
+    with (
+        patch.object(modules[0], "EXACT_SPAN", never),
+        patch.object(modules[1], "SPACED_SPAN", never),
+    ):
         slow = read(text, size)
     assert fast.to_dict() == slow.to_dict()
     assert fast.phrases == slow.phrases
@@ -76,36 +79,38 @@ def test_the_patterns_and_the_token_reader_agree(text, size):
 
 # The blank is for the regular expression, the ideographic space only for the token reader.
 @given(annotations(), st.data(), st.sampled_from([" ", "\n", " \t\r\n ", "\u3000"]))
-def test_white_space_between_tokens_changes_nothing(truth, data, space):
-    text = write(truth.instances, truth.image_size, phrases=truth.phrases)
-    plain = read(text, truth.image_size)
+def test_white_space_between_tokens_changes_nothing(target, data, space):
+    text = write(target.instances, target.image_size, phrases=target.phrases)
+    plain = read(text, target.image_size)
     head, *rest = text.split(">")
     spaced = head + "".join(data.draw(st.sampled_from([">", f">{space}"])) + r for r in rest)
     for token in (OPEN, CLOSE, END):
         spaced = spaced.replace(token, f"{space}{token}")
-    if any(">" in phrase or "<|" in phrase for phrase in truth.phrases):
-        return  # there the space may be within the phrase
-    answer = read(f"{space}{spaced}{space}", truth.image_size)
-    assert answer.to_dict() == plain.to_dict()
-    assert answer.phrases == plain.phrases
-    assert kinds(answer) == kinds(plain)
+    if any(">" in phrase or "<|" in phrase for phrase in target.phrases):
+        return  # the space could be part of the phrase
+    prediction = read(f"{space}{spaced}{space}", target.image_size)
+    assert prediction.to_dict() == plain.to_dict()
+    assert prediction.phrases == plain.phrases
+    assert kinds(prediction) == kinds(plain)
 
 
 @given(st.lists(st.lists(BOXES, min_size=1, max_size=3), min_size=1, max_size=4), st.data())
-def test_what_is_cut_off_is_a_beginning(groups, data):
+def test_a_cut_text_gives_the_first_instances(groups, data):
     found = [
-        Instance(f"thing {n}", bbox=to_pixels(box, SIZE))
+        Instance(f"object {n}", bbox=to_pixels(box, SIZE))
         for n, group in enumerate(groups)
         for box in group
     ]
     text = write(found, SIZE)
     cut = data.draw(st.integers(0, len(text) - 1))
-    answer = read(text[:cut], SIZE)
+    prediction = read(text[:cut], SIZE)
     whole = [(i.phrase, i.bbox.tolist()) for i in read(text, SIZE).instances]
-    assert [(i.phrase, i.bbox.tolist()) for i in answer.instances] == whole[: len(answer.instances)]
+    assert [(i.phrase, i.bbox.tolist()) for i in prediction.instances] == whole[
+        : len(prediction.instances)
+    ]
     complete = text[:cut].count(">,") + text[:cut].count(CLOSE) - text[:cut].count(f"{CLOSE},")
-    assert len(answer.instances) >= complete
-    assert text[:cut].endswith(CLOSE) or set(kinds(answer)) & {"truncated", "empty", "junk"}
+    assert len(prediction.instances) >= complete
+    assert text[:cut].endswith(CLOSE) or set(kinds(prediction)) & {"truncated", "empty", "junk"}
 
 
 # -------------------------------------------------------------------------------------------- time
@@ -136,7 +141,7 @@ def test_time_is_linear(unit):
 
 
 @pytest.mark.parametrize("unit", [START, "<", "<|", '"\\'])
-def test_a_very_long_answer_is_read_in_seconds(unit):
+def test_a_very_long_text_is_read_in_seconds(unit):
     start = time.process_time()
     read(unit * 200_000, SIZE)
     read(f"{START}cup{END}{OPEN}{A}{unit * 200_000}", SIZE)
@@ -146,9 +151,9 @@ def test_a_very_long_answer_is_read_in_seconds(unit):
 def test_six_thousand_characters_of_repetition():
     text = f"{START}cup{END}{OPEN}" + f"{A}," * 460
     assert len(text) > 6000
-    answer = read(text, SIZE)
-    assert len(answer.instances) == 460
-    assert kinds(answer) == ["truncated"]
-    babble = read("cup cup cup " * 500, SIZE)
-    assert not babble.instances
-    assert kinds(babble) == ["junk"]
+    prediction = read(text, SIZE)
+    assert len(prediction.instances) == 460
+    assert kinds(prediction) == ["truncated"]
+    repeated = read("cup cup cup " * 500, SIZE)
+    assert not repeated.instances
+    assert kinds(repeated) == ["junk"]

@@ -1,8 +1,8 @@
-"""Keypoint answers and reference boxes: the JSON side of the answer grammar.
+"""The reader of keypoint JSON and of the reference boxes in visual prompts.
 
-A keypoint answer is ``{"person1": {"bbox": " <1> <2> <3> <4> ", "keypoints": {"nose": " <5> <6> ",
+Keypoint JSON is ``{"person1": {"bbox": " <1> <2> <3> <4> ", "keypoints": {"nose": " <5> <6> ",
 "left ear": "unvisible"}}}``, usually in a fence. It is scanned token by token rather than loaded:
-an answer cut at the token limit still gives what it holds, and every problem has its place.
+text that was cut at the token limit still gives what it holds, and every problem has its offset.
 """
 
 from __future__ import annotations
@@ -34,15 +34,18 @@ _POINT = 2
 def read_keypoints(
     text: str, image_size: ImageSize, *, ended: bool
 ) -> tuple[list[Instance], list[Problem]]:
-    """Read an answer without spans: keypoint JSON, JSON of another kind, or neither.
+    """Read a text without spans: keypoint JSON, JSON of another kind, or neither.
 
-    An instance called "person1" has the phrase "person". Keypoints that cannot be read are left
-    out; those said to be invisible are None.
+    The instance "person1" gets the phrase "person". Keypoints that cannot be read are omitted;
+    invisible ones are None.
 
     Args:
-        text: the answer up to its end of turn.
-        image_size: (width, height) of the original image.
+        text: the text up to its end of turn.
+        image_size: (width, height) of the original image in pixels.
         ended: whether an end of turn followed; without it the text may have been cut off.
+
+    Returns:
+        The instances, and the problems in the order they were found.
 
     >>> text = '{"person1": {"bbox": "<0><0><9><9>", "keypoints": {"nose": "<0><6>", "ear": "unv'
     >>> people, problems = read_keypoints(text, (999, 999), ended=False)
@@ -64,7 +67,7 @@ def read_keypoints(
     end = scan.run(root)
     unfinished = "bad_json" if ended else "truncated"
     if end is None:
-        scan.report(unfinished, scan.place, "the JSON is not closed")
+        scan.report(unfinished, scan.offset, "the JSON is not closed")
         return scan.instances, scan.problems
     scan.check_syntax(root, end)
     if opening["fence"]:
@@ -79,14 +82,17 @@ def read_keypoints(
 
 
 def read_references(text: str, image_size: ImageSize) -> dict[str, Array]:
-    """The reference boxes of a visual prompt, in pixels: (N, 4) for each name.
+    """Read the reference boxes of a visual prompt.
 
     Args:
         text: the prompt, or only its JSON.
-        image_size: (width, height) of the original image.
+        image_size: (width, height) of the original image in pixels.
+
+    Returns:
+        For each name (N, 4) xyxy pixels.
 
     Raises:
-        ValueError: there are none, or one is not four coordinates.
+        ValueError: the text has no reference boxes, or one does not have four coordinates.
 
     >>> prompt = 'Given reference boxes {"object_1": ["<0><0><9><9>"]} indicating one object, find'
     >>> read_references(prompt, (999, 999))
@@ -108,7 +114,7 @@ def read_references(text: str, image_size: ImageSize) -> dict[str, Array]:
 
 
 def _bins(spelled: object) -> list[int] | None:
-    """The bins of a run of coordinate tokens with white space between them; None if it is not."""
+    """Return the bins of coordinate tokens, or None if the text is anything else."""
     tokens = _BRACKETED.findall(spelled) if isinstance(spelled, str) else []
     if not tokens or "".join(tokens) != "".join(str(spelled).split()):
         return None
@@ -117,8 +123,8 @@ def _bins(spelled: object) -> list[int] | None:
 
 
 @dataclass
-class _Being:
-    """The instance that is being read, in bins."""
+class _OpenInstance:
+    """The instance being read, in bins."""
 
     name: str
     offset: int
@@ -128,21 +134,21 @@ class _Being:
 
 
 class _Scan:
-    """Goes through the tokens of the JSON, with the keys that led to where it is."""
+    """A pass over the tokens of the JSON that tracks the keys enclosing the current one."""
 
     def __init__(self, text: str, image_size: ImageSize):
         self.instances: list[Instance] = []
         self.problems: list[Problem] = []
-        self.place = 0  # of the last key, or of the end where none is waiting for its value
+        self.offset = 0  # the offset of the last key without a value, or of the end
         self._text = text
         self._image_size = image_size
         self._names: set[str] = set()
-        self._being: _Being | None = None
+        self._open_instance: _OpenInstance | None = None
         self._path: list[str] = []
         self._key = ""
 
     def run(self, start: int) -> int | None:
-        """Scan from the opening brace; returns the end of its closing brace, if there is one."""
+        """Scan from the opening brace; return the offset after its closing brace, or None."""
         for token in _TOKEN.finditer(self._text, start):
             offset = token.start()
             if token["open"]:
@@ -158,15 +164,16 @@ class _Scan:
             elif not token["quote"]:
                 break
             elif token["colon"]:
-                self._key, self.place = _unescape(token["string"]).strip(), offset
+                self._key, self.offset = _unescape(token["string"]).strip(), offset
             else:
                 self._value(_unescape(token["string"]).strip(), offset)
         self._finish(cut=True)
         if not self._key:
-            self.place = len(self._text)
+            self.offset = len(self._text)
         return None
 
     def check_syntax(self, start: int, end: int) -> None:
+        """Report the first syntax error between two offsets, if any."""
         try:
             json.loads(self._text[start:end])
         except json.JSONDecodeError as error:
@@ -175,42 +182,45 @@ class _Scan:
             self.report("bad_json", start, str(error))
 
     def report(self, kind: str, offset: int, detail: str) -> None:
+        """Add a problem."""
         self.problems.append(problem(kind, offset, detail))
 
     def _open(self, bracket: str, offset: int) -> None:
         key, self._key = self._key, ""
         depth = len(self._path)
         if depth == 1 and bracket == "{" and key:
-            self._being = _Being(key, self.place)
-        elif depth == 2 and bracket == "{" and self._being and key == "keypoints":
-            self._being.keys.add(key)
+            self._open_instance = _OpenInstance(key, self.offset)
+        elif depth == 2 and bracket == "{" and self._open_instance and key == "keypoints":
+            self._open_instance.keys.add(key)
         elif depth:
             self._foreign(key, offset)
-            key = ""  # nothing below it is looked at
+            key = ""  # everything below it is ignored
         self._path.append(key)
 
     def _value(self, value: str, offset: int) -> None:
         key, self._key = self._key, ""
-        being = self._being
-        if being and key == "bbox" and len(self._path) == 2:
-            being.keys.add(key)
-            being.bbox = self._box(value, offset)
-        elif being and key and len(self._path) == 3 and self._path[2] == "keypoints":
-            if key in being.keypoints:
-                self.report("bad_json", self.place, f"{key!r} for the second time")
+        instance = self._open_instance
+        if instance and key == "bbox" and len(self._path) == 2:
+            instance.keys.add(key)
+            instance.bbox = self._box(value, offset)
+        elif instance and key and len(self._path) == 3 and self._path[2] == "keypoints":
+            if key in instance.keypoints:
+                self.report("bad_json", self.offset, f"{key!r} is there twice")
             if value == INVISIBLE:
-                being.keypoints[key] = None
+                instance.keypoints[key] = None
             elif point := self._coordinates(value, _POINT, offset):
-                being.keypoints[key] = point
+                instance.keypoints[key] = point
         else:
             self._foreign(key, offset)
 
     def _foreign(self, key: str, offset: int) -> None:
-        """Report what a keypoint answer has not, once, where it begins."""
-        being = self._being if len(self._path) <= 3 and "" not in self._path[1:] else None
-        if being:
-            being.keys.add(key)
-        if being or len(self._path) == 1:
+        """Report a value that keypoint JSON does not have, once, where it starts."""
+        instance = (
+            self._open_instance if len(self._path) <= 3 and "" not in self._path[1:] else None
+        )
+        if instance:
+            instance.keys.add(key)
+        if instance or len(self._path) == 1:
             self.report("foreign_json", offset, repr(key))
 
     def _box(self, value: str, offset: int) -> list[int] | None:
@@ -224,42 +234,42 @@ class _Scan:
             self.report("flat_box", offset, value)
         return [min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)]
 
-    def _coordinates(self, value: str, wanted: int, offset: int) -> list[int] | None:
+    def _coordinates(self, value: str, expected: int, offset: int) -> list[int] | None:
         tokens = _BRACKETED.findall(value)
         if junk := _BRACKETED.sub("", value).strip():
             self.report("junk", offset, repr(junk[:40]))
         wrong = [token for token in tokens if token not in BIN_OF]
         if wrong:
             self.report("out_of_range", offset, wrong[0][:40])
-        elif len(tokens) == wanted:
+        elif len(tokens) == expected:
             return [BIN_OF[token] for token in tokens]
         elif tokens or not junk:
-            self.report("odd_coordinates", offset, f"{len(tokens)} in place of {wanted}")
+            self.report("odd_coordinates", offset, f"{len(tokens)} instead of {expected}")
         return None
 
     def _finish(self, cut: bool = False) -> None:
-        """The instance is complete, or as complete as it gets."""
-        being, self._being = self._being, None
-        if being is None:
+        """Add the open instance, complete or cut off, to the instances."""
+        instance, self._open_instance = self._open_instance, None
+        if instance is None:
             return
-        if being.name in self._names:
-            self.report("bad_json", being.offset, f"{being.name!r} for the second time")
-        self._names.add(being.name)
-        if not being.keys and not cut:
-            self.report("foreign_json", being.offset, repr(being.name))
-        if being.bbox is None and not being.keypoints:
+        if instance.name in self._names:
+            self.report("bad_json", instance.offset, f"{instance.name!r} is there twice")
+        self._names.add(instance.name)
+        if not instance.keys and not cut:
+            self.report("foreign_json", instance.offset, repr(instance.name))
+        if instance.bbox is None and not instance.keypoints:
             return
-        if "bbox" not in being.keys and not cut:
-            self.report("no_geometry", being.offset, repr(being.name))
-        visible = {name: xy for name, xy in being.keypoints.items() if xy is not None}
+        if "bbox" not in instance.keys and not cut:
+            self.report("no_geometry", instance.offset, repr(instance.name))
+        visible = {name: xy for name, xy in instance.keypoints.items() if xy is not None}
         pixels = to_pixels(np.array([*visible.values()]).reshape(-1, _POINT), self._image_size)
         points = dict(zip(visible, pixels, strict=True))
         self.instances.append(
             Instance(
-                phrase=being.name.rstrip(_DIGITS).strip() or being.name,
-                bbox=None if being.bbox is None else to_pixels(being.bbox, self._image_size),
-                keypoints={name: points.get(name) for name in being.keypoints},
-                name=being.name,
+                phrase=instance.name.rstrip(_DIGITS).strip() or instance.name,
+                bbox=None if instance.bbox is None else to_pixels(instance.bbox, self._image_size),
+                keypoints={name: points.get(name) for name in instance.keypoints},
+                name=instance.name,
             )
         )
 
@@ -269,5 +279,5 @@ def _unescape(string: str) -> str:
         return string
     try:
         return str(json.loads(f'"{string}"', strict=False))
-    except ValueError:  # the syntax check names it
+    except ValueError:  # check_syntax reports it
         return string

@@ -1,8 +1,8 @@
-"""Instances to text: the one place that spells an answer.
+"""The writer of the answer grammar: instances to text.
 
 A span is ``<|object_ref_start|>PHRASE<|object_ref_end|><|box_start|>GEOMETRY<|box_end|>``. Spans
-are joined by ", ", items by ",", and the geometry of an absent phrase is ``None``. Keypoint answers
-are JSON in a fence. `rexkit.grammar.read` gives back the same bins.
+are joined by ", ", items by ",", and the geometry of an absent phrase is ``None``. Keypoints are
+JSON in a fence. `rexkit.grammar.read` returns the same bins.
 """
 
 from __future__ import annotations
@@ -45,23 +45,27 @@ def write(
     geometry: Geometry | None = None,
     transcription: Transcription | None = None,
 ) -> str:
-    """Spell an answer.
+    """Write instances as text.
 
     Args:
-        instances: what is there, in pixels. Instances of one phrase share a span.
-        image_size: (width, height) of the image they are in.
-        phrases: what to answer, in this order; a phrase without an instance is answered ``None``.
-            Left out: the phrases of the instances, in their order; one without geometry is
-            answered ``None``.
-        geometry: which geometry of an instance is written; left out, the first it has of bbox,
-            point, polygon. Instances with keypoints are always written as keypoint JSON.
+        instances: the instances, in pixels. Instances of one phrase share a span.
+        image_size: (width, height) of their image in pixels.
+        phrases: the phrases to write, in this order; one without an instance gets ``None``. By
+            default the phrases of the instances, in their order; one without geometry gets
+            ``None``.
+        geometry: the geometry to write; by default the first that an instance has of bbox, point,
+            polygon. Instances with keypoints are always written as keypoint JSON.
         transcription: where ``Instance.text`` goes: "phrase" in place of the phrase (as the
-            released Rex-Omni weights write OCR), "inline" after the coordinates of each item.
-            Left out, texts are not written.
+            released Rex-Omni weights write OCR), "inline" after the coordinates of each item. By
+            default texts are not written.
+
+    Returns:
+        The response that a model is trained to give.
 
     Raises:
-        ValueError: a phrase or text that the grammar cannot carry, a missing geometry, one of the
-            wrong shape, a box with x1 < x0 or y1 < y0, a number that is not finite.
+        ValueError: a phrase or text contains markup of the grammar, an instance is not of one of
+            ``phrases``, or a geometry is missing, has the wrong shape, is not finite, or is a box
+            with x1 < x0 or y1 < y0.
 
     >>> cup = Instance("cup", point=np.array([64.0, 48]))
     >>> for span in write([cup], (640, 480), phrases=["cup", "dog"]).split(", "):
@@ -74,16 +78,18 @@ def write(
         return write_keypoints(found, image_size)
     groups: dict[str, list[Instance]] = {}
     if phrases is not None:
-        asked = [legal_phrase(phrase) for phrase in phrases]
+        requested = [legal_phrase(phrase) for phrase in phrases]
         present = {legal_phrase(i.phrase) for i in found}
-        if strangers := present.difference(asked):
-            raise ValueError(f"phrase {min(strangers)!r} is not among those to answer: {asked}")
-        # As transcriptions the instances bring their own spans.
-        groups = {p: [] for p in asked if transcription != "phrase" or p not in present}
+        if unexpected := present.difference(requested):
+            raise ValueError(
+                f"phrase {min(unexpected)!r} is not among the phrases to write: {requested}"
+            )
+        # With transcriptions in place of phrases, the instances open their own spans.
+        groups = {p: [] for p in requested if transcription != "phrase" or p not in present}
     for instance in found:
         label = instance.text if transcription == "phrase" else instance.phrase
         if label is None:
-            raise ValueError(f"an instance of {instance.phrase!r} has no text to be written")
+            raise ValueError(f"an instance of {instance.phrase!r} has no text to write")
         groups.setdefault(legal_phrase(label), []).append(instance)
     return SPAN_SEPARATOR.join(
         _span(label, _items(group, image_size, geometry, transcription))
@@ -92,11 +98,18 @@ def write(
 
 
 def write_keypoints(instances: Iterable[Instance], image_size: ImageSize) -> str:
-    """Spell a keypoint answer: JSON in a fence, instances without a name numbered by phrase.
+    """Write instances with keypoints as JSON in a fence.
+
+    Args:
+        instances: the instances, in pixels; those without a name are numbered by phrase.
+        image_size: (width, height) of their image in pixels.
+
+    Returns:
+        The response that a model is trained to give.
 
     Raises:
         ValueError: an instance lacks bbox or keypoints, its phrase ends in a digit, its name is
-            not its phrase with a number, or two have one name.
+            not its phrase with a number, or two instances have the same name.
 
     >>> nose = Instance("person", bbox=np.array([0.0, 0, 9, 9]), keypoints={"nose": None})
     >>> print(write_keypoints([nose], (10, 10)))
@@ -104,34 +117,37 @@ def write_keypoints(instances: Iterable[Instance], image_size: ImageSize) -> str
     {"person1": {"bbox": " <0> <0> <899> <899> ", "keypoints": {"nose": "unvisible"}}}
     ```
     """
-    beings: dict[str, object] = {}
+    records: dict[str, object] = {}
     numbers: dict[str, int] = {}
     for instance in instances:
         if instance.keypoints is None or instance.bbox is None:
-            raise ValueError(f"a keypoint answer needs a bbox and keypoints: {instance.phrase!r}")
+            raise ValueError(f"an instance of {instance.phrase!r} needs a bbox and keypoints")
         phrase = legal_phrase(instance.phrase)
         numbers[phrase] = numbers.get(phrase, 0) + 1
         name = instance.name or f"{phrase}{numbers[phrase]}"
         if name.rstrip(_DIGITS).strip() != phrase:
             raise ValueError(f"{name!r} must be the phrase {phrase!r} and a number")
-        if name in beings:
-            raise ValueError(f"two instances are called {name!r}")
-        beings[name] = {
+        if name in records:
+            raise ValueError(f"two instances have the name {name!r}")
+        records[name] = {
             "bbox": _spaced(_shaped(instance, "bbox"), image_size),
             "keypoints": {
                 legal_phrase(key): INVISIBLE if xy is None else _spaced(xy, image_size)
                 for key, xy in instance.keypoints.items()
             },
         }
-    return f"```json\n{json.dumps(beings, ensure_ascii=False)}\n```"
+    return f"```json\n{json.dumps(records, ensure_ascii=False)}\n```"
 
 
 def write_references(boxes: Mapping[str, ArrayLike], image_size: ImageSize) -> str:
-    """Spell the reference boxes of a visual prompt.
+    """Write the reference boxes of a visual prompt.
 
     Args:
-        boxes: name -> (N, 4) or (4,), xyxy pixels.
-        image_size: (width, height) of the image they are in.
+        boxes: for each name (N, 4) or (4,) xyxy pixels.
+        image_size: (width, height) of their image in pixels.
+
+    Returns:
+        JSON with a list of boxes for each name.
 
     >>> write_references({"object_1": [[0, 0, 10, 10]]}, (10, 10))
     '{"object_1": ["<0><0><999><999>"]}'
@@ -144,10 +160,16 @@ def write_references(boxes: Mapping[str, ArrayLike], image_size: ImageSize) -> s
 
 
 def legal_phrase(phrase: str) -> str:
-    """The phrase without surrounding white space.
+    """Return a phrase without surrounding white space, if the grammar can carry it.
+
+    Args:
+        phrase: the phrase.
+
+    Returns:
+        The stripped phrase.
 
     Raises:
-        ValueError: it is empty, or holds markup such as ``<|box_end|>`` that would end its span.
+        ValueError: it is empty, or contains markup such as ``<|box_end|>`` that would end its span.
 
     >>> legal_phrase(" cup ")
     'cup'
@@ -156,7 +178,9 @@ def legal_phrase(phrase: str) -> str:
     if not bare:
         raise ValueError("a phrase must not be empty")
     if found := _MARKUP.search(bare):
-        raise ValueError(f"phrase {bare!r} holds {found.group()!r}, which is markup of the answer")
+        raise ValueError(
+            f"phrase {bare!r} contains {found.group()!r}, which is markup of the grammar"
+        )
     return bare
 
 
@@ -194,7 +218,7 @@ def _first_geometry(instance: Instance) -> Geometry | None:
 
 
 def _shaped(instance: Instance, geometry: Geometry) -> Array:
-    """The geometry, if it reads back as what it is."""
+    """Return the geometry, if it has the shape that it is read back with."""
     coords: Array | None = getattr(instance, geometry)
     if coords is None:
         raise ValueError(f"an instance of {instance.phrase!r} has no {geometry}")
@@ -207,14 +231,18 @@ def _shaped(instance: Instance, geometry: Geometry) -> Array:
     if not fits[geometry]:
         raise ValueError(f"{geometry} of {instance.phrase!r} has shape {shape}")
     if geometry == "bbox" and (coords[2] < coords[0] or coords[3] < coords[1]):
-        raise ValueError(f"bbox of {instance.phrase!r} is not x0 y0 x1 y1: {np.asarray(coords)}")
+        raise ValueError(
+            f"bbox of {instance.phrase!r} must be x0 y0 x1 y1, got {np.asarray(coords)}"
+        )
     return np.asarray(coords)
 
 
 def _legal_text(text: str | None) -> str:
     bare = (text or "").strip()
     if found := _MARKUP.search(bare) or _COORD.search(bare):
-        raise ValueError(f"text {bare!r} holds {found.group()!r}, which is markup of the answer")
+        raise ValueError(
+            f"text {bare!r} contains {found.group()!r}, which is markup of the grammar"
+        )
     return bare
 
 

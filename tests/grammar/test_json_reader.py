@@ -1,4 +1,4 @@
-"""Keypoint answers, and JSON that is none."""
+"""Keypoint JSON, and other JSON."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ def person(**changes) -> str:
 
 @pytest.mark.parametrize("end", ["", "<|im_end|>", "\n<|endoftext|>ignored"])
 @pytest.mark.parametrize("wrap", [fenced, json.dumps, lambda p: f"\n {json.dumps(p, indent=2)}\n"])
-def test_a_keypoint_answer(wrap, end):
-    answer = read(wrap({"person1": PERSON, "person2": PERSON, "dog1": PERSON}) + end, SIZE)
-    assert not answer.problems
-    assert [(i.name, i.phrase) for i in answer.instances] == [
+def test_keypoint_json(wrap, end):
+    prediction = read(wrap({"person1": PERSON, "person2": PERSON, "dog1": PERSON}) + end, SIZE)
+    assert not prediction.problems
+    assert [(i.name, i.phrase) for i in prediction.instances] == [
         ("person1", "person"),
         ("person2", "person"),
         ("dog1", "dog"),
     ]
-    first = answer.instances[0]
+    first = prediction.instances[0]
     assert first.bbox.tolist() == [1, 36, 987, 984]
     assert first.keypoints["nose"].tolist() == [540, 351]
     assert first.keypoints["left ear"] is None
-    assert answer.to_dict()["dog"] == [
+    assert prediction.to_dict()["dog"] == [
         {
             "type": "keypoint",
             "coords": [1, 36, 987, 984],
@@ -53,10 +53,10 @@ def test_a_keypoint_answer(wrap, end):
     ]
 
 
-def test_nobody_there():
-    answer = read(fenced({}), SIZE)
-    assert not answer.instances
-    assert not answer.problems
+def test_no_instance():
+    prediction = read(fenced({}), SIZE)
+    assert not prediction.instances
+    assert not prediction.problems
 
 
 @pytest.mark.parametrize(
@@ -92,13 +92,13 @@ def test_names_to_phrases(name, phrase):
         ("```json\n" + person() + "<|im_end|>", "bad_json", "<|im_end|>"),
     ],
 )
-def test_problems_and_their_places(text, kind, place):
-    answer = read(text, SIZE)
-    assert kinds(answer) == [kind]
-    assert text[answer.problems[0].offset :].startswith(place)
+def test_problems_and_their_offsets(text, kind, place):
+    prediction = read(text, SIZE)
+    assert kinds(prediction) == [kind]
+    assert text[prediction.problems[0].offset :].startswith(place)
 
 
-def test_what_is_wrong_is_left_out_and_the_rest_kept():
+def test_invalid_values_are_omitted_and_the_rest_is_kept():
     points = {"nose": "<1>", "chin": "<5><6>", "ear": "<1><2000>", "eye": "unvisible"}
     (found,) = read(person(keypoints=points), SIZE).instances
     assert {name: xy is None for name, xy in found.keypoints.items()} == {
@@ -110,11 +110,11 @@ def test_what_is_wrong_is_left_out_and_the_rest_kept():
     assert found.keypoints["nose"].tolist() == [540, 351]
 
 
-def test_names_twice():
+def test_repeated_names():
     text = '{"person1": %s, "person1": %s}' % ((json.dumps(PERSON),) * 2)
-    answer = read(text, SIZE)
-    assert len(answer.instances) == 2
-    assert kinds(answer) == ["bad_json"]
+    prediction = read(text, SIZE)
+    assert len(prediction.instances) == 2
+    assert kinds(prediction) == ["bad_json"]
 
 
 @pytest.mark.parametrize(
@@ -129,39 +129,39 @@ def test_names_twice():
         "[" * 100_000,
     ],
 )
-def test_json_of_an_untuned_model_is_a_problem_and_no_crash(text):
-    answer = read(text, SIZE)
-    assert not answer.instances
-    assert kinds(answer) == ["foreign_json"]
+def test_json_of_an_untuned_model_is_a_problem_and_no_error(text):
+    prediction = read(text, SIZE)
+    assert not prediction.instances
+    assert kinds(prediction) == ["foreign_json"]
 
 
 @pytest.mark.parametrize(
     "text", ['{"a":' * 100_000, f'{{"a1": {{"bbox": {"9" * 100_000}}}}}', '{"a": 1e999}', '{"\\']
 )
-def test_json_that_would_break_a_loader(text):
-    answer = read(text, SIZE)
-    assert not answer.instances
-    assert answer.problems
+def test_json_that_json_loads_cannot_parse(text):
+    prediction = read(text, SIZE)
+    assert not prediction.instances
+    assert prediction.problems
 
 
 def test_cut_at_the_token_limit():
     text = fenced({"person1": PERSON, "person2": PERSON})
     cut = text.index("left ear", text.index("person2"))
-    answer = read(text[:cut], SIZE)
-    assert kinds(answer) == ["truncated"]
-    assert [list(i.keypoints) for i in answer.instances] == [["nose", "left ear"], ["nose"]]
+    prediction = read(text[:cut], SIZE)
+    assert kinds(prediction) == ["truncated"]
+    assert [list(i.keypoints) for i in prediction.instances] == [["nose", "left ear"], ["nose"]]
     early = read(text[: text.index("bbox", text.index("person2"))], SIZE)
     assert [i.name for i in early.instances] == ["person1"]
 
 
 @given(keypoint_annotations(), st.data())
-def test_every_cut_gives_a_beginning(truth, data):
-    text = write_keypoints(truth.instances, truth.image_size)
-    whole = read(text, truth.image_size).instances
+def test_a_cut_text_gives_the_first_instances(target, data):
+    text = write_keypoints(target.instances, target.image_size)
+    whole = read(text, target.image_size).instances
     cut = data.draw(st.integers(0, len(text) - 1))
-    answer = read(text[:cut], truth.image_size)
-    for found, true in zip(answer.instances, whole, strict=False):
+    prediction = read(text[:cut], target.image_size)
+    for found, true in zip(prediction.instances, whole, strict=False):
         assert found.name == true.name
         assert list(found.keypoints) == list(true.keypoints)[: len(found.keypoints)]
-    assert len(answer.instances) <= len(whole)
-    assert {"truncated", "junk", "empty"} & set(kinds(answer))
+    assert len(prediction.instances) <= len(whole)
+    assert {"truncated", "junk", "empty"} & set(kinds(prediction))

@@ -1,14 +1,13 @@
-"""Spans that are not to the letter: what can be read of them, and what is wrong.
+"""Repair of spans that do not follow the grammar exactly.
 
-A span begins at every ``<|object_ref_start|>``, so one broken span never hides the next. One that
-only has white space between its tokens is right as it is. In others the tokens are taken one by
-one:
+A span starts at every ``<|object_ref_start|>``, so a broken span never hides the next one. Extra
+white space between tokens is no problem. All other spans are read token by token:
 
-- Text between items is junk. Where it stands inside an item, the coordinates on both sides are
-  items of their own if each could be a box or polygon, and one item otherwise.
+- Text between items is junk. Inside an item, it separates two items if the coordinates on each
+  side could be a box or polygon; otherwise both sides are one item.
 - ``<|box_end|>`` closes the span only if no coordinates follow before the next span.
-- The last item of a text that stops inside a span is kept if it has as many coordinates as the item
-  before it in the answer, or four where there is none.
+- The last item of a text that stops inside a span is kept if it has as many coordinates as the
+  item before it in the text, or four where there is none.
 """
 
 from __future__ import annotations
@@ -17,8 +16,8 @@ import re
 from typing import Literal, NamedTuple
 
 from rexkit.grammar.lazy_instances import BOX, Span
-from rexkit.grammar.pattern import LOOSE
 from rexkit.grammar.problems import problem
+from rexkit.grammar.span_patterns import SPACED_SPAN
 from rexkit.grammar.tokens import (
     BIN_OF,
     BOX_END,
@@ -32,15 +31,15 @@ from rexkit.grammar.tokens import (
 from rexkit.structures import Problem
 
 After = Literal["span", "end of turn", "cut"]
-"""What follows a stretch of text: another span, the end of the turn, or nothing at all."""
+"""What follows a section of text: another span, the end of the turn, or nothing at all."""
 
-# Anything in brackets stands where a coordinate would, so <-5> or <x> spoils its item: without it
-# the coordinates left over could pass for a point or a box.
+# Anything in brackets counts as a coordinate, so <-5> or <x> invalidates its item: the remaining
+# coordinates alone could be mistaken for a point or a box.
 _PARTS = re.compile(
     r"(?P<coord><[^<>|,]*>)|(?P<comma>,)|(?P<markup><\|\w+\|>)|\s+|(?P<word>[^<,\s]+|<)"
 )
 # With transcriptions between the coordinates only digits in brackets are coordinates, and only a
-# comma before a coordinate ends an item. White space belongs to the text.
+# comma before a coordinate ends an item. White space is part of the text.
 _PARTS_INLINE = re.compile(
     r"(?P<coord><[0-9]+>)|(?P<comma>,)(?=\s*<[0-9]+>)|(?P<markup><\|\w+\|>)|(?P<word>[^<,]+|[<,])"
 )
@@ -48,8 +47,8 @@ _CUT_TOKEN = re.compile(r"(?:<[0-9]{0,3}|<\|\w*\|?|(?<=\|>)(?:N|No|Non))\Z")
 _LONGEST_TOKEN = 24
 
 
-class Item(NamedTuple):
-    """One point, box or polygon in bins, with its place in the text."""
+class ParsedItem(NamedTuple):
+    """One point, box or polygon in bins, with its offset in the text."""
 
     bins: list[int]
     offset: int
@@ -66,16 +65,16 @@ def repair(
     *,
     inline: bool = False,
 ) -> None:
-    """Read a stretch of text that is not canonical.
+    """Read a section of text that is not in the canonical spelling.
 
     Args:
-        text: the whole answer; offsets are in it.
-        start: where the stretch begins: at a span, or at text before the first one.
-        stop: where it ends: at a span, or at the end of the answer.
-        after: what is at ``stop``.
-        spans: those before the stretch; what is read is added to them.
-        problems: where problems go.
-        inline: transcriptions stand after the coordinates of each item.
+        text: the whole text, which offsets refer to.
+        start: the offset where the section starts: at a span, or at text before the first one.
+        stop: the offset where it ends: at a span, or at the end of the text.
+        after: what comes at ``stop``.
+        spans: the spans before the section; those read here are appended.
+        problems: the problems found so far; those found here are appended.
+        inline: whether a transcription follows the coordinates of each item.
 
     >>> spans, problems = [], []
     >>> broken = "<|object_ref_start|>cup<|object_ref_end|><|box_start|><1><2><3>x,<4><5><6><7>"
@@ -92,7 +91,7 @@ def repair(
         end = _find(text, OBJECT_REF_START, begin + 1, stop)
         follows = after if end == stop else "span"
         limit = end + len(OBJECT_REF_START) if follows == "span" else end
-        match = None if inline else LOOSE.match(text, begin, limit)
+        match = None if inline else SPACED_SPAN.match(text, begin, limit)
         if match:
             phrase, boxes, items, _ = match.groups()
             geometry_at = match.start(2 if boxes else 3) if boxes or items else match.end(1)
@@ -147,16 +146,16 @@ def _read_span(
 
 
 def _last_size(spans: list[Span]) -> int:
-    """How many coordinates the last item has; those of a box if there is none."""
+    """Return the number of coordinates of the last item, or of a box if there is none."""
     last = spans[-1][1].rpartition(ITEM_SEPARATOR)[2] if spans else ""
     return last.count("<") or BOX
 
 
 class _Geometry:
-    """Takes the tokens after ``<|box_start|>`` and makes items of them."""
+    """Builds items from the tokens after ``<|box_start|>``."""
 
     def __init__(self, problems: list[Problem], inline: bool, last_size: int):
-        self.items: list[Item] = []
+        self.items: list[ParsedItem] = []
         self.none = False
         self._problems = problems
         self._inline = inline
@@ -166,6 +165,7 @@ class _Geometry:
         self._open_item()
 
     def read(self, text: str, start: int, stop: int, after: After) -> None:
+        """Read the geometry between two offsets."""
         cut = None
         if after == "cut":
             cut = _CUT_TOKEN.search(text, max(start, stop - _LONGEST_TOKEN), stop)
@@ -193,9 +193,9 @@ class _Geometry:
             self._report("unclosed_span", end)
 
     def _open_item(self) -> None:
-        self._runs: list[Item] = []
+        self._runs: list[ParsedItem] = []
         self._text: list[str] = []
-        self._spoilt = False  # by a coordinate that is none
+        self._invalid = False  # by a coordinate out of range
         self._blank = True
         self._apart = False  # junk or markup came after the last coordinate
         self._in_junk = False
@@ -204,7 +204,7 @@ class _Geometry:
         if self._blank:
             if self.items or self.none:
                 self._report("separator", offset)
-        elif self._runs and not self._spoilt:
+        elif self._runs and not self._invalid:
             boxes = all(len(run.bins) >= BOX and len(run.bins) % 2 == 0 for run in self._runs)
             for run in self._runs if boxes else [_joined(self._runs)]:
                 if len(run.bins) % 2:
@@ -225,9 +225,9 @@ class _Geometry:
         number = BIN_OF.get(spelling)
         if number is None:
             self._report("out_of_range", offset, spelling)
-            self._spoilt = True
+            self._invalid = True
         elif self._apart or not self._runs:
-            self._runs.append(Item([number], offset))
+            self._runs.append(ParsedItem([number], offset))
         else:
             self._runs[-1].bins.append(number)
         self._blank = self._apart = self._in_junk = False
@@ -262,19 +262,19 @@ class _Geometry:
             self._blank = False
 
     def _check_tail(self, stop: int, after: After, cut: re.Match[str] | None) -> None:
-        """After ``<|box_end|>``: one comma if a span follows, none at the end."""
+        """Check the commas after ``<|box_end|>``: one before another span, none at the end."""
         if after == "cut" and (cut or self._tail_commas == 1):
             self._report("truncated", cut.start() if cut else stop)
         elif self._tail_commas != (1 if after == "span" else 0) and not self._in_junk:
             self._report("separator", stop)
 
     def _cut_off(self, end: int, token: str) -> None:
-        """The text stopped at ``end``, perhaps within a token: is the last item complete?"""
+        """Keep the last item of a text that stops at ``end`` if the item is complete."""
         size = sum(len(run.bins) for run in self._runs)
-        wanted = len(self.items[-1].bins) if self.items else self._last_size
+        expected = len(self.items[-1].bins) if self.items else self._last_size
         finished = token.startswith("<|") or self._transcription() is not None
         more_to_come = len(token) > 1 and token[1].isdigit()
-        if self._runs and not more_to_come and (finished or size == wanted):
+        if self._runs and not more_to_come and (finished or size == expected):
             self._close_item(end)
         elif self._runs:
             end = self._runs[0].offset
@@ -287,16 +287,16 @@ class _Geometry:
         self._problems.append(problem(kind, offset, detail))
 
 
-def _joined(runs: list[Item]) -> Item:
-    return Item([number for run in runs for number in run.bins], runs[0].offset)
+def _joined(runs: list[ParsedItem]) -> ParsedItem:
+    return ParsedItem([number for run in runs for number in run.bins], runs[0].offset)
 
 
 def _find(text: str, token: str, start: int, stop: int) -> int:
-    """Where the token is, or ``stop``."""
+    """Return the offset of the token, or ``stop``."""
     found = text.find(token, start, stop)
     return stop if found < 0 else found
 
 
-def _quote(text: str, most: int = 40) -> str:
-    bare = " ".join(text[: 2 * most].split())
-    return repr(bare if len(bare) <= most else f"{bare[:most]}…")
+def _quote(text: str, limit: int = 40) -> str:
+    bare = " ".join(text[: 2 * limit].split())
+    return repr(bare if len(bare) <= limit else f"{bare[:limit]}…")

@@ -1,10 +1,10 @@
-"""Text to instances: the one place that reads an answer, and it never raises on what a model wrote.
+"""The reader of the answer grammar: text to instances, without ever raising on model output.
 
-Spans that follow the grammar to the letter are recognised by one regular expression and their
-coordinates turned into numbers together. Whatever lies between them goes to
-`rexkit.grammar.repair`, which spells what it could read canonically, so both meet in the same
-numbers. An answer without a span may be keypoint JSON (`rexkit.grammar.read_json`). Every deviation
-is a `Problem` of a kind in `rexkit.grammar.problems`. Time grows linearly with the text.
+Spans that follow the grammar exactly are matched by one regular expression, and their coordinates
+are converted together. The text between them goes to `rexkit.grammar.span_repair`, which returns
+what it could read in the canonical spelling, so that both are converted alike. A text without a
+span may be keypoint JSON (`rexkit.grammar.json_reader`). Every deviation is a `Problem` of a kind
+in `rexkit.grammar.problems`. Time grows linearly with the text.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 from operator import attrgetter
 
 from rexkit.grammar.bins import check_image_size
-from rexkit.grammar.lazy_instances import ReadInstances, Span
-from rexkit.grammar.pattern import END, TIGHT
+from rexkit.grammar.json_reader import read_keypoints
+from rexkit.grammar.lazy_instances import LazyInstances, Span
 from rexkit.grammar.problems import problem
-from rexkit.grammar.read_json import read_keypoints
-from rexkit.grammar.repair import After, repair
+from rexkit.grammar.span_patterns import END, EXACT_SPAN
+from rexkit.grammar.span_repair import After, repair
 from rexkit.grammar.tokens import BOX_START, OBJECT_REF_END, OBJECT_REF_START
-from rexkit.grammar.write import Transcription
+from rexkit.grammar.writer import Transcription
 from rexkit.structures import ImageSize, Prediction, Problem
 
 _BETWEEN = len(OBJECT_REF_END + BOX_START)  # phrase and geometry
@@ -28,19 +28,20 @@ _offset = attrgetter("offset")
 def read(
     text: str, image_size: ImageSize, *, transcription: Transcription | None = None
 ) -> Prediction:
-    """Read an answer.
+    """Read the prediction from a completion or response.
 
     Args:
-        text: what a model wrote, with its special tokens; it ends at ``<|im_end|>`` or
+        text: the text with its special tokens; it is read up to ``<|im_end|>`` or
             ``<|endoftext|>``. White space between any two tokens is ignored.
-        image_size: (width, height) of the original image; coordinates are pixels of it.
-        transcription: where an OCR answer has the text of an item: "phrase" in place of the phrase,
-            "inline" after its coordinates, up to a comma that a coordinate follows. It goes to
-            ``Instance.text``.
+        image_size: (width, height) of the original image; the prediction is in its pixels.
+        transcription: where OCR text is, which goes to ``Instance.text``: "phrase" in place of the
+            phrase, "inline" after the coordinates of an item, up to a comma that a coordinate
+            follows. None if there is none.
 
     Returns:
-        What could be read. ``absent`` are the phrases answered ``None``; ``problems`` say what was
-        wrong and where. Instances are built when they are first looked at.
+        Everything that could be read. ``absent`` holds the phrases with ``None``; ``problems``
+        lists the deviations from the grammar with their offsets. Instances are built on first
+        access.
 
     Raises:
         ValueError: the image size is not positive.
@@ -57,10 +58,10 @@ def read(
     end = END.search(text, 0, first if first >= 0 else len(text))
     if first >= 0 and end is None:
         return _read_spans(text, image_size, transcription)
-    answer = text[: end.start()].rstrip() if end else text.rstrip()
-    if not answer:
+    turn = text[: end.start()].rstrip() if end else text.rstrip()
+    if not turn:
         return Prediction(image_size, problems=[problem("empty", 0)], text=text)
-    instances, problems = read_keypoints(answer, image_size, ended=end is not None)
+    instances, problems = read_keypoints(turn, image_size, ended=end is not None)
     problems.sort(key=_offset)
     return Prediction(image_size, instances, problems=problems, text=text)
 
@@ -72,31 +73,31 @@ def _read_spans(
     spans: list[Span] = []
     problems: list[Problem] = []
     only_boxes = True
-    place = 0
+    position = 0
     ended = False
-    for match in () if inline else TIGHT.finditer(text):
+    for match in () if inline else EXACT_SPAN.finditer(text):
         start, stop = match.span()
-        if start != place:
-            if END.search(text, place, start):
+        if start != position:
+            if END.search(text, position, start):
                 break
-            repair(text, place, start, "span", spans, problems)
+            repair(text, position, start, "span", spans, problems)
             only_boxes = False
         phrase, boxes, items, end = match.groups()
         spans.append((phrase.rstrip(), boxes or items or "", match.end(1) + _BETWEEN, []))
         if items:
             only_boxes = False
-        place = stop
+        position = stop
         if end:
             ended = True
             break
     if not ended:
-        cut = END.search(text, place)
+        cut = END.search(text, position)
         stop = len((text[: cut.start()] if cut else text).rstrip())
-        if place < stop:
+        if position < stop:
             after: After = "end of turn" if cut else "cut"
-            repair(text, place, stop, after, spans, problems, inline=inline)
+            repair(text, position, stop, after, spans, problems, inline=inline)
             only_boxes = False
-    instances = ReadInstances(
+    instances = LazyInstances(
         spans, image_size, only_boxes=only_boxes, phrase_is_text=transcription == "phrase"
     )
     problems += instances.order_corners()
@@ -107,12 +108,12 @@ def _read_spans(
 
 
 def _absent(spans: list[Span], problems: list[Problem]) -> list[str]:
-    """The phrases answered None and nothing else."""
-    nones = {phrase: place for phrase, geometry, place, _ in spans if not geometry}
+    """Return the phrases with None and no items."""
+    nones = {phrase: position for phrase, geometry, position, _ in spans if not geometry}
     if not nones:
         return []
     for phrase in dict.fromkeys(phrase for phrase, geometry, _, _ in spans if geometry):
-        place = nones.pop(phrase, None)
-        if isinstance(place, int):
-            problems.append(problem("contradiction", place, repr(phrase)))
+        position = nones.pop(phrase, None)
+        if isinstance(position, int):
+            problems.append(problem("contradiction", position, repr(phrase)))
     return list(nones)

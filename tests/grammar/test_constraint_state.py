@@ -1,4 +1,4 @@
-"""Constrained decoding: whatever comes, an answer reads without a problem and ends in time."""
+"""Constrained decoding: every completion is read without a problem and ends in time."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from rexkit.grammar import (
     to_bins,
     write,
 )
-from rexkit.grammar.constrain import Walk
+from rexkit.grammar.constraint_state import ConstraintState
 from rexkit.grammar.forms import from_dict, to_dict
 from rexkit.grammar.vocabulary import (
     INLINE,
     NO_TEXT,
     TEXT,
-    TEXT_SEEN,
     TEXT_START,
+    TEXT_VISIBLE,
     Choice,
     Vocabulary,
 )
@@ -45,7 +45,7 @@ QWEN_SPLIT = (
 
 
 def qwen_like() -> PreTrainedTokenizerFast:
-    """A byte-level BPE that splits as Qwen2 does, trained on answers."""
+    """A byte-level BPE that splits as Qwen2 does, trained on texts of the grammar."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFC()
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -74,10 +74,12 @@ def qwen_like() -> PreTrainedTokenizerFast:
 
 
 TOKENIZERS = {"tiny": build_tiny_tokenizer(), "qwen": qwen_like()}
-VOCABULARIES = {name: Vocabulary.of(tokenizer) for name, tokenizer in TOKENIZERS.items()}
+VOCABULARIES = {
+    name: Vocabulary.from_tokenizer(tokenizer) for name, tokenizer in TOKENIZERS.items()
+}
 both = pytest.mark.parametrize("name", TOKENIZERS)
 
-# The forms of every kind of task, for questions that make them hard.
+# Forms of every kind of task, with phrases that are hard to tokenize.
 PHRASES = ("cup", "cup holder", 'dög, "big" <b>')
 FORMS = {
     "detection": SpanForm(PHRASES),
@@ -93,7 +95,7 @@ FORMS = {
     "inline polygon": SpanForm(("word", "text line"), "polygon", transcription="inline"),
     "own phrases": SpanForm(free=True, max_items=2),
     "keypoints": KeypointForm(("person", "cat"), ("nose", "left ear", 'a "tail"')),
-    "one being": KeypointForm(("hand",), ("wrist",), max_items=1),
+    "one instance": KeypointForm(("hand",), ("wrist",), max_items=1),
 }
 
 
@@ -101,20 +103,20 @@ def transcription(form):
     return form.transcription if isinstance(form, SpanForm) else None
 
 
-def answer(form, vocabulary, budget, draw) -> list[int]:
-    """An answer in which every choice is made by ``draw``, without its end."""
-    walk = Walk(form, vocabulary, budget)
+def complete(form, vocabulary, budget, draw) -> list[int]:
+    """A completion in which ``draw`` makes every choice, without its end token."""
+    state = ConstraintState(form, vocabulary, budget)
     ids = []
-    while not walk.done:
-        ids.append(draw(walk.choice))
-        walk.advance(ids[-1])
+    while not state.done:
+        ids.append(draw(state.choice))
+        state.advance(ids[-1])
     assert len(ids) <= budget
     assert ids[-1] == vocabulary.end
     return ids[:-1]
 
 
 def drawer(vocabulary, seed, even=True):
-    """Draws a token: of each kind alike, or of all alike."""
+    """Draw a token, with equal probability for each kind, or for each token."""
     rng = np.random.default_rng(seed)
 
     def draw(choice: Choice) -> int:
@@ -132,11 +134,11 @@ def drawer(vocabulary, seed, even=True):
 
 @both
 @pytest.mark.parametrize("kind", FORMS)
-def test_every_answer_reads_without_a_problem_and_holds_what_was_asked(name, kind):
+def test_every_completion_is_read_without_a_problem_and_has_the_phrases(name, kind):
     form, vocabulary = FORMS[kind], VOCABULARIES[name]
     for seed in range(16):
         budget = (300, 120)[seed % 2] if isinstance(form, SpanForm) else 500
-        ids = answer(form, vocabulary, budget, drawer(vocabulary, seed, even=seed % 4 > 0))
+        ids = complete(form, vocabulary, budget, drawer(vocabulary, seed, even=seed % 4 > 0))
         text = TOKENIZERS[name].decode(ids)
         prediction = read(text, SIZE, transcription=transcription(form))
         assert not prediction.problems, text
@@ -168,27 +170,27 @@ def test_every_answer_reads_without_a_problem_and_holds_what_was_asked(name, kin
 
 @both
 @pytest.mark.parametrize("kind", FORMS)
-def test_it_closes_within_any_budget_and_says_which_is_too_small(name, kind):
+def test_completions_fit_any_budget_and_a_budget_that_is_too_small_is_an_error(name, kind):
     form, vocabulary = FORMS[kind], VOCABULARIES[name]
-    with pytest.raises(ValueError, match="the shortest answer takes") as error:
-        Walk(form, vocabulary, 1)
-    least = int(str(error.value).split("takes ")[1].split()[0])
+    with pytest.raises(ValueError, match="the shortest completion has") as error:
+        ConstraintState(form, vocabulary, 1)
+    least = int(str(error.value).split("completion has ")[1].split()[0])
     for budget in range(least, least + 12, 2):
         for seed in range(2):
-            ids = answer(form, vocabulary, budget, drawer(vocabulary, seed))
+            ids = complete(form, vocabulary, budget, drawer(vocabulary, seed))
             text = TOKENIZERS[name].decode(ids)
             assert not read(text, SIZE, transcription=transcription(form)).problems
-    with pytest.raises(ValueError, match="the shortest answer takes"):
-        Walk(form, vocabulary, least - 1)
+    with pytest.raises(ValueError, match="the shortest completion has"):
+        ConstraintState(form, vocabulary, least - 1)
 
 
-def follow(form, name, text, room=0) -> Walk:
-    """The walk after a written text, spelled as training spells it; fails where it may not come."""
+def follow(form, name, text, spare=0) -> ConstraintState:
+    """Return the state after a written text; fails at a token that is not allowed."""
     ids = TOKENIZERS[name](text + END_OF_TURN, add_special_tokens=False).input_ids
-    walk = Walk(form, VOCABULARIES[name], len(ids) + room)
+    state = ConstraintState(form, VOCABULARIES[name], len(ids) + spare)
     for token in ids:
-        walk.advance(token)
-    return walk
+        state.advance(token)
+    return state
 
 
 def square(phrase, x=10.0, **more) -> Instance:
@@ -196,13 +198,13 @@ def square(phrase, x=10.0, **more) -> Instance:
 
 
 @both
-def test_what_training_writes_may_come_token_by_token(name):
+def test_written_responses_are_allowed_token_by_token(name):
     found = [square(PHRASES[2]), square(PHRASES[0]), square(PHRASES[0], 50)]
     text = write(found, SIZE, phrases=PHRASES)
     assert follow(FORMS["detection"], name, text).done
     text = write(found[:2], SIZE, phrases=PHRASES[::-1])
     assert follow(FORMS["any order"], name, text).done
-    with pytest.raises(ValueError, match="may not come"):
+    with pytest.raises(ValueError, match="is not allowed"):
         follow(FORMS["detection"], name, text)
     polygon = [Instance("cup", polygon=np.arange(10.0).reshape(5, 2) * 20)]
     assert follow(FORMS["polygons"], name, write(polygon, SIZE, phrases=PHRASES)).done
@@ -212,23 +214,23 @@ def test_what_training_writes_may_come_token_by_token(name):
 @pytest.mark.parametrize(
     "words", [["word"], ["hello", "hello), it", "a <b>,", "ほげ！", "50% < 60", "§①"], []]
 )
-def test_any_transcription_may_be_written(name, words):
+def test_any_transcription_is_allowed(name, words):
     found = [square("word", 9 * n, text=text) for n, text in enumerate(words)]
     for where, form in (("phrase", FORMS["ocr box"]), ("inline", FORMS["inline box"])):
         free = SpanForm(form.phrases, transcription=where)
         text = write(found, SIZE, phrases=["word"], transcription=where)
-        assert follow(free, name, text, room=0 if words else 3).done
+        assert follow(free, name, text, spare=0 if words else 3).done
 
 
 @both
-@pytest.mark.parametrize("seen", ["", "n", "nl", "l", "nlt", "t"])
-def test_any_keypoint_answer_may_be_written(name, seen):
+@pytest.mark.parametrize("visible", ["", "n", "nl", "l", "nlt", "t"])
+def test_any_keypoint_response_is_allowed(name, visible):
     form = FORMS["keypoints"]
     points = {
-        k: np.array([50.0, 60]) if k.strip('a "')[0] in seen else None for k in form.keypoints
+        k: np.array([50.0, 60]) if k.strip('a "')[0] in visible else None for k in form.keypoints
     }
-    beings = [square(form.phrases[n % 3 % 2], keypoints=points) for n in range(len(seen))]
-    text = write(beings, SIZE) if beings else "```json\n{}\n```"
+    people = [square(form.phrases[n % 3 % 2], keypoints=points) for n in range(len(visible))]
+    text = write(people, SIZE) if people else "```json\n{}\n```"
     assert follow(form, name, text).done
 
 
@@ -239,43 +241,43 @@ def test_any_keypoint_answer_may_be_written(name, seen):
     ),
     order=st.sampled_from(["asked", "any"]),
     seed=st.integers(0, 2**32 - 1),
-    room=st.integers(0, 60),
+    spare=st.integers(0, 60),
 )
-def test_any_phrases_in_any_room(phrases, order, seed, room):
+def test_any_phrases_in_any_budget(phrases, order, seed, spare):
     form = SpanForm(tuple(phrases), order=order)
     vocabulary = VOCABULARIES["qwen"]
-    spans = sum(len(vocabulary.spell(phrase)) + 7 for phrase in form.phrases)
-    ids = answer(form, vocabulary, spans + room, drawer(vocabulary, seed))
+    spans = sum(len(vocabulary.encode(phrase)) + 7 for phrase in form.phrases)
+    ids = complete(form, vocabulary, spans + spare, drawer(vocabulary, seed))
     prediction = read(TOKENIZERS["qwen"].decode(ids), SIZE)
     assert not prediction.problems
     assert set(prediction.phrases) == set(form.phrases)
 
 
 @both
-def test_text_can_be_seen_and_spells_no_markup(name):
+def test_text_is_visible_and_contains_no_markup(name):
     vocabulary = VOCABULARIES[name]
     may = {spelling: vocabulary.text[:, token] for spelling, token in vocabulary._tokens.items()}
     assert not any(may[token].any() for token in (*COORD_TOKENS, *GRAMMAR_TOKENS, END_OF_TURN))
     assert not may["Ġ"][TEXT_START]
     assert may["Ġ"][TEXT]
     assert may["Â"][TEXT_START]
-    assert not may["Â"][TEXT_SEEN]  # it may become a no-break space
-    assert may[","][TEXT_SEEN]
-    assert not may[","][TEXT_SEEN + INLINE]
+    assert not may["Â"][TEXT_VISIBLE]  # it may become a no-break space
+    assert may[","][TEXT_VISIBLE]
+    assert not may[","][TEXT_VISIBLE + INLINE]
 
 
-def test_the_end_is_all_that_comes_after_the_end():
+def test_only_the_end_token_is_allowed_after_the_end():
     vocabulary = VOCABULARIES["tiny"]
-    walk = Walk(FORMS["one being"], vocabulary, 60)
+    state = ConstraintState(FORMS["one instance"], vocabulary, 60)
     draw = drawer(vocabulary, 0)
-    while not walk.done:
-        walk.advance(draw(walk.choice))
-    walk.advance(7)
-    assert vocabulary.ids(walk.choice).tolist() == [vocabulary.end]
+    while not state.done:
+        state.advance(draw(state.choice))
+    state.advance(7)
+    assert vocabulary.ids(state.choice).tolist() == [vocabulary.end]
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-def test_a_form_goes_through_json(form):
+def test_forms_survive_json(form):
     assert from_dict(json.loads(json.dumps(to_dict(form)))) == form
 
 
@@ -289,15 +291,15 @@ def test_a_form_goes_through_json(form):
         (dict(phrases=("a",), max_points=2), "max_points"),
     ],
 )
-def test_a_form_that_cannot_be_is_refused(arguments, message):
+def test_invalid_span_forms_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         SpanForm(**arguments)
 
 
-def test_keypoint_forms_that_cannot_be_are_refused():
+def test_invalid_keypoint_forms_are_refused():
     with pytest.raises(ValueError, match="digit"):
         KeypointForm(("person1",), ("nose",))
     with pytest.raises(ValueError, match="once"):
         KeypointForm(("person",), ("nose", "nose"))
-    with pytest.raises(ValueError, match="is none of"):
+    with pytest.raises(ValueError, match="must be one of"):
         from_dict({"type": "Poem"})

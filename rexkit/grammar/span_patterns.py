@@ -1,4 +1,4 @@
-"""A span that follows the grammar, as a regular expression."""
+"""Regular expressions of spans that follow the grammar."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from rexkit.grammar.tokens import (
 )
 
 END = re.compile(f"{re.escape(END_OF_TURN)}|{re.escape(END_OF_TEXT)}")
-"""Where an answer ends, if the text does not end first."""
+"""The end of a completion, unless the text ends before."""
 
 
 def _span(space: str, separator: str) -> re.Pattern[str]:
-    """A span with what separates it from the next, or with the end of the answer.
+    """Compile the pattern of a span up to the separator after it or the end of the text.
 
     Groups: the phrase; the geometry, if it is all boxes; the geometry otherwise, unless it is None;
-    the token that ends the answer. Every repetition is of things that differ in their first
-    character from what follows, so a failed match costs time linear in its length.
+    the token that ends the completion. Each repeated part differs in its first character from what
+    follows it, so a failed match takes time linear in its length.
     """
-    coord = f"<(?:0|[1-9][0-9]{{0,2}}+)>{space}"  # not \d, which knows the digits of every script
+    coord = f"<(?:0|[1-9][0-9]{{0,2}}+)>{space}"  # not \d, which matches digits of every script
     box = 4 * coord
     item = f"(?:{coord}{coord})+"
     comma = f"{ITEM_SEPARATOR}{space}"
@@ -41,8 +41,8 @@ def _span(space: str, separator: str) -> re.Pattern[str]:
     )
 
 
-TIGHT = _span("", SPAN_SEPARATOR)
-"""A span to the letter."""
+EXACT_SPAN = _span("", SPAN_SEPARATOR)
+"""A span exactly as `rexkit.grammar.write` writes it."""
 
-LOOSE = _span("[ \t\r\n]*+", rf"\s*{ITEM_SEPARATOR}\s*")
-"""A span with white space between any two tokens."""
+SPACED_SPAN = _span("[ \t\r\n]*+", rf"\s*{ITEM_SEPARATOR}\s*")
+"""A span with white space allowed between any two tokens."""

@@ -1,4 +1,4 @@
-"""What the reader makes of answers: right ones, broken ones, and those of real weights."""
+"""Reading valid texts, broken ones, and completions of the released weights."""
 
 from __future__ import annotations
 
@@ -29,40 +29,40 @@ def kinds(prediction) -> list[str]:
     return [problem.kind for problem in prediction.problems]
 
 
-# ----------------------------------------------------------------------------------- right answers
+# ----------------------------------------------------------------------------------- valid texts
 
 
 def test_points_boxes_polygons_and_none():
     text = f"{span('<1><2>,<3><4>')}, {span(A, 'dog')}, {span('<1><1><9><1><9><9>', 'sign')}, "
-    answer = read(text + span("None", "fog") + "<|im_end|>", SIZE)
-    assert answer.to_dict() == {
+    prediction = read(text + span("None", "fog") + "<|im_end|>", SIZE)
+    assert prediction.to_dict() == {
         "cup": [{"type": "point", "coords": [1, 2]}, {"type": "point", "coords": [3, 4]}],
         "dog": [{"type": "box", "coords": BOX_A}],
         "sign": [{"type": "polygon", "coords": [[1, 1], [9, 1], [9, 9]]}],
         "fog": [],
     }
-    assert answer.absent == ["fog"]
-    assert not answer.problems
+    assert prediction.absent == ["fog"]
+    assert not prediction.problems
 
 
-def test_phrases_keep_the_order_of_the_answer():
+def test_phrases_keep_the_order_of_the_text():
     text = ", ".join([span("None", "b"), span(A, "a"), span("None", "d"), span(A, "c")])
-    answer = read(text, SIZE)
-    assert answer.phrases == list(answer.to_dict()) == ["b", "a", "d", "c"]
-    assert answer.text == text
+    prediction = read(text, SIZE)
+    assert prediction.phrases == list(prediction.to_dict()) == ["b", "a", "d", "c"]
+    assert prediction.text == text
 
 
 def test_repeated_phrases_are_merged():
-    answer = read(f"{span(A)}, {span(A, 'dog')}, {span(B)}", SIZE)
-    assert coords(answer) == {"cup": [BOX_A, BOX_B], "dog": [BOX_A]}
-    assert not answer.problems
+    prediction = read(f"{span(A)}, {span(A, 'dog')}, {span(B)}", SIZE)
+    assert coords(prediction) == {"cup": [BOX_A, BOX_B], "dog": [BOX_A]}
+    assert not prediction.problems
 
 
 @pytest.mark.parametrize("end", ["<|im_end|>", "<|endoftext|>", "\n<|im_end|>\n"])
 def test_nothing_is_read_after_the_end_of_the_turn(end):
-    answer = read(span(A) + end + span(B, "dog") + " and more", SIZE)
-    assert coords(answer) == {"cup": [BOX_A]}
-    assert not answer.problems
+    prediction = read(span(A) + end + span(B, "dog") + " and more", SIZE)
+    assert coords(prediction) == {"cup": [BOX_A]}
+    assert not prediction.problems
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ def test_instances_are_a_sequence():
 
 
 def test_transcriptions_in_place_of_phrases():
-    answer = read(span(A, "Hello, world"), SIZE, transcription="phrase")
-    assert [(i.phrase, i.text) for i in answer.instances] == [("Hello, world",) * 2]
+    prediction = read(span(A, "Hello, world"), SIZE, transcription="phrase")
+    assert [(i.phrase, i.text) for i in prediction.instances] == [("Hello, world",) * 2]
 
 
 @pytest.mark.parametrize(
@@ -99,10 +99,10 @@ def test_transcriptions_in_place_of_phrases():
     ],
 )
 def test_transcriptions_inline(geometry, texts):
-    answer = read(span(geometry, "word"), SIZE, transcription="inline")
-    assert [i.text for i in answer.instances] == texts
-    assert [i.bbox.tolist() for i in answer.instances] == [BOX_A, BOX_B][: len(texts)]
-    assert not answer.problems
+    prediction = read(span(geometry, "word"), SIZE, transcription="inline")
+    assert [i.text for i in prediction.instances] == texts
+    assert [i.bbox.tolist() for i in prediction.instances] == [BOX_A, BOX_B][: len(texts)]
+    assert not prediction.problems
 
 
 # ---------------------------------------------------------------------------------------- problems
@@ -145,11 +145,11 @@ BROKEN = [
 @pytest.mark.parametrize(("geometry", "expected", "problems"), BROKEN)
 @pytest.mark.parametrize("last", [True, False])
 def test_broken_geometry(geometry, expected, problems, last):
-    answer = read(span(geometry) + ("" if last else f", {span(B, 'dog')}"), SIZE)
-    assert coords(answer).get("cup", []) == (expected or [])
-    assert [(p.kind, p.offset - FIRST) for p in answer.problems] == problems
-    assert ("dog" in answer.phrases) is not last
-    assert answer.absent == (["cup"] if geometry == "None of these" else [])
+    prediction = read(span(geometry) + ("" if last else f", {span(B, 'dog')}"), SIZE)
+    assert coords(prediction).get("cup", []) == (expected or [])
+    assert [(p.kind, p.offset - FIRST) for p in prediction.problems] == problems
+    assert ("dog" in prediction.phrases) is not last
+    assert prediction.absent == (["cup"] if geometry == "None of these" else [])
 
 
 STRUCTURE = [
@@ -176,9 +176,9 @@ STRUCTURE = [
 
 @pytest.mark.parametrize(("text", "expected", "problems"), STRUCTURE)
 def test_broken_structure(text, expected, problems):
-    answer = read(text, SIZE)
-    assert coords(answer) == expected
-    assert [(p.kind, p.offset) for p in answer.problems] == problems
+    prediction = read(text, SIZE)
+    assert coords(prediction) == expected
+    assert [(p.kind, p.offset) for p in prediction.problems] == problems
 
 
 CUT = [
@@ -206,35 +206,35 @@ CUT = [
 
 @pytest.mark.parametrize(("tail", "expected"), CUT)
 def test_text_cut_off(tail, expected):
-    answer = read(f"{START}cup{END}{OPEN}{A}{tail}", SIZE)
-    assert coords(answer) == {"cup": expected}
-    assert kinds(answer) == ["truncated"]
+    prediction = read(f"{START}cup{END}{OPEN}{A}{tail}", SIZE)
+    assert coords(prediction) == {"cup": expected}
+    assert kinds(prediction) == ["truncated"]
 
 
-def test_a_phrase_whose_none_was_complete_is_absent():
+def test_a_phrase_with_a_complete_none_is_absent():
     assert read(f"{START}cup{END}{OPEN}None", SIZE).absent == ["cup"]
 
 
 def test_a_transcription_cut_off_keeps_its_item():
     text = f"{START}word{END}{OPEN}{A}Hel"
-    answer = read(text, SIZE, transcription="inline")
-    assert [i.text for i in answer.instances] == ["Hel"]
-    assert kinds(answer) == ["truncated"]
+    prediction = read(text, SIZE, transcription="inline")
+    assert [i.text for i in prediction.instances] == ["Hel"]
+    assert kinds(prediction) == ["truncated"]
 
 
 def test_inline_items_without_a_comma():
-    answer = read(span(f"{A}Hello{B}"), SIZE, transcription="inline")
-    assert [i.text for i in answer.instances] == ["Hello", None]
-    assert kinds(answer) == ["separator"]
+    prediction = read(span(f"{A}Hello{B}"), SIZE, transcription="inline")
+    assert [i.text for i in prediction.instances] == ["Hello", None]
+    assert kinds(prediction) == ["separator"]
 
 
-def test_one_broken_span_among_many_costs_only_itself():
-    good = [span(A, f"thing {i}") for i in range(20)]
+def test_one_broken_span_does_not_affect_the_others():
+    good = [span(A, f"object {i}") for i in range(20)]
     text = ", ".join([*good[:10], span("<1><2><3>"), *good[10:]])
-    answer = read(text, SIZE)
-    assert len(answer.instances) == 20
-    assert kinds(answer) == ["odd_coordinates"]
-    assert text[answer.problems[0].offset :].startswith("<1><2><3>")
+    prediction = read(text, SIZE)
+    assert len(prediction.instances) == 20
+    assert kinds(prediction) == ["odd_coordinates"]
+    assert text[prediction.problems[0].offset :].startswith("<1><2><3>")
 
 
 def test_every_kind_is_described():
@@ -242,12 +242,12 @@ def test_every_kind_is_described():
     assert {*seen, "truncated", "bad_json", "foreign_json"} == set(PROBLEM_KINDS)
 
 
-def test_a_size_that_is_none_is_an_error():
+def test_an_invalid_size_is_an_error():
     with pytest.raises(ValueError, match="image_size"):
         read(span(A), (0, 10))
 
 
-# ------------------------------------------------------------------------------------ real answers
+# ------------------------------------------------------------------------------ released weights
 
 
 def test_outputs_of_the_released_weights(shared_data):
@@ -255,24 +255,24 @@ def test_outputs_of_the_released_weights(shared_data):
     outputs = [json.loads(line) for line in lines]
     assert len(outputs) == 3
     for output in outputs:
-        answer = read(output["raw_output"], tuple(output["image_size"]))
-        assert not answer.problems
+        prediction = read(output["raw_output"], tuple(output["image_size"]))
+        assert not prediction.problems
         if output["reported_predictions"] is not None:
-            assert answer.to_dict() == output["reported_predictions"]
-            assert answer.phrases == list(output["reported_predictions"])
+            assert prediction.to_dict() == output["reported_predictions"]
+            assert prediction.phrases == list(output["reported_predictions"])
 
 
 def test_the_letter_of_the_released_weights(shared_data):
     lines = (shared_data / "rexomni_outputs/outputs.jsonl").read_text("utf-8").splitlines()
     letter = next(row for row in map(json.loads, lines) if row["task"] == "ocr_polygon")
-    answer = read(letter["raw_output"], tuple(letter["image_size"]), transcription="phrase")
-    assert [i.text for i in answer.instances][:2] == [
+    prediction = read(letter["raw_output"], tuple(letter["image_size"]), transcription="phrase")
+    assert [i.text for i in prediction.instances][:2] == [
         "Hello Rachel,",
         "It was a pleasure seeing you again at our open",
     ]
-    assert all(i.polygon.shape == (4, 2) for i in answer.instances)
-    assert len(answer.instances) == 8
-    assert answer.instances[0].polygon[0].tolist() == [83 / 999 * 720, 305 / 999 * 720]
+    assert all(i.polygon.shape == (4, 2) for i in prediction.instances)
+    assert len(prediction.instances) == 8
+    assert prediction.instances[0].polygon[0].tolist() == [83 / 999 * 720, 305 / 999 * 720]
 
 
 # ------------------------------------------------------------------------------------------ parser
