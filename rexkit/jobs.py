@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from transformers import set_seed
 
-from rexkit.backends import Backend
+from rexkit.backends import Backend, model_source
 from rexkit.config import require
 from rexkit.errors import ConfigError
 from rexkit.evaluation.distributed import ALONE, Processes, distributed_processes, is_main_process
@@ -19,7 +19,7 @@ from rexkit.evaluation.results_folder import write_metrics
 from rexkit.examples import build_examples
 from rexkit.models import VLM, PretrainedVLM
 from rexkit.plugins import call_hook
-from rexkit.registry import BACKENDS, MODELS, TRAINERS, VISUALIZERS, accepted_arguments
+from rexkit.registry import BACKENDS, MODELS, TRAINERS, VISUALIZERS
 from rexkit.training.curves import plot_curves
 
 logger = logging.getLogger(__name__)
@@ -163,8 +163,9 @@ def _backend(config: Config, vlm: VLM) -> Backend:
 
 def _takes_vlm(config: Config) -> bool:
     """Whether the config's backend answers with a model that is loaded here."""
-    takes = accepted_arguments(BACKENDS.component(_backend_config(config), "backend"))
-    return takes is None or "vlm" in takes
+    return (
+        model_source(BACKENDS.component(_backend_config(config), "backend"), "backend") == "given"
+    )
 
 
 def _backend_config(config: Config) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Backends: who generates the answers."""
 
-from rexkit.backends.backend import Backend, Generation, Request
+from rexkit.backends.backend import Backend, Generation, ModelSource, Request, model_source
 from rexkit.backends.http_client import ServerError
 from rexkit.backends.openai_backend import OpenAIBackend
 from rexkit.backends.scores import Confidence, confidences, with_scores
@@ -11,11 +11,13 @@ __all__ = [
     "Backend",
     "Confidence",
     "Generation",
+    "ModelSource",
     "OpenAIBackend",
     "Request",
     "ServerError",
     "TransformersBackend",
     "VLLMBackend",
     "confidences",
+    "model_source",
     "with_scores",
 ]

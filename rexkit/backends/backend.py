@@ -5,12 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rexkit.errors import UserError
+from rexkit.errors import ConfigError, UserError
 from rexkit.grammar.forms import AnswerForm
 from rexkit.grammar.vocabulary import Vocabulary
 
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Floats = NDArray[np.float32]
+
+ModelSource = Literal["given", "own", "remote"]
+"""Where a backend's model comes from; see `Backend`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -105,12 +108,19 @@ class Backend(ABC):
     """Generates answers; it knows nothing of what they mean.
 
     Attributes:
+        model_source: where the model comes from, which also says how a backend is built.
+            "given": the constructor takes ``vlm``, a model in this process, and the backend uses
+            that very object, also while it is trained. "own": the constructor takes ``model``, a
+            folder or hub id, and loads it. "remote": a server has the model; the constructor takes
+            ``model``, the name the server knows it by, and ``checkpoint``, a folder with its
+            tokenizer and image settings, or None. Every class must set it.
         vocabulary: of the model, where the backend gives log-probabilities; scores are made with
             it.
         seed: of sampling: with the same one the same requests get the same answers. Who wants
             other answers to them sets another before each call.
     """
 
+    model_source: ClassVar[ModelSource]
     vocabulary: Vocabulary | None = None
     seed: int = 0
 
@@ -134,3 +144,25 @@ class Backend(ABC):
             f"{type(self).__name__} cannot take new weights; save a checkpoint and start a backend "
             "with it"
         )
+
+
+def model_source(component: Any, key: str) -> ModelSource:
+    """Return where a class of BACKENDS gets its model from.
+
+    Args:
+        component: the class.
+        key: where the config names it, for messages.
+
+    Raises:
+        ConfigError: the class does not set ``model_source``, or sets something else.
+    """
+    source: Any = getattr(component, "model_source", None)
+    known = get_args(ModelSource)
+    if source not in known:
+        name = getattr(component, "__name__", str(component))
+        raise ConfigError(
+            f"{key}: {name}.model_source is {source!r}; the class must set it to one of "
+            f"{', '.join(map(repr, known))}, see rexkit.backends.Backend"
+        )
+    found: ModelSource = source
+    return found

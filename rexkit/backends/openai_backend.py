@@ -84,6 +84,8 @@ class OpenAIBackend(Backend):
             that refuse those of vLLM.
     """
 
+    model_source = "remote"
+
     def __init__(
         self,
         model: str,

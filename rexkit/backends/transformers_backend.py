@@ -51,6 +51,8 @@ class TransformersBackend(Backend):
             within ``max_new_tokens``.
     """
 
+    model_source = "given"
+
     def __init__(
         self,
         vlm: VLM,

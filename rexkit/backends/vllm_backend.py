@@ -64,6 +64,8 @@ class VLLMBackend(Backend):
             within ``max_new_tokens``.
     """
 
+    model_source = "own"
+
     def __init__(
         self,
         model: str,

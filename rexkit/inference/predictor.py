@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from numpy.typing import ArrayLike
 
-from rexkit.backends import Backend, Generation, Request
+from rexkit.backends import Backend, Generation, Request, model_source
 from rexkit.errors import ConfigError, DataError, UserError, did_you_mean
 from rexkit.formats.image_sources import ImageSource, describe_source, open_source
 from rexkit.inference.arguments import Arguments
@@ -46,8 +46,8 @@ class Predictor:
     Args:
         model: a folder or hub id, "tiny" for the embedded model, or a `VLM`.
         backend: who generates: "transformers", "vllm", "openai", any other class of BACKENDS by
-            its name with or without "Backend", or a `Backend` that is there already. A class that
-            takes ``vlm`` gets the model loaded, one that takes ``model`` gets its name.
+            its name with or without "Backend", or a `Backend` that is there already. One
+            that is given its model (`Backend.model_source`) gets it loaded, others get its name.
         options: arguments of the backend (``max_new_tokens``, ``temperature``, ``batch_size``, …)
             and of the model (``max_pixels``, ``adapter``, …), by their own names. A model that is
             loaded here has the ``dtype`` and ``attn_implementation`` that suit the hardware,
@@ -167,7 +167,7 @@ class Predictor:
     def _build(self, model: str | VLM, backend: str, options: dict[str, Any]) -> None:
         cls = _backend_named(backend)
         takes = accepted_arguments(cls) or set(options)
-        if "vlm" not in takes:
+        if model_source(cls, "Predictor") != "given":
             if isinstance(model, VLM):
                 raise ConfigError(f"{cls.__name__} loads its model itself; give its path or name")
             self.backend = BACKENDS.build({"type": cls} | options, key="Predictor", model=model)

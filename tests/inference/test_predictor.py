@@ -13,7 +13,7 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 import rexkit
-from rexkit.backends import Backend, Generation, Request
+from rexkit.backends import Backend, Generation, Request, model_source
 from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.errors import ConfigError, DataError, UserError
 from rexkit.formats.export_formats import to_coco, to_labelme
@@ -297,3 +297,11 @@ def test_a_large_jpeg_is_decoded_small_and_refers_to_its_own_size(predictor):
     assert seen.size == result.resized_size
     full = large.resize(seen.size, Image.Resampling.BICUBIC)
     assert np.abs(np.asarray(seen, float) - np.asarray(full, float)).mean() < 2
+
+
+@pytest.mark.parametrize("source", [None, "loaded"])
+def test_a_backend_must_say_where_its_model_comes_from(source):
+    members = {"generate": None} if source is None else {"generate": None, "model_source": source}
+    backend = type("Vague", (Backend,), members)
+    with pytest.raises(ConfigError, match=r"backend: Vague\.model_source .*'given', 'own'"):
+        model_source(backend, "backend")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from trl.models.utils import unwrap_model_for_generation
 
-from rexkit.backends import Backend
+from rexkit.backends import Backend, model_source
 from rexkit.errors import ConfigError
 from rexkit.inference.requests import request
 from rexkit.models.whole_weights import whole_weights
@@ -122,8 +122,7 @@ def shares_model(config: Mapping[str, Any], key: str) -> bool:
         ConfigError: it has one of its own, and cannot be given other weights.
     """
     component = BACKENDS.component(config, key)
-    takes = accepted_arguments(component)
-    if takes is not None and "vlm" in takes:
+    if model_source(component, key) == "given":
         return True
     if getattr(component, "update_weights", None) is Backend.update_weights:
         raise ConfigError(
@@ -141,8 +140,10 @@ def model_arguments(config: Mapping[str, Any], start: str) -> dict[str, Any]:
         config: of BACKENDS.
         start: a folder with the model as training starts.
     """
-    takes = accepted_arguments(BACKENDS.component(config, "rollout")) or {"model"}
-    return {name: start for name in ("model", "checkpoint") if name in takes - config.keys()}
+    key = "trainer.rollout"
+    remote = model_source(BACKENDS.component(config, key), key) == "remote"
+    name = "checkpoint" if remote else "model"
+    return {} if name in config else {name: start}
 
 
 def sampling_arguments(

@@ -32,6 +32,8 @@ RULED_OUT = 3e-3
 class Deaf(Backend):
     """Has a model of its own and keeps it."""
 
+    model_source = "own"
+
     def __init__(self, model: str):
         self.model = model
 
@@ -42,6 +44,7 @@ class Deaf(Backend):
 class OwnModel(Backend):
     """Answers with a model of its own, as engines do, and keeps a diary."""
 
+    model_source = "own"
     vlm: TinyVLM | None = None
 
     def __init__(self, model: str, temperature: float, max_new_tokens: int, deaf: bool = False):
