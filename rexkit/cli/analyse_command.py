@@ -1,4 +1,4 @@
-"""``rexkit analyse DIR``: count the faults of a test, and show its worst samples on a page."""
+"""``rexkit analyse DIR``: count the faults of predictions, and show the worst samples on a page."""
 
 from __future__ import annotations
 
@@ -10,18 +10,20 @@ from rich.markup import escape
 from rich.table import Table
 
 EPILOG = """
-The page is one HTML file with the images in it. They are loaded by the config.py that lies in the
-results folder or above it, or by the files that the results name.
+DIR holds the results of rexkit test, a training's work directory, the predictions of rexkit predict
+or the completions of GRPO; without ground truth only faults of the text and of phrases are counted.
+The page is one HTML file with the images in it. They are loaded with the config.py in DIR or above
+it, or from the files that the records name.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the words, analyse, print and write the page."""
+    """Parse the arguments, analyse, print and write the page."""
     parser = argparse.ArgumentParser(prog="rexkit analyse", description=__doc__, epilog=EPILOG)
-    parser.add_argument("folder", type=Path, metavar="DIR", help="of a test, or a work dir")
+    parser.add_argument("folder", type=Path, metavar="DIR", help="results, or a file of records")
     parser.add_argument("--html", type=Path, metavar="FILE", help="default: DIR/analysis.html")
-    parser.add_argument("--worst", type=int, default=20, help="how many samples; default: 20")
-    parser.add_argument("--iou", type=float, default=0.5, help="when a box is right; default: 0.5")
+    parser.add_argument("--worst", type=int, default=20, help="number of samples; default: 20")
+    parser.add_argument("--iou", type=float, default=0.5, help="of a right box; default: 0.5")
     args = parser.parse_args(argv)
     if not 0 < args.iou <= 1:
         parser.error(f"--iou must be above 0 and at most 1, got {args.iou}")
@@ -41,14 +43,14 @@ def main(argv: list[str] | None = None) -> int:
 
     from rexkit.evaluation.sample_images import SampleImages
 
-    page = args.html or args.folder / "analysis.html"
+    page = args.html or analysis.root / "analysis.html"
     write_page(page, f"Faults in {args.folder}", analysis, SampleImages(analysis.root))
     console.print(f"the page is {page}", markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
 def counts(cells: tuple[list[str], list[list[str]]]) -> Table:
-    """The table of counts for a terminal."""
+    """Return the table of counts for a terminal."""
     header, rows = cells
     table = Table(title="faults")
     for number, name in enumerate(header):

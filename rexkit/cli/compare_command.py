@@ -1,4 +1,4 @@
-"""``rexkit compare DIR DIR…``: lay the results of several runs side by side."""
+"""``rexkit compare DIR DIR…``: compare the results of several runs side by side."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from rich.markup import escape
 from rich.table import Table
 
 EPILOG = """
-Differences are to the first run; the best of each row has a star, and is bold in Markdown.
+Differences are to the first run; the best of each row has a star, and is bold in Markdown. Folders
+without metrics, as rexkit predict and GRPO leave them, are compared by their records: problems,
+truncation, tokens, rewards.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the words, compare, print and write."""
+    """Parse the arguments, compare, print and write."""
     parser = argparse.ArgumentParser(prog="rexkit compare", description=__doc__, epilog=EPILOG)
     parser.add_argument(
-        "folders", nargs="+", type=Path, metavar="DIR", help="of a test, or a training's work dir"
+        "folders", nargs="+", type=Path, metavar="DIR", help="results, or a work directory"
     )
-    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the plain figures there")
+    parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table to it")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the values to it")
     args = parser.parse_args(argv)
 
     from rexkit.evaluation.comparison import compare
@@ -41,6 +43,6 @@ def main(argv: list[str] | None = None) -> int:
         text = markdown(comparison.header, comparison.texts("**{}**"), words=3)
         args.markdown.write_text(text, "utf-8")
     if args.csv:
-        rows = [[row.task, row.dataset, row.figure, *row.values] for row in comparison.rows]
+        rows = [[row.task, row.dataset, row.metric, *row.values] for row in comparison.rows]
         write_csv(args.csv, comparison.header, rows)
     return 0

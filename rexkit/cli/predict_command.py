@@ -74,7 +74,8 @@ def main(argv: list[str] | None = None) -> int:
     start_logging()
     paths = list_inputs(args.images)
 
-    from rexkit.inference.file_prediction import RECORDS, finished, predict_files
+    from rexkit.formats.predictions import PREDICTIONS
+    from rexkit.inference.file_prediction import finished, predict_files
 
     job: dict[str, Any] = {
         "paths": paths,
@@ -102,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
         results = predict_files(Predictor(args.model, args.backend, **options), **job)
     total = None
     if not any(map(is_video, paths)):
-        done = finished(args.out / RECORDS)
+        done = finished(args.out / PREDICTIONS)
         total = sum(path not in done for path in paths)
     console = Console(stderr=True)
     shown = track(results, "predicting", total, console=console, disable=not console.is_terminal)

@@ -1,4 +1,4 @@
-"""``rexkit reward COMPLETIONS.jsonl --reward NAME``: what rewards would pay for written answers."""
+"""``rexkit reward RECORDS.jsonl --reward NAME``: compute rewards of written completions."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from rich.table import Table
 
 from rexkit.cli.options import parse_override
 
+EPILOG = """
+RECORDS.jsonl is predictions.jsonl of rexkit test or rexkit predict, or completions.jsonl of GRPO.
+Rewards that compare with the ground truth need records that have it.
+"""
+
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the words and print means, a histogram and the worst answers."""
-    parser = argparse.ArgumentParser(prog="rexkit reward", description=__doc__)
-    parser.add_argument("file", type=Path, help="JSONL, such as the predictions.jsonl of a test")
+    """Parse the arguments and print means, histograms and the worst completions."""
+    parser = argparse.ArgumentParser(prog="rexkit reward", description=__doc__, epilog=EPILOG)
+    parser.add_argument("file", type=Path, metavar="RECORDS.jsonl", help="prediction records")
     parser.add_argument(
         "--reward",
         action="append",
@@ -22,41 +27,55 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME[:KEY=VALUE,…]",
         help="of REWARDS, such as box_f1:threshold=0.9,weight=2; may be given several times",
     )
-    parser.add_argument("--transcription", choices=("phrase", "inline"), help="of OCR answers")
-    parser.add_argument("--worst", type=int, default=10, help="how many answers to show")
-    parser.add_argument("--reward-errors", choices=("raise", "zero"), default="raise")
+    parser.add_argument(
+        "--parser",
+        metavar="NAME[:KEY=VALUE,…]",
+        help="of PARSERS, to read the texts anew, such as SpanParser:transcription=inline; "
+        "default: the predictions as the run read them",
+    )
+    parser.add_argument("--worst", type=int, default=10, help="how many completions to show")
+    parser.add_argument(
+        "--reward-errors",
+        choices=("raise", "zero"),
+        default="raise",
+        help="what happens where a reward fails: stop (default), or count 0",
+    )
     args = parser.parse_args(argv)
 
     from rexkit.evaluation.reward_replay import histogram, replay
+    from rexkit.registry import PARSERS
     from rexkit.rewards import WeightedRewards
 
-    configs = [parse_reward(word) for word in args.reward]
+    configs = [parse_component(word) for word in args.reward]
     rewards = WeightedRewards(configs, args.reward_errors, key="--reward")
-    answers = list(replay(args.file, rewards, args.transcription))
+    reader = args.parser and PARSERS.build(parse_component(args.parser), key="--parser")
+    completions = list(replay(args.file, rewards, reader))
     console = Console()
-    if not answers:
-        console.print(f"{args.file} holds no answers")
+    if not completions:
+        console.print(f"{args.file} holds no completions")
         return 1
-    table = Table("reward", "mean", "0.0 to 1.0", title=f"{len(answers)} answers of {args.file}")
+    title = f"{len(completions)} completions of {args.file}"
+    table = Table("reward", "mean", "0.0 to 1.0", title=title)
     for name in [*rewards.names, "total"]:
-        values = [a.total if name == "total" else a.by_name[name] for a in answers]
+        values = [c.total if name == "total" else c.by_name[name] for c in completions]
         counts = " ".join(str(count) for count in histogram(values))
         table.add_row(name, f"{sum(values) / len(values):.4f}", counts)
     console.print(table)
-    worst = Table("total", "line", "sample", "answer", title="the worst")
-    for answer in sorted(answers, key=lambda a: a.total)[: args.worst]:
-        text = answer.text if len(answer.text) <= 200 else f"{answer.text[:199]}…"
-        worst.add_row(f"{answer.total:.3f}", answer.place.rpartition(":")[2], answer.source, text)
+    worst = Table("total", "line", "sample", "completion", title="worst completions")
+    for completion in sorted(completions, key=lambda c: c.total)[: args.worst]:
+        text = completion.text if len(completion.text) <= 200 else f"{completion.text[:199]}…"
+        line = completion.place.rpartition(":")[2]
+        worst.add_row(f"{completion.total:.3f}", line, completion.source, text)
     console.print(worst, markup=False)
     for name, number in rewards.failures.items():
         console.print(f"{name} failed {number} times and counted 0", style="red")
     return 0
 
 
-def parse_reward(word: str) -> dict[str, object]:
-    """A reward with its arguments.
+def parse_component(word: str) -> dict[str, object]:
+    """Return the config of a component given as ``NAME:KEY=VALUE,…``.
 
-    >>> parse_reward("box_f1:threshold=0.9,weight=2")
+    >>> parse_component("box_f1:threshold=0.9,weight=2")
     {'type': 'box_f1', 'threshold': 0.9, 'weight': 2}
     """
     name, _, arguments = word.partition(":")

@@ -38,7 +38,7 @@ def folder_dataset(
     if images.is_file():
         return TSVDataset(images, annotations, f"{annotations}.lineidx", on_error=on_error)
     if (folder / f"{split}.json").is_file():
-        return CocoDataset(folder / f"{split}.json", folder / split, exhaustive, on_error)
+        return CocoDataset(folder / f"{split}.json", folder / split, exhaustive, on_error=on_error)
     raise FileNotFoundError(
         f"{folder} has neither {split}.images.tsv nor {split}.json; "
         "set the folder with --cfg-options data_root=…"

@@ -11,7 +11,7 @@ from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.datasets.row_dataset import OnError
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
-from rexkit.formats.items import read_item
+from rexkit.formats.rexomni_eval import decode_geometry
 from rexkit.registry import DATASETS
 
 Thing = dict[str, Any]
@@ -26,8 +26,8 @@ class RexOmniEvalDataset(JsonlDataset):
     that `rexkit test` writes can be read too. A line has these fields; others are passed over:
 
     - ``image_path`` or ``image_name``: the image, relative to ``image_dir``
-    - ``gt``: the truth, ``{phrase: [item, …]}``; `rexkit.formats.items` lists what an item may
-      be: box, point, polygon, mask or keypoints, in pixels. A single box is taken for a list of
+    - ``gt``: the truth, ``{phrase: [item, …]}``; `rexkit.formats.rexomni_eval` lists what an item
+      may be: box, point, polygon, mask or keypoints, in pixels. A single box is taken for a list of
       one. An empty list, null or "None" says that the phrase is not in the image. With one
       category, ``gt`` may be a list of items, or one box, without naming it (GUI rows do so)
     - ``gt_mask``: masks in the same form, read in place of ``gt`` where it is there (pointing)
@@ -87,7 +87,7 @@ def _things(fields: Mapping[str, Any]) -> list[Thing]:
         phrase = categories[0] if asked_for_text else spelling.get(_letters(key), key)
         text = {"text": key} if asked_for_text else {}
         for number, item in enumerate(items):
-            thing = read_item(item, f"gt[{key!r}][{number}]")
+            thing = decode_geometry(item, f"gt[{key!r}][{number}]")
             thing = {"phrase": phrase, **text, **_with_box(thing)}
             if thing.get("bbox") in references:
                 thing["reference"] = True

@@ -1,4 +1,4 @@
-"""Several runs laid side by side."""
+"""Several runs side by side."""
 
 from __future__ import annotations
 
@@ -7,44 +7,48 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rexkit.evaluation.results_folder import find_results
+from rexkit.evaluation.record_statistics import record_statistics
+from rexkit.evaluation.results_folder import MetricValues, Place, find_results
 from rexkit.evaluation.tables import format_value
 
-_LOWER_IS_BETTER = re.compile(r"error|mae|distance|seconds")
-_COUNT = re.compile(r"(^|[/_])(absent|answers|truths|images|samples)$")
+_LOWER_IS_BETTER = re.compile(r"error|mae|distance|seconds|problem_rate|truncated_rate")
+_COUNT = re.compile(
+    r"(^|[/_])(absent|answers|predictions|truths|targets|images|samples)$"
+    r"|^(instances|output_tokens)_per_sample$"
+)
 
 
 @dataclass(slots=True)
-class Row:
-    """One figure of every run.
+class MetricRow:
+    """One metric of every run.
 
     Attributes:
-        task, dataset, figure: which.
-        values: of each run; None where it has no such figure.
+        task, dataset, metric: which.
+        values: of each run; None where it has no such metric.
     """
 
     task: str
     dataset: str
-    figure: str
+    metric: str
     values: list[float | None]
 
     @property
     def best(self) -> list[bool]:
-        """Which runs are best: the highest, or the lowest where the figure counts errors.
+        """Which runs are best: the highest, or the lowest where the metric counts errors.
 
-        None is where all are the same, or where the figure is a mere count.
+        None is where all are the same, or where the metric is a mere count.
 
-        >>> Row("box_eval", "COCO", "f1@0.5", [0.5, 0.7, None]).best
+        >>> MetricRow("box_eval", "COCO", "f1@0.5", [0.5, 0.7, None]).best
         [False, True, False]
         """
         known = [value for value in self.values if value is not None]
-        if len(set(known)) < 2 or _COUNT.search(self.figure):
+        if len(set(known)) < 2 or _COUNT.search(self.metric):
             return [False] * len(self.values)
-        best = min(known) if _LOWER_IS_BETTER.search(self.figure) else max(known)
+        best = min(known) if _LOWER_IS_BETTER.search(self.metric) else max(known)
         return [value == best for value in self.values]
 
     def cells(self) -> list[str]:
-        """What a table says of each run: the figure, and its difference to the first."""
+        """Return the cell of each run: its value, and the difference to the first run's."""
         first, *others = self.values
         cells = [format_value(first)]
         for value in others:
@@ -54,51 +58,54 @@ class Row:
 
 
 @dataclass(slots=True)
-class Comparison:
+class RunComparison:
     """Several runs side by side.
 
     Attributes:
         names: of the runs, as short as tells them apart.
-        rows: every figure that one of them has.
+        rows: every metric that one of them has.
     """
 
     names: list[str]
-    rows: list[Row]
+    rows: list[MetricRow]
 
     @property
     def header(self) -> list[str]:
         """The head of a table."""
-        return ["task", "dataset", "figure", *self.names]
+        return ["task", "dataset", "metric", *self.names]
 
     def texts(self, mark: str = "{}") -> list[list[str]]:
-        """The cells of a table, the best of each row within a mark such as ``**{}**``."""
+        """Return the cells of a table, the best of each row within a mark such as ``**{}**``."""
         return [
-            [row.task, row.dataset, row.figure]
+            [row.task, row.dataset, row.metric]
             + [mark.format(c) if b else c for c, b in zip(row.cells(), row.best, strict=True)]
             for row in self.rows
         ]
 
 
-def compare(folders: Sequence[Path]) -> Comparison:
+def compare(folders: Sequence[Path]) -> RunComparison:
     """Lay the results of several runs side by side.
 
     Args:
-        folders: of results, or work directories of trainings, which stand for their last test.
+        folders: results of tests, or work directories of trainings, which stand for their last
+            test. What has no metrics, as the folders of ``rexkit predict`` and the completions of
+            GRPO, is compared by the statistics of its records
+            (`rexkit.evaluation.record_statistics`).
 
     Raises:
-        FileNotFoundError: one of them holds no results.
+        FileNotFoundError: one of them holds neither results nor records.
     """
-    found = [find_results(folder) for folder in folders]
+    found = [_results(folder) for folder in folders]
     keys = dict.fromkeys((*place, name) for run in found for place in run for name in run[place])
     rows = [
-        Row(task, dataset, name, [run.get((task, dataset), {}).get(name) for run in found])
+        MetricRow(task, dataset, name, [run.get((task, dataset), {}).get(name) for run in found])
         for task, dataset, name in keys
     ]
-    return Comparison(short_names(folders), rows)
+    return RunComparison(short_names(folders), rows)
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """The last parts of paths, as many as tell them apart.
+    """Return the last parts of paths, as many as tell them apart.
 
     >>> short_names([Path("runs/a/test"), Path("runs/b/test")])
     ['a/test', 'b/test']
@@ -109,3 +116,13 @@ def short_names(folders: Sequence[Path]) -> list[str]:
         if len(set(names)) == len(set(parts)):
             return names
     return [str(folder) for folder in folders]
+
+
+def _results(folder: Path) -> dict[Place, MetricValues]:
+    try:
+        return find_results(folder)
+    except FileNotFoundError as no_results:
+        try:
+            return record_statistics(folder)
+        except FileNotFoundError:
+            raise no_results from None

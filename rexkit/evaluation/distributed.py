@@ -1,4 +1,4 @@
-"""The processes of one test, as torchrun starts them: who does what, and how it comes together."""
+"""The processes of one test, as torchrun starts them: their shares, and what they exchange."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from datetime import timedelta
 from typing import Any
 
 import numpy as np
-import torch
-import torch.distributed as dist
 
 from rexkit.metrics.metric import State
 
-_PATIENCE = timedelta(days=1)  # one process may wait long for another; torchrun sees the dead ones
+# One process may wait long for another; torchrun notices those that died.
+_TIMEOUT = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +24,15 @@ class Processes:
     """This process among those that share a test; alone, it does everything and sends nothing.
 
     Attributes:
-        rank: the number of this one; the first writes and prints.
-        count: how many there are.
+        rank: number of this one; the first writes and prints.
+        count: number of processes.
     """
 
     rank: int = 0
     count: int = 1
 
     def share(self, numbers: Sequence[int]) -> Sequence[int]:
-        """Which of some numbers are this process's.
+        """Return those of some numbers that are this process's share.
 
         >>> Processes(1, 3).share(range(10))
         range(1, 10, 3)
@@ -41,14 +40,14 @@ class Processes:
         return numbers[self.rank :: self.count]
 
     def gather_records(self, records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The records of all processes, by their ``index``."""
+        """Return the records of all processes, sorted by their ``index``."""
         if self.count == 1:
             return records
         every = [json.loads(part) for part in self._gather(json.dumps(records).encode())]
         return sorted((r for part in every for r in part), key=lambda record: record["index"])
 
     def gather_states(self, states: Mapping[str, State]) -> list[dict[str, State]]:
-        """The states of all processes' metrics, by rank and by the name each was given."""
+        """Return the states of all processes' metrics, by rank and by the name each was given."""
         file = io.BytesIO()
         keys = [(name, key) for name, state in states.items() for key in state]
         named: dict[str, Any] = {f"array_{i}": states[n][k] for i, (n, k) in enumerate(keys)}
@@ -68,6 +67,9 @@ class Processes:
         """What each process has, by rank."""
         if self.count == 1:
             return [data]
+        import torch
+        import torch.distributed as dist
+
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
         dist.all_gather(sizes, torch.tensor([len(data)]))
         longest = max(int(size) for size in sizes)
@@ -84,23 +86,26 @@ ALONE = Processes()
 
 
 def is_main_process() -> bool:
-    """Whether this process is the one that writes, among those that torchrun started."""
+    """Return whether this process is the one that writes, among those that torchrun started."""
     return int(os.environ.get("RANK", "0")) == 0
 
 
 @contextmanager
 def distributed_processes() -> Iterator[Processes]:
-    """The processes that torchrun started, able to talk while the context lasts.
+    """Connect the processes that torchrun started while the context lasts.
 
-    They talk over gloo, through the processor's memory, since what they send is small; each takes
-    the accelerator of its own number on the machine.
+    They exchange data over gloo, through the processor's memory, since it is small; each uses the
+    accelerator of its own local rank.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes()
         return
+    import torch
+    import torch.distributed as dist
+
     if torch.accelerator.is_available():
         torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("gloo", timeout=_PATIENCE)
+    dist.init_process_group("gloo", timeout=_TIMEOUT)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())
     finally:

@@ -1,20 +1,20 @@
-"""Testing: ask, read, score, write down."""
+"""Testing a model: generate, parse, compute metrics, write the results."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.progress import Progress
 
-from rexkit.backends import Backend, Generation
 from rexkit.evaluation.distributed import ALONE, Processes
 from rexkit.evaluation.results_folder import (
     DatasetResults,
+    MetricValues,
+    Place,
     name_results,
     readable_name,
     write_metrics,
@@ -22,12 +22,14 @@ from rexkit.evaluation.results_folder import (
 )
 from rexkit.evaluation.tables import write_tables
 from rexkit.examples import ExampleDataset, Source
-from rexkit.formats.items import to_items
-from rexkit.inference.requests import parse_generation, request
+from rexkit.formats.predictions import PredictionRecord
 from rexkit.metrics.metric import Metric
 from rexkit.registry import METRICS, PARSERS
 from rexkit.structures import Example, Prediction
 from rexkit.tasks import Question
+
+if TYPE_CHECKING:
+    from rexkit.backends import Backend, Generation
 
 logger = logging.getLogger(__name__)
 
@@ -45,31 +47,33 @@ def evaluate(
     num_images: int = 0,
     show_dir: Path | None = None,
     processes: Processes = ALONE,
-) -> dict[str, float]:
-    """Generate an answer to every example, score it, and write what was found.
+) -> MetricValues:
+    """Generate a response to every example, compute metrics, and write the results.
 
-    Results lie in ``out_dir/TASK_eval/DATASET``: ``predictions.jsonl``, one object an example, is
-    written while the test goes on; ``metrics.json`` and, where figures are known by phrase,
-    ``per_category.json`` follow at the end. ``out_dir`` itself gets
-    ``metrics.json`` with the figures that are returned, and ``results.md`` and ``results.csv`` with
+    Results lie in ``out_dir/TASK_eval/DATASET``: ``predictions.jsonl``
+    (`rexkit.formats.predictions`) is written while the test goes on; ``metrics.json`` and, where
+    metrics are known by phrase, ``per_category.json`` follow at the end. ``out_dir`` itself gets
+    ``metrics.json`` with the values that are returned, and ``results.md`` and ``results.csv`` with
     those of every data set that lies there, also of earlier tests.
 
     Args:
-        backend: who answers.
-        examples: what is asked, with the truth.
+        backend: generates the responses.
+        examples: what is asked, with the ground truth.
         metrics: configs of METRICS; left out, those of each example's task.
         out_dir: where results go; left out, nothing is written.
         visualizer: of VISUALIZERS, for the images.
-        num_images: how many examples are drawn, truth beside prediction; they are spread evenly
-            over all, so that every data set is seen.
+        num_images: number of examples that are drawn, ground truth beside prediction; they are
+            spread evenly over all, so that every data set is seen.
         show_dir: where the images go; left out, ``out_dir/images``.
         processes: among whom the examples are divided, all calling this with the same arguments.
-            The first writes the results; each draws images of what it asked.
+            The first writes the results; each draws images of its own examples.
 
     Returns:
-        Every figure by name, over all data sets of a task; with more than one task, by
-        ``task/name``; the same in every process.
+        Every value by the name of its metric, over all data sets of a task; with more than one
+        task, by ``task/name``; the same in every process.
     """
+    from rexkit.inference.requests import parse_generation
+
     sources = examples.sources
     places = name_results(
         [(s.task.results_dir, s.name or readable_name(s.dataset)) for s in sources]
@@ -86,9 +90,9 @@ def evaluate(
             for place in places
             if results_dir is not None
         ]
-        for answers in _windows(backend, examples, processes):
+        for window in _windows(backend, examples, processes):
             records = []
-            for index, example, generation in answers:
+            for index, example, generation in window:
                 number = examples.source_of(index)
                 size = example.target.image_size
                 prediction = parse_generation(generation, parsers[number], size, backend)
@@ -96,44 +100,55 @@ def evaluate(
                     metric.add(prediction, example.target)
                 if out_dir is not None:
                     geometry = getattr(sources[number].task, "geometry", "bbox")
-                    record = _record(index, example, generation, prediction, geometry)
-                    records.append({**record, "dataset_name": places[number][1]})
+                    record = _record(index, example, generation, prediction, places[number][1])
+                    records.append(record.to_dict(geometry))
                 if visualizer is not None and show_dir is not None and index in drawn:
-                    show_dir.mkdir(parents=True, exist_ok=True)
-                    image = visualizer.side_by_side(
-                        example.image,
-                        example.target,
-                        prediction,
-                        prompt=example.prompt,
-                        text=generation.text,
-                    )
-                    image.save(show_dir / f"{index:05d}.png")
-            for record in processes.gather_records(records):
+                    _draw(visualizer, example, prediction, show_dir / f"{index:05d}.png")
+            for row in processes.gather_records(records):
                 if files:
-                    files[examples.source_of(record["index"])].add(record)
+                    files[examples.source_of(row["index"])].add(row)
     if processes.count > 1:
-        tables = _together(tables, sources, metrics, processes)
-    found = [_figures(table) for table in tables]
+        tables = _merged(tables, sources, metrics, processes)
+    values = _values_by_task(sources, places, tables, results_dir)
+    if results_dir is not None:
+        write_metrics(values, results_dir)
+        write_tables(results_dir)
+    for line in examples.skipped:
+        logger.warning("skipped: %s", line)
+    return values
+
+
+def _values_by_task(
+    sources: Sequence[Source],
+    places: Sequence[Place],
+    tables: Sequence[Sequence[Metric]],
+    results_dir: Path | None,
+) -> MetricValues:
+    """Values over all data sets of each task, after those of each data set are written."""
+    found = [_values(table) for table in tables]
     if results_dir is not None:
         for place, one, table in zip(places, found, tables, strict=True):
             write_metrics(one, results_dir.joinpath(*place))
             write_per_category(table, results_dir.joinpath(*place))
-    figures: dict[str, float] = {}
+    values: MetricValues = {}
     tasks = dict.fromkeys(source.task.name for source in sources)
     for task in tasks:
         first, *others = [i for i, source in enumerate(sources) if source.task.name == task]
         for other in others:
             for whole, part in zip(tables[first], tables[other], strict=True):
                 whole.merge(part)
-        together = _figures(tables[first]) if others else found[first]
+        together = _values(tables[first]) if others else found[first]
         prefix = f"{task}/" if len(tasks) > 1 else ""
-        figures |= {f"{prefix}{name}": value for name, value in together.items()}
-    if results_dir is not None:
-        write_metrics(figures, results_dir)
-        write_tables(results_dir)
-    for line in examples.skipped:
-        logger.warning("skipped: %s", line)
-    return figures
+        values |= {f"{prefix}{name}": value for name, value in together.items()}
+    return values
+
+
+def _draw(visualizer: Any, example: Example, prediction: Prediction, file: Path) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    image = visualizer.side_by_side(
+        example.image, example.target, prediction, prompt=example.prompt, text=prediction.text
+    )
+    image.save(file)
 
 
 def _build_metrics(source: Source, metrics: Sequence[dict[str, Any]] | None) -> list[Metric]:
@@ -143,17 +158,17 @@ def _build_metrics(source: Source, metrics: Sequence[dict[str, Any]] | None) -> 
     ]
 
 
-def _figures(metrics: Sequence[Metric]) -> dict[str, float]:
+def _values(metrics: Sequence[Metric]) -> MetricValues:
     return {name: value for metric in metrics for name, value in metric.compute().items()}
 
 
-def _together(
+def _merged(
     tables: Sequence[Sequence[Metric]],
     sources: Sequence[Source],
     metrics: Sequence[dict[str, Any]] | None,
     processes: Processes,
 ) -> list[list[Metric]]:
-    """Metrics that know what those of all processes know."""
+    """Metrics with the states of all processes."""
     states = {
         f"{number}.{place}": metric.state()
         for number, table in enumerate(tables)
@@ -170,10 +185,12 @@ def _together(
 def _windows(
     backend: Backend, examples: ExampleDataset, processes: Processes
 ) -> Iterator[list[tuple[int, Example, Generation]]]:
-    """This process's answers with their numbers, ``WINDOW`` at a time.
+    """This process's generations with the numbers of their examples, ``WINDOW`` at a time.
 
     Every process gives equally many windows, maybe empty ones: they wait for each other at each.
     """
+    from rexkit.inference.requests import request
+
     size = WINDOW * processes.count
     with Progress(transient=True, disable=processes.rank > 0) as progress:
         bar = progress.add_task("testing", total=len(examples))
@@ -193,27 +210,20 @@ def _windows(
 
 
 def _record(
-    index: int, example: Example, generation: Generation, prediction: Prediction, geometry: str
-) -> dict[str, Any]:
-    """A line of ``predictions.jsonl``; `rexkit.evaluation.read_records` reads it back.
-
-    The first seven names, with ``dataset_name``, are those of the public evaluation's
-    ``answer.jsonl``.
-    """
-    return {
-        "image_path": example.image_path,
-        "task_name": example.task,
-        "question": example.prompt,
-        "categories": example.phrases,
-        "raw_response": generation.text,
-        "extracted_predictions": to_items(prediction, geometry),
-        "gt": to_items(example.target, geometry),
-        "index": index,
-        "source": example.source,
-        "image_size": list(example.target.image_size),
-        "problems": [asdict(problem) for problem in prediction.problems],
-        "num_prompt_tokens": generation.prompt_tokens,
-        "num_output_tokens": len(generation.token_ids),
-        "truncated": generation.truncated,
-        "seconds": round(generation.seconds, 4),
-    }
+    index: int, example: Example, generation: Generation, prediction: Prediction, dataset: str
+) -> PredictionRecord:
+    return PredictionRecord(
+        source=example.source,
+        task=example.task,
+        prompt=example.prompt,
+        phrases=example.phrases,
+        prediction=prediction,
+        target=example.target,
+        image_path=example.image_path,
+        dataset=dataset,
+        index=index,
+        truncated=generation.truncated,
+        num_prompt_tokens=generation.prompt_tokens,
+        num_output_tokens=len(generation.token_ids),
+        seconds=round(generation.seconds, 4),
+    )

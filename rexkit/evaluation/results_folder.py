@@ -1,23 +1,28 @@
-"""Where results lie: ``TASK_eval/DATASET``, with answers, figures and figures per category."""
+"""Where results lie: ``TASK_eval/DATASET``, with predictions, metrics and metrics per category."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rexkit.errors import UserError
-from rexkit.metrics.metric import Metric
+from rexkit.formats.predictions import COMPLETIONS, PREDICTIONS, PredictionRecord, to_line
 
-PREDICTIONS, METRICS = "predictions.jsonl", "metrics.json"
+if TYPE_CHECKING:
+    from rexkit.metrics.metric import Metric
+
+METRICS = "metrics.json"
 PER_CATEGORY = "per_category.json"
 
 Place = tuple[str, str]
 """The folders of a result: (task, data set), such as ("box_eval", "COCO")."""
-Figures = dict[str, float]
+MetricValues = dict[str, float]
+"""The value of each metric by name, such as ``{"f1@0.5": 0.8}``."""
 
 
 class DatasetResults:
@@ -50,12 +55,69 @@ class DatasetResults:
         self._file.close()
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Write one record."""
-        self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        """Write one record.
+
+        Args:
+            record: as `rexkit.formats.predictions.PredictionRecord.to_dict` returns it.
+        """
+        self._file.write(to_line(record))
+
+
+@dataclass(frozen=True, slots=True)
+class RecordFile:
+    """A file of prediction records.
+
+    Attributes:
+        path: the file.
+        dataset: name of the data set, or of the training step.
+        task: folder of the task; None where each record says its task itself.
+    """
+
+    path: Path
+    dataset: str
+    task: str | None = None
+
+    def place(self, record: PredictionRecord) -> Place:
+        """Return (task, data set) of one of its records."""
+        return self.task or record.task or "unknown task", self.dataset
+
+
+def find_record_files(folder: Path) -> tuple[Path, list[RecordFile]]:
+    """Find the prediction records in a folder.
+
+    Looked for in this order, and the first kind that is there is taken: a test's
+    ``TASK_eval/DATASET/predictions.jsonl``, also in ``after``, where a training leaves its test;
+    ``predictions.jsonl`` of ``rexkit predict``; ``completions.jsonl`` of GRPO, in the folder
+    itself, in ``step_*`` or in ``completions/step_*``.
+
+    Args:
+        folder: the folder, or a file of records.
+
+    Returns:
+        The folder that holds them, and the files in alphabetical order.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    if folder.is_file():
+        return folder.parent, [RecordFile(folder, folder.stem)]
+    for root in (folder, folder / "after"):
+        if files := sorted(root.glob(f"*/*/{PREDICTIONS}")):
+            return root, [RecordFile(f, f.parent.name, f.parent.parent.name) for f in files]
+    for name in (PREDICTIONS, COMPLETIONS):
+        if (folder / name).is_file():
+            return folder, [RecordFile(folder / name, Path(name).stem)]
+    for root in (folder, folder / "completions"):
+        if files := sorted(root.glob(f"step_*/{COMPLETIONS}")):
+            return folder, [RecordFile(file, file.parent.name) for file in files]
+    raise FileNotFoundError(
+        f"{folder} holds no prediction records: no TASK_eval/DATASET/{PREDICTIONS} of rexkit test, "
+        f"no {PREDICTIONS} of rexkit predict, no step_*/{COMPLETIONS} of GRPO"
+    )
 
 
 def name_results(named: Iterable[tuple[str, str]]) -> list[Place]:
-    """A place for each source: its own name, numbered where several have the same.
+    """Return a place for each source: its own name, numbered where several have the same.
 
     Args:
         named: (folder of the task, name of the data set) of each source.
@@ -76,7 +138,7 @@ def name_results(named: Iterable[tuple[str, str]]) -> list[Place]:
 
 
 def readable_name(dataset: Any) -> str:
-    """A name for a data set that was given none: its class, without the word.
+    """Return a name for a data set that was given none: its class, without "Dataset".
 
     >>> from rexkit.datasets import ShapesDataset
     >>> readable_name(ShapesDataset())
@@ -87,57 +149,46 @@ def readable_name(dataset: Any) -> str:
 
 
 def write_per_category(metrics: Iterable[Metric], folder: Path) -> None:
-    """Write ``per_category.json``, ``{phrase: {figure: value}}``, if a metric knows phrases."""
-    table: dict[str, Figures] = {}
+    """Write ``per_category.json``, ``{phrase: {metric: value}}``, if a metric knows phrases."""
+    table: dict[str, MetricValues] = {}
     for metric in metrics:
-        for phrase, figures in metric.per_category().items():
-            table.setdefault(phrase, {}).update(figures)
+        for phrase, values in metric.per_category().items():
+            table.setdefault(phrase, {}).update(values)
     if table:
         text = json.dumps(table, indent=2, ensure_ascii=False)
         (folder / PER_CATEGORY).write_text(f"{text}\n", "utf-8")
 
 
-def write_metrics(figures: Figures, folder: Path) -> None:
-    """Write ``metrics.json``."""
+def write_metrics(values: MetricValues, folder: Path) -> None:
+    """Write ``metrics.json`` into a folder, which is made if it is not there."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS).write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+    (folder / METRICS).write_text(json.dumps(values, indent=2) + "\n", "utf-8")
 
 
-def find_results(folder: Path) -> dict[Place, Figures]:
-    """The figures of every test that came to its end, by place in alphabetical order.
+def find_results(folder: Path) -> dict[Place, MetricValues]:
+    """Return the metrics of every test that came to its end, by place in alphabetical order.
 
     A training's work directory stands for its test afterwards, in ``after``.
 
     Raises:
         FileNotFoundError: there is none.
     """
-    root = results_root(folder, METRICS)
-    return {
-        (file.parent.parent.name, file.parent.name): _read_figures(file)
-        for file in sorted(root.glob(f"*/*/{METRICS}"))
-    }
-
-
-def results_root(folder: Path, name: str) -> Path:
-    """The folder that holds ``TASK_eval/DATASET/`` with files of a name: it, or ``after`` in it.
-
-    Raises:
-        FileNotFoundError: there is no such file in either.
-    """
     for root in (folder, folder / "after"):
-        if next(root.glob(f"*/*/{name}"), None) is not None:
-            return root
+        if files := sorted(root.glob(f"*/*/{METRICS}")):
+            return {(f.parent.parent.name, f.parent.name): _read_metrics(f) for f in files}
     raise FileNotFoundError(
-        f"{folder} holds no results: there is no TASK_eval/DATASET/{name} in it; "
-        "tools/test.py writes them to its work directory"
+        f"{folder} holds no results: there is no TASK_eval/DATASET/{METRICS} in it; "
+        "rexkit test writes them to its work directory"
     )
 
 
-def _read_figures(file: Path) -> Figures:
+def _read_metrics(file: Path) -> MetricValues:
     try:
-        figures = json.loads(file.read_text("utf-8"))
+        values = json.loads(file.read_text("utf-8"))
     except ValueError as error:
         raise UserError(f"{file}: bad JSON ({error}); test again, or remove the file") from error
-    if not isinstance(figures, dict):
-        raise UserError(f"{file}: figures by name are an object; test again, or remove the file")
-    return figures
+    if not isinstance(values, dict):
+        raise UserError(
+            f"{file}: expected a JSON object, metrics by name; test again, or remove the file"
+        )
+    return values

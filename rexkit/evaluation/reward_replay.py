@@ -1,9 +1,8 @@
-"""Rewards replayed on a file of answers, without a model."""
+"""Rewards replayed on a file of prediction records, without a model."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -11,27 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from rexkit.errors import UserError
-from rexkit.formats.annotation_records import read_record
-from rexkit.formats.items import from_items
-from rexkit.grammar import Transcription, read
+from rexkit.errors import DataError
+from rexkit.formats.predictions import PredictionRecord, read_predictions
 from rexkit.rewards import WeightedRewards
-from rexkit.structures import Annotation, ImageSize
+from rexkit.structures import Annotation
 
-ANSWER_KEYS = ("raw_response", "raw_output", "completion", "text")
 BATCH = 256
 
 
 @dataclass(slots=True)
-class RewardedAnswer:
-    """An answer with what it was given.
+class RewardedCompletion:
+    """A completion with its rewards.
 
     Attributes:
         place: its file and line.
-        source: what the line calls its sample; "" if it does not.
-        text: the answer.
-        total: the weighted mean of all rewards.
-        by_name: each reward.
+        source: name of its sample; "" if the record has none.
+        text: the completion.
+        total: the weighted mean of all rewards, in [0, 1].
+        by_name: each reward, in [0, 1].
     """
 
     place: str
@@ -42,36 +38,38 @@ class RewardedAnswer:
 
 
 def replay(
-    file: Path, rewards: WeightedRewards, transcription: Transcription | None = None
-) -> Iterator[RewardedAnswer]:
-    """Reward every answer of a JSONL file, in the order of the file.
+    file: Path, rewards: WeightedRewards, parser: Any = None
+) -> Iterator[RewardedCompletion]:
+    """Compute the rewards of every record of a file, in the order of the file.
 
-    A line is an object with ``image_size`` [width, height], the answer under one of
-    `ANSWER_KEYS`, and the truth: ``gt`` by phrase as ``predictions.jsonl`` has it,
-    ``ground_truth`` by phrase as the public wrapper's records spell geometries, or ``annotation``,
-    a record as data sets hold it.
+    Records of images that could not be used are passed over.
 
     Args:
-        file: the JSONL file, such as the ``predictions.jsonl`` of a test.
-        rewards: what to pay for.
-        transcription: where OCR answers have their texts, as in `rexkit.grammar.read`.
+        file: a file of records (`rexkit.formats.predictions`): ``predictions.jsonl`` of a test or
+            of ``rexkit predict``, or ``completions.jsonl`` of GRPO.
+        rewards: the rewards.
+        parser: of PARSERS, to read the texts anew; left out, the predictions are those that the
+            run's own parser read.
 
     Raises:
-        UserError: a line that cannot be used, with its number; a reward that fails.
+        DataError: a line is no record; the message names file and line.
+        RewardError: a reward fails, as one that compares with the ground truth does where the
+            record has none.
     """
-    with file.open(encoding="utf-8") as lines:
-        numbered = enumerate(lines, start=1)
-        while batch := list(islice(numbered, BATCH)):
-            rows = [_row(line, f"{file}:{number}") for number, line in batch if line.strip()]
-            predictions = [read(r.text, r.image_size, transcription=transcription) for r in rows]
-            table = rewards.score(predictions, [r.truth for r in rows], [r.place for r in rows])
-            for i, row in enumerate(rows):
-                each = {name: float(values[i]) for name, values in table.by_name.items()}
-                yield RewardedAnswer(row.place, row.source, row.text, float(table.total[i]), each)
+    records = ((r, r.prediction) for r in read_predictions(file) if r.prediction is not None)
+    while batch := list(islice(records, BATCH)):
+        predictions = [p if parser is None else parser(p.text, p.image_size) for _, p in batch]
+        targets = [_target(record) for record, _ in batch]
+        table = rewards.score(predictions, targets, [record.place for record, _ in batch])
+        for i, (record, prediction) in enumerate(batch):
+            each = {name: float(values[i]) for name, values in table.by_name.items()}
+            yield RewardedCompletion(
+                record.place, record.source, prediction.text, float(table.total[i]), each
+            )
 
 
 def histogram(values: Sequence[float], bars: int = 10) -> list[int]:
-    """How many values lie in each of some equal parts of [0, 1].
+    """Return how many values lie in each of some equal parts of [0, 1].
 
     >>> histogram([0.0, 0.55, 1.0, 1.0], bars=2)
     [1, 3]
@@ -80,47 +78,16 @@ def histogram(values: Sequence[float], bars: int = 10) -> list[int]:
     return list(map(int, counts))
 
 
-@dataclass(slots=True)
-class _Row:
-    place: str
-    source: str
-    text: str
-    image_size: ImageSize
-    truth: Annotation
+def _target(record: PredictionRecord) -> Annotation:
+    unknown: Any = _UnknownTarget()
+    return unknown if record.target is None else record.target
 
 
-def _row(line: str, place: str) -> _Row:
-    try:
-        row: Any = json.loads(line)
-        width, height = row["image_size"]
-        size = (int(width), int(height))
-        named = [key for key in ANSWER_KEYS if isinstance(row.get(key), str)]
-        if not named:
-            raise UserError(f"no answer; it would be under one of {', '.join(ANSWER_KEYS)}")
-        return _Row(place, str(row.get("source", "")), row[named[0]], size, _truth(row, size))
-    except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
-        missing = isinstance(error, KeyError)
-        wrong = f"the line has no {error}" if missing else str(error)
-        raise UserError(f"{place}: {wrong}") from error
+class _UnknownTarget:
+    """Stands for a ground truth that is not known: rewards that do not read it still work."""
 
-
-def _truth(row: Mapping[str, Any], size: ImageSize) -> Annotation:
-    if "gt" in row:
-        return from_items(row["gt"], size)
-    if "ground_truth" in row:
-        return from_items(
-            {
-                phrase: [_item(geometry) for geometry in geometries]
-                for phrase, geometries in row["ground_truth"].items()
-            },
-            size,
+    def __getattr__(self, name: str) -> Any:
+        raise DataError(
+            "the record has no ground truth ('gt'), which this reward compares with; replay it on "
+            "the predictions of rexkit test or GRPO"
         )
-    if "annotation" in row:
-        return read_record(row["annotation"], size)
-    raise UserError("no truth; it would be under 'gt', 'ground_truth' or 'annotation'")
-
-
-def _item(geometry: Mapping[str, Any]) -> Any:
-    if geometry["type"] == "keypoint":
-        return {"bbox": geometry["bbox"], "keypoints": geometry["keypoints"]}
-    return np.ravel(geometry["coords"]).tolist()

@@ -1,23 +1,25 @@
-"""The images of a test, found again."""
+"""The images of a test, loaded again and drawn."""
 
 from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-
-from PIL import Image
+from typing import TYPE_CHECKING, Any
 
 from rexkit.config import load_config
 from rexkit.errors import DataError, UserError
-from rexkit.evaluation import Case, Record
+from rexkit.evaluation.analysis import Case
 from rexkit.examples import ExampleDataset, build_examples
-from rexkit.formats.images import decode_image
+from rexkit.formats.images import decode_image, read_image
+from rexkit.formats.predictions import PredictionRecord
 from rexkit.structures import Example
-from rexkit.visualizers import PillowVisualizer
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 class SampleImages:
-    """Draws the samples of a test, truth beside prediction.
+    """Draws the samples of a test, ground truth beside prediction.
 
     A test keeps its ``config.py`` beside its results, or a training in the folder above them. The
     sample of a record is loaded again from that config's ``test_data`` by its index, so synthetic
@@ -26,35 +28,46 @@ class SampleImages:
 
     Args:
         root: the folder of the results.
+        visualizer: of VISUALIZERS; left out, a `PillowVisualizer`.
     """
 
     __test__ = False  # it is no test, though pytest would take it for one
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, visualizer: Any = None):
         self.root = root
-        self._visualizer = PillowVisualizer()
+        if visualizer is None:
+            from rexkit.visualizers import PillowVisualizer
+
+            visualizer = PillowVisualizer()
+        self._visualizer = visualizer
 
     def __call__(self, case: Case) -> Image.Image | str:
-        """The image of a case, or in words why there is none."""
+        """Return the drawn image of a case, or a text that says why there is none."""
         record = case.record
         try:
             image = self.find(record)
         except (UserError, OSError) as error:
             return str(error)
-        return self._visualizer.side_by_side(image, record.truth, record.prediction)
+        drawn: Image.Image = (
+            self._visualizer.draw(image, record.prediction)
+            if record.target is None
+            else self._visualizer.side_by_side(image, record.target, record.prediction)
+        )
+        return drawn
 
-    def find(self, record: Record) -> Image.Image:
-        """The image that a record is about, RGB.
+    def find(self, record: PredictionRecord) -> Image.Image:
+        """Return the image that a record is about, RGB.
 
         Raises:
             UserError: neither the config nor the record leads to it.
             FileNotFoundError: files of the data set are gone.
         """
+        size = None if record.prediction is None else record.prediction.image_size
         examples = self._examples
-        if examples is not None and record.index < len(examples):
+        if examples is not None and record.index is not None and record.index < len(examples):
             example: Example = examples[record.index]
             found = (example.source, example.prompt, example.target.image_size)
-            if found == (record.source, record.prompt, record.truth.image_size):
+            if found == (record.source, record.prompt, size):
                 return example.image
         if record.image_path is None:
             raise UserError(
@@ -65,9 +78,12 @@ class SampleImages:
                     else "config.py gives another sample at its index"
                 )
             )
-        image = decode_image(Path(record.image_path).read_bytes())
-        if image.size != record.truth.image_size:
-            raise DataError(f"the image is now {image.size} large", record.image_path)
+        image = decode_image(read_image(Path(record.image_path)))
+        if image.size != size:
+            raise DataError(
+                f"the image is now {image.size[0]}x{image.size[1]} pixels, not as it was tested",
+                record.image_path,
+            )
         return image
 
     @cached_property

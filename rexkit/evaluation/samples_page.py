@@ -1,4 +1,4 @@
-"""An analysis as one HTML page that needs no other file."""
+"""An analysis as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rexkit.evaluation.faults import FAULT_KINDS, Fault
 from rexkit.structures import Problem
 
 Draw = Callable[[Case], "Image.Image | str"]
-"""Draws a case, or says why it cannot."""
+"""Draws a case, or returns a text that says why it cannot."""
 
 MOST_TEXT = 4000
-"""How many characters of an answer are shown; a runaway repetition has many more."""
+"""How many characters of a response are shown; an endless repetition has many more."""
 
 # What a problem's offset points at: a token, or a word.
 _TOKEN = re.compile(r"<[^<>\s]{1,40}>|[^<\s]+|.", re.DOTALL)
@@ -48,7 +48,7 @@ def write_page(path: Path, title: str, analysis: Analysis, draw: Draw) -> None:
         path: of the HTML file.
         title: of the page.
         analysis: what is shown.
-        draw: draws a case, or returns in words why it cannot.
+        draw: draws a case, or returns a text that says why it cannot.
     """
     sections = [_section(n, case, draw(case)) for n, case in enumerate(analysis.worst, start=1)]
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,9 +63,14 @@ def write_page(path: Path, title: str, analysis: Analysis, draw: Draw) -> None:
 
 
 def marked_text(text: str, problems: list[Problem], truncated: bool = False) -> str:
-    """The text of an answer as HTML, its problems marked where they are.
+    """Return the text of a response as HTML, its problems marked where they are.
 
-    The token or word at a problem's offset is marked, and says what is wrong when it is pointed at.
+    The token or word at a problem's offset is marked, with the problem as its tooltip.
+
+    Args:
+        text: what the model wrote.
+        problems: of that text.
+        truncated: whether it was cut off at the token limit.
 
     >>> marked_text("a<9999>", [Problem("out_of_range", 1, "no such bin")])
     'a<mark title="no such bin">&lt;9999&gt;</mark>'
@@ -102,19 +107,21 @@ def _table(analysis: Analysis) -> str:
 
 
 def _section(number: int, case: Case, image: Image.Image | str) -> str:
-    record = case.record
+    record, prediction = case.record, case.record.prediction
+    assert prediction is not None  # only predictions have faults
     if isinstance(image, str):
         shown = f'<p class="grey">No image: {escape(image)}</p>'
     else:
-        shown = f'<img alt="truth and prediction" src="{_data_uri(image)}">'
+        shown = f'<img alt="ground truth and prediction" src="{_data_uri(image)}">'
     kinds = Counter(fault.kind for fault in case.faults)
     summary = ", ".join(f"{kinds[kind]} {kind}" for kind in FAULT_KINDS if kinds[kind])
-    text = marked_text(record.prediction.text, list(record.prediction.problems), record.truncated)
+    text = marked_text(prediction.text, list(prediction.problems), record.truncated)
+    tokens = f", {record.num_output_tokens} tokens" if record.num_output_tokens is not None else ""
     return (
         f"<section>\n<h3>{number}. {escape('/'.join(case.place))}: {escape(record.source)}</h3>\n"
         f"<p>{escape(summary)}</p>\n{shown}\n"
         f"<p><b>Prompt</b> {escape(record.prompt)}</p>\n"
-        f"<p><b>Answer</b>, {record.num_output_tokens} tokens</p>\n<pre>{text}</pre>\n"
+        f"<p><b>Response</b>{tokens}</p>\n<pre>{text}</pre>\n"
         f"<ul>\n{''.join(_line(fault) for fault in case.faults)}</ul>\n</section>\n"
     )
 

@@ -1,4 +1,4 @@
-"""Tables as Markdown and CSV, and the table over everything in a results folder."""
+"""Tables as Markdown and CSV, and those of a whole results folder."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from rexkit.evaluation.results_folder import find_results
 
 
 def write_tables(folder: Path) -> None:
-    """Write ``results.md`` and ``results.csv`` over everything that is found in a folder.
+    """Write ``results.md`` and ``results.csv`` over all results in a folder.
 
-    The Markdown has a table for each task, a row for each figure and a column for each data set;
-    the CSV has a row for each figure: task, dataset, figure, value.
+    The Markdown has a table for each task, a row for each metric and a column for each data set;
+    the CSV has a row for each metric: task, dataset, metric, value.
 
     Raises:
         FileNotFoundError: there are no results in it.
@@ -21,29 +21,34 @@ def write_tables(folder: Path) -> None:
     found = find_results(folder)
     sections = ["# Results\n"]
     for task in dict.fromkeys(task for task, _ in found):
-        figures = {name: column for (t, name), column in found.items() if t == task}
+        columns = {name: values for (t, name), values in found.items() if t == task}
         rows = [
-            [row, *(format_value(column.get(row)) for column in figures.values())]
-            for row in dict.fromkeys(name for column in figures.values() for name in column)
+            [metric, *(format_value(values.get(metric)) for values in columns.values())]
+            for metric in dict.fromkeys(name for values in columns.values() for name in values)
         ]
-        sections.append(f"## {task}\n\n{markdown(['figure', *figures], rows)}")
+        sections.append(f"## {task}\n\n{markdown(['metric', *columns], rows)}")
     (folder / "results.md").write_text("\n".join(sections), "utf-8")
     write_csv(
         folder / "results.csv",
-        ["task", "dataset", "figure", "value"],
+        ["task", "dataset", "metric", "value"],
         [
-            [task, name, figure, value]
-            for (task, name), figures in found.items()
-            for figure, value in figures.items()
+            [task, name, metric, value]
+            for (task, name), values in found.items()
+            for metric, value in values.items()
         ],
     )
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
-    r"""A Markdown table; columns after the first few, which hold words, are aligned to the right.
+    r"""Return a Markdown table.
 
-    >>> print(markdown(["figure", "a|b"], [["f1@0.5", "0.9000"]]), end="")
-    | figure | a\|b |
+    Args:
+        header: the cells of the first row.
+        rows: the cells of the others.
+        words: how many columns, from the left, hold words; the others are aligned to the right.
+
+    >>> print(markdown(["metric", "a|b"], [["f1@0.5", "0.9000"]]), end="")
+    | metric | a\|b |
     | --- | ---: |
     | f1@0.5 | 0.9000 |
     """
@@ -59,7 +64,9 @@ def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]
 
 
 def format_value(value: float | None) -> str:
-    """A figure for people: a count as it is, others with four decimals, a missing one as a dash.
+    """Format a metric value: whole numbers above 1 as they are, others with four decimals.
+
+    A missing value is a dash.
 
     >>> format_value(0.91234), format_value(12.0), format_value(None)
     ('0.9123', '12', '–')

@@ -9,12 +9,12 @@ import logging
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rexkit.errors import UserError
-from rexkit.inference.inputs import open_inputs
+from rexkit.formats.predictions import PREDICTIONS, PredictionRecord, to_line
+from rexkit.inference.inputs import is_video, open_inputs
 from rexkit.inference.result import Result
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-RECORDS = "predictions.jsonl"
 RUN = "run.json"
 IMAGES = "images"
 
@@ -97,10 +96,10 @@ class PredictionWriter:
         out_dir.mkdir(parents=True, exist_ok=True)
         _same_run(out_dir / RUN, json.loads(json.dumps(run)))
         self.out_dir = out_dir
-        self.done = finished(out_dir / RECORDS)
+        self.done = finished(out_dir / PREDICTIONS)
         if self.done:
             logger.info("%d images have a record already in %s", len(self.done), out_dir)
-        self._file = (out_dir / RECORDS).open("a", encoding="utf-8")
+        self._file = (out_dir / PREDICTIONS).open("a", encoding="utf-8")
 
     def __enter__(self) -> PredictionWriter:
         return self
@@ -118,8 +117,8 @@ class PredictionWriter:
             unfinished = path.with_suffix(".part")
             unfinished.write_bytes(drawn)
             unfinished.replace(path)
-            record["drawing"] = f"{IMAGES}/{path.name}"
-        self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+            record.drawing = f"{IMAGES}/{path.name}"
+        self._file.write(to_line(record.to_dict()))
         self._file.flush()
         self.done.add(key)
 
@@ -131,16 +130,22 @@ def draw(result: Result) -> bytes:
     return file.getvalue()
 
 
-def record_of(key: str, result: Result) -> dict[str, Any]:
-    """What is written down of a result: `Result.to_dict`, and what was wrong with the answer."""
-    problems = [asdict(p) for p in result.problems] if result.success else []
-    return (
-        {"image": key}
-        | result.to_dict()
-        | {
-            "problems": problems,
-            "truncated": result.truncated,
-        }
+def record_of(key: str, result: Result) -> PredictionRecord:
+    """Return the record of a result; the key names its image, or the frame of a video."""
+    is_file = not key.startswith(("http://", "https://")) and not is_video(key.rpartition("#")[0])
+    return PredictionRecord(
+        source=key,
+        task=result.task,
+        prompt=result.prompt,
+        phrases=list(result.phrases),
+        prediction=result.prediction,
+        image_path=key if is_file else None,
+        resized_size=result.resized_size,
+        truncated=result.truncated,
+        num_prompt_tokens=result.prompt_tokens,
+        num_output_tokens=result.output_tokens,
+        seconds=round(result.generation_seconds, 4),
+        error=result.error,
     )
 
 
@@ -160,7 +165,7 @@ def finished(records: Path) -> set[str]:
     keys = set()
     for number, line in enumerate(whole.splitlines(), 1):
         try:
-            keys.add(json.loads(line)["image"])
+            keys.add(json.loads(line)["source"])
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{records}:{number}: no record; mend or remove the line") from error
     return keys

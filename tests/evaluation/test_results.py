@@ -21,8 +21,8 @@ from rexkit.errors import UserError
 from rexkit.evaluation import analyse, compare, find_results, name_results, write_page, write_tables
 from rexkit.evaluation.results_folder import DatasetResults, write_metrics
 from rexkit.evaluation.samples_page import MOST_TEXT, marked_text
-from rexkit.evaluation.test_records import read_records
-from rexkit.formats.items import from_items, to_items
+from rexkit.formats.predictions import read_predictions
+from rexkit.formats.rexomni_eval import decode_annotation, encode_annotation
 from rexkit.structures import Annotation, Instance, Problem
 from rexkit.tasks import GroundingTask, PhraseTask, PointingTask, Task
 
@@ -98,32 +98,32 @@ def test_items_come_back():
         Instance("b", polygon=np.array([[0.0, 0], [9, 0], [9, 9]])),
         Instance("b", mask=rle),
     ]
-    items = to_items(Annotation((99, 99), [*shapes, word, person], ["no"]))
+    items = encode_annotation(Annotation((99, 99), [*shapes, word, person], ["no"]))
     assert items["a"] == [[1, 2, 3, 4], [1, 2]]
     assert items["b"] == [[0, 0, 9, 0, 9, 9], rle]
     assert items["word"] == [{"bbox": [1, 2, 3, 4], "text": "EXIT", "ignore": True}]
     assert items["person"][0]["keypoints"] == {"nose": [1, 2], "left ear": "unvisible"}
     assert items["person"][0]["phrase"] == "person1"
-    back = from_items(json.loads(json.dumps(items)), (99, 99))
+    back = decode_annotation(json.loads(json.dumps(items)), (99, 99))
     assert back.absent == ["no"]
-    assert to_items(back) == items
+    assert encode_annotation(back) == items
     assert back.instances[-1].keypoints["left ear"] is None
 
 
 def test_a_point_is_compared_with_the_most_exact_region():
     thing = Instance("a", bbox=np.array([1.0, 2, 3, 4]), point=np.array([1.0, 2]))
-    assert to_items(Annotation((9, 9), [thing]), "point") == {"a": [[1, 2, 3, 4]]}
+    assert encode_annotation(Annotation((9, 9), [thing]), "point") == {"a": [[1, 2, 3, 4]]}
     thing.polygon = np.array([[0.0, 0], [9, 0], [9, 9]])
-    assert to_items(Annotation((9, 9), [thing]), "point") == {"a": [[0, 0, 9, 0, 9, 9]]}
-    assert to_items(Annotation((9, 9), [thing]), "bbox") == {"a": [[1, 2, 3, 4]]}
+    assert encode_annotation(Annotation((9, 9), [thing]), "point") == {"a": [[0, 0, 9, 0, 9, 9]]}
+    assert encode_annotation(Annotation((9, 9), [thing]), "bbox") == {"a": [[1, 2, 3, 4]]}
 
 
 def test_tables_over_everything_found(run):
     write_tables(run)
     text = (run / "results.md").read_text()
-    assert "## box_eval\n\n| figure | COCO |\n| --- | ---: |\n| f1@0.5 | 0.5000 |" in text
+    assert "## box_eval\n\n| metric | COCO |\n| --- | ---: |\n| f1@0.5 | 0.5000 |" in text
     rows = list(csv.reader((run / "results.csv").open()))
-    assert rows[0] == ["task", "dataset", "figure", "value"]
+    assert rows[0] == ["task", "dataset", "metric", "value"]
     assert ["point_eval", "Shapes", "f1@0.5", "0.25"] in rows
     assert len(rows) == 1 + 4
 
@@ -134,7 +134,7 @@ def test_runs_are_laid_side_by_side(run, tmp_path, capsys):
     write_metrics({"count_error": 3.5}, run / "point_eval" / "COCO")
     write_metrics({"count_error": 2.5}, other / "point_eval" / "COCO")
     found = compare([run, tmp_path / "other"])
-    rows = {(r.task, r.dataset, r.figure): r for r in found.rows}
+    rows = {(r.task, r.dataset, r.metric): r for r in found.rows}
     assert found.names == ["run", "other"]
     assert rows["box_eval", "COCO", "f1@0.5"].values == [0.5, 0.75]
     assert rows["box_eval", "COCO", "f1@0.5"].best == [False, True]
@@ -182,11 +182,11 @@ def test_a_line_that_is_no_record_is_named_and_a_cut_one_left_out(run, caplog):
     file = run / "box_eval" / "COCO" / "predictions.jsonl"
     whole = file.read_text()
     file.write_text(whole + '{"index": 3, "sou')  # the test was killed
-    assert [r.index for r in read_records(file)] == [0, 1]
+    assert [r.index for r in read_predictions(file)] == [0, 1]
     assert f"{file}:3" in caplog.text
     file.write_text(whole + '{"index": 3}\n')
     with pytest.raises(UserError, match=re.escape(f"{file}:3")):
-        list(read_records(file))
+        list(read_predictions(file))
 
 
 class Page(HTMLParser):

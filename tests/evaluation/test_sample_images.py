@@ -15,8 +15,8 @@ from rexkit.config import load_config
 from rexkit.errors import ConfigError, UserError
 from rexkit.evaluation.evaluator import evaluate
 from rexkit.evaluation.sample_images import SampleImages
-from rexkit.evaluation.test_records import Record, read_records
 from rexkit.examples import build_examples
+from rexkit.formats.predictions import PredictionRecord, read_predictions
 
 CONFIG = """
 shapes = dict(type="ShapesDataset", size=4)
@@ -41,8 +41,8 @@ def tested(tmp_path: Path) -> Path:
     return folder
 
 
-def records(folder: Path, place: str) -> list[Record]:
-    return list(read_records(folder / place / "predictions.jsonl"))
+def records(folder: Path, place: str) -> list[PredictionRecord]:
+    return list(read_predictions(folder / place / "predictions.jsonl"))
 
 
 def test_synthetic_images_are_drawn_again_by_the_config(tested):

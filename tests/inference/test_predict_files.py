@@ -42,16 +42,16 @@ def test_a_folder_to_records_and_images(tmp_path, capsys):
     out = tmp_path / "out"
     assert main(["predict", str(tmp_path / "in"), "--out", str(out), *FAST]) == 1
     assert "text.jpg: the image cannot be decoded" in capsys.readouterr().err
-    found = {Path(r["image"]).relative_to(tmp_path / "in").as_posix(): r for r in records(out)}
+    found = {Path(r["source"]).relative_to(tmp_path / "in").as_posix(): r for r in records(out)}
     assert list(found) == ["a/cat.png", "b/cat.jpg", "b/cat.png", "b/text.jpg"]
-    drawn = {r["drawing"] for r in found.values() if r["success"]}
+    drawn = {r["drawing"] for r in found.values() if "error" not in r}
     assert len(drawn) == 3
     for name in drawn:
         with Image.open(out / name) as image:
             assert image.width >= 64
     assert found["a/cat.png"]["image_size"] == [64, 64]
-    assert found["a/cat.png"]["prompt"].startswith("Detect red square, blue circle.")
-    assert not found["b/text.jpg"]["success"]
+    assert found["a/cat.png"]["question"].startswith("Detect red square, blue circle.")
+    assert "cannot be decoded" in found["b/text.jpg"]["error"]
 
     # A second run has nothing to do; one with another question is refused.
     before = (out / "predictions.jsonl").read_bytes()
@@ -82,7 +82,7 @@ def test_a_killed_run_goes_on_and_loses_or_repeats_nothing(tmp_path):
         file.write('{"image": "half')
     assert main(words) == 0
     found = records(out)
-    keys = [r["image"] for r in found]
+    keys = [r["source"] for r in found]
     assert keys == [str(tmp_path / "in" / f"{i:03d}.png") for i in range(number)]
     assert [json.dumps(r, ensure_ascii=False) for r in found[: len(done)]] == done
     assert {r["drawing"] for r in found} == {f"images/{drawing_name(k)}" for k in keys}
@@ -90,7 +90,7 @@ def test_a_killed_run_goes_on_and_loses_or_repeats_nothing(tmp_path):
 
     whole = tmp_path / "whole"
     assert main([*words[:3], str(whole), *words[4:]]) == 0
-    assert [r["raw_output"] for r in records(whole)] == [r["raw_output"] for r in found]
+    assert [r["raw_response"] for r in records(whole)] == [r["raw_response"] for r in found]
 
 
 def finished_lines(out: Path) -> list[str]:
@@ -100,10 +100,10 @@ def finished_lines(out: Path) -> list[str]:
 
 def test_a_damaged_record_is_an_error_and_half_a_line_is_not(tmp_path):
     file = tmp_path / "predictions.jsonl"
-    file.write_text('{"image": "a"}\n{"image": "b"}\n{"im')
+    file.write_text('{"source": "a"}\n{"source": "b"}\n{"so')
     assert finished(file) == {"a", "b"}
-    assert file.read_text() == '{"image": "a"}\n{"image": "b"}\n'
-    file.write_text('{"image": "a"}\nnonsense\n')
+    assert file.read_text() == '{"source": "a"}\n{"source": "b"}\n'
+    file.write_text('{"source": "a"}\nnonsense\n')
     with pytest.raises(UserError, match=r"predictions\.jsonl:2: no record"):
         finished(file)
 
@@ -148,7 +148,7 @@ def test_the_frames_of_a_video(tmp_path, monkeypatch, reader):
     assert red > 140 > 20 > max(green, blue)
     out = tmp_path / "out"
     assert main(["predict", path, "--out", str(out), "--every", "2", *FAST]) == 0
-    assert [r["image"][-7:] for r in records(out)] == ["#000000", "#000002", "#000004"]
+    assert [r["source"][-7:] for r in records(out)] == ["#000000", "#000002", "#000004"]
     assert records(out)[0]["drawing"].startswith("images/v-000000-")
 
 

@@ -1,4 +1,4 @@
-"""Rewards replayed on files: every spelling of the truth, histogram and worst answers."""
+"""Rewards replayed on files: every spelling of the ground truth, histogram and worst answers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TEXT = (
     "<|object_ref_start|>cup<|object_ref_end|><|box_start|><0><0><999><999><|box_end|>, "
     "<|object_ref_start|>dog<|object_ref_end|><|box_start|>None<|box_end|>"
 )
-TRUTHS = [
+TARGETS = [
     {"gt": {"cup": [[0, 0, 100, 50]], "dog": []}},
     {"ground_truth": {"cup": [{"type": "box", "coords": [0, 0, 100, 50]}], "dog": []}},
     {
@@ -31,26 +31,26 @@ def write(path, *rows):
     return path
 
 
-@pytest.mark.parametrize("truth", TRUTHS)
-@pytest.mark.parametrize("key", ["raw_response", "completion"])
-def test_every_spelling_is_read(tmp_path, truth, key):
-    file = write(tmp_path / "a.jsonl", {"image_size": [100, 50], key: TEXT, **truth})
-    (answer,) = replay(file, WeightedRewards(["box_f1", "rejection", "format"]))
-    assert answer.total == 1.0
-    assert answer.by_name == {"box_f1": 1.0, "rejection": 1.0, "format": 1.0}
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("key", ["raw_response", "raw_output"])
+def test_every_spelling_is_read(tmp_path, target, key):
+    file = write(tmp_path / "a.jsonl", {"image_size": [100, 50], key: TEXT, **target})
+    (rewarded,) = replay(file, WeightedRewards(["box_f1", "rejection", "format"]))
+    assert rewarded.total == 1.0
+    assert rewarded.by_name == {"box_f1": 1.0, "rejection": 1.0, "format": 1.0}
 
 
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"text": TEXT, **TRUTHS[0]}, "image_size"),
-        ({"image_size": [9, 9], **TRUTHS[0]}, "no answer"),
-        ({"image_size": [9, 9], "text": TEXT}, "no truth"),
-        ([1, 2], "list"),
+        ({"raw_response": TEXT, **TARGETS[0]}, "image_size"),
+        ({"image_size": [9, 9], **TARGETS[0]}, "raw_response"),
+        ({"image_size": [9, 9], "raw_response": TEXT, "gt": 3}, "no prediction record"),
+        ([1, 2], "JSON object"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path, row, words):
-    good = {"image_size": [100, 50], "text": TEXT, **TRUTHS[0]}
+    good = {"image_size": [100, 50], "raw_response": TEXT, **TARGETS[0]}
     file = write(tmp_path / "a.jsonl", good, row)
     with pytest.raises(UserError, match=words) as error:
         list(replay(file, WeightedRewards(["format"])))
@@ -58,8 +58,8 @@ def test_a_bad_line_is_named(tmp_path, row, words):
 
 
 def test_the_command_shows_means_and_the_worst(tmp_path, capsys):
-    good = {"image_size": [100, 50], "text": TEXT, **TRUTHS[0], "source": "good.jpg"}
-    bad = {**good, "text": "[no idea]", "source": "bad.jpg"}
+    good = {"image_size": [100, 50], "raw_response": TEXT, **TARGETS[0], "source": "good.jpg"}
+    bad = {**good, "raw_response": "[no idea]", "source": "bad.jpg"}
     file = write(tmp_path / "a.jsonl", good, bad)
     assert main([str(file), "--reward", "box_f1:threshold=0.9", "--reward", "format"]) == 0
     shown = capsys.readouterr().out

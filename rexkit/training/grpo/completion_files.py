@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -14,7 +12,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 
 from rexkit.evaluation.tables import markdown
-from rexkit.formats.annotation_records import to_record
+from rexkit.formats.predictions import COMPLETIONS, PredictionRecord, to_line
 from rexkit.rewards import RewardTable
 from rexkit.structures import Example, Prediction
 from rexkit.visualizers import PillowVisualizer
@@ -60,36 +58,41 @@ class CompletionWriter:
         folder.mkdir(parents=True, exist_ok=True)
         process = PartialState()
         records = [
-            {"step": step, "index": process.process_index * len(examples) + row}
-            | _record(example, prediction, rewards, row)
+            _record(
+                example, prediction, rewards, row, step, process.process_index * len(examples) + row
+            ).to_dict()
             for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
         ]
         _draw(folder, examples, predictions, records)
         every: list[dict[str, Any]] = gather_object(records)
         if process.is_main_process:
-            lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in every]
-            (folder / "completions.jsonl").write_text("".join(lines), "utf-8")
+            (folder / COMPLETIONS).write_text("".join(map(to_line, every)), "utf-8")
             (folder / "table.md").write_text(_tables(every), "utf-8")
 
 
 def _record(
-    example: Example, prediction: Prediction, rewards: RewardTable, row: int
-) -> dict[str, Any]:
-    """A line of ``completions.jsonl``, as `rexkit.evaluation.reward_replay` takes it."""
+    example: Example,
+    prediction: Prediction,
+    rewards: RewardTable,
+    row: int,
+    step: int,
+    index: int,
+) -> PredictionRecord:
     by_name = {name: float(values[row]) for name, values in rewards.by_name.items()}
-    return {
-        "source": example.source,
-        "image_path": example.image_path,
-        "image_size": list(example.target.image_size),
-        "task_name": example.task,
-        "question": example.prompt,
-        "completion": prediction.text,
-        "annotation": to_record(example.target),
-        "problems": [asdict(problem) for problem in prediction.problems],
-        "reward": float(rewards.total[row]),
+    return PredictionRecord(
+        source=example.source,
+        task=example.task,
+        prompt=example.prompt,
+        phrases=example.phrases,
+        prediction=prediction,
+        target=example.target,
+        image_path=example.image_path,
+        index=index,
+        step=step,
+        reward=float(rewards.total[row]),
         # A source may lack a reward that another has.
-        "rewards": {name: value for name, value in by_name.items() if not math.isnan(value)},
-    }
+        rewards={name: value for name, value in by_name.items() if not math.isnan(value)},
+    )
 
 
 def _prompt(record: dict[str, Any]) -> tuple[str, str]:
@@ -103,7 +106,7 @@ def _tables(records: Sequence[dict[str, Any]]) -> str:
         group = sorted(answers, key=lambda record: -record["reward"])
         rows = [
             [
-                f"`{record['completion']}`",
+                f"`{record['raw_response']}`",
                 ", ".join(problem["kind"] for problem in record["problems"]),
                 *(f"{value:.3f}" for value in (record["reward"], *record["rewards"].values())),
             ]
@@ -133,6 +136,6 @@ def _draw(
                 examples[row].target,
                 predictions[row],
                 prompt=examples[row].prompt,
-                text=f"reward {record['reward']:.3f} ({each}): {record['completion']}",
+                text=f"reward {record['reward']:.3f} ({each}): {record['raw_response']}",
             )
             image.save(folder / f"{records[min(group)]['index']:04d}_{name}.png")

@@ -45,8 +45,8 @@ def test_pointing_into_masks(tmp_path, shared_data):
     )
     assert {"rewards/point_in_mask/mean", "rewards/count/mean"} <= log[0].keys()
     file = tmp_path / "completions" / "step_00000" / "completions.jsonl"
-    (things,) = json.loads(file.read_text().splitlines()[0])["annotation"].values()
-    assert all("counts" in thing["mask"] for thing in things)
+    targets = json.loads(file.read_text().splitlines()[0])["gt"]
+    assert all("counts" in target["mask"] for phrase in targets.values() for target in phrase)
     assert "f1" in json.loads((tmp_path / "metrics.json").read_text())
 
 

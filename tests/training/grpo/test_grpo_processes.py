@@ -156,7 +156,7 @@ def test_a_model_in_zero_3_shards_samples_as_it_would_whole(tmp_path, base, monk
         ),
     )
     file = work_dir / "completions" / "step_00000" / "completions.jsonl"
-    answered = [json.loads(line)["completion"] for line in file.read_text().splitlines()]
+    answered = [json.loads(line)["raw_response"] for line in file.read_text().splitlines()]
     expected = []
     for process in (0, 1):
         whole = samples_itself(tmp_path / "whole", base, batch=4)

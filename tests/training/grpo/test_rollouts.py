@@ -72,7 +72,7 @@ class OwnModel(Backend):
                 mine[name].data.copy_(weight)
 
 
-def completions(work_dir: Path, step: int, key: str = "completion") -> list[str]:
+def completions(work_dir: Path, step: int, key: str = "raw_response") -> list[str]:
     lines = (work_dir / "completions" / f"step_{step:05d}" / "completions.jsonl").read_text()
     return [json.loads(line)[key] for line in lines.splitlines()]
 

@@ -1,0 +1,255 @@
+"""Predictions on disk: one record an image and question, whoever writes it.
+
+``rexkit predict`` and ``rexkit test`` write ``predictions.jsonl``, GRPO ``completions.jsonl``: JSON
+Lines, an object a line. The first eight keys are those of ``answer.jsonl`` of the public Rex-Omni
+evaluation.
+
+- ``image_path``: the image's file, or null where it has none of its own
+- ``dataset_name``, ``task_name``: of the data set and the task, such as "COCO" and "detection"
+- ``question``: the prompt; ``categories``: what it asks for
+- ``raw_response``: the text that the model wrote
+- ``extracted_predictions``: what was read from it, by phrase (`rexkit.formats.rexomni_eval`)
+- ``gt``: the ground truth by phrase; not there where it is not known
+- ``source``: the sample, as `rexkit.structures.Sample` names it; of ``predict`` the path or URL,
+  with ``#000017`` after it for a frame of a video
+- ``image_size``: [width, height] of the original image, upright; all coordinates are its pixels
+- ``problems``: what is wrong with the text, ``{"kind", "offset", "detail"}`` each
+- ``truncated``: whether the text was cut off at the token limit
+- ``num_prompt_tokens``, ``num_output_tokens``, ``seconds``: of the generation, where known
+- ``resized_size``: [width, height] that the model saw, where known
+- ``index``: of the example in its run; ``step``: of the training that it belongs to
+- ``reward``, ``rewards``: the total and each reward by name
+- ``drawing``: the file with the prediction drawn on the image, relative to the record's folder
+- ``error``: why the image could not be used; there is no prediction then
+
+Reading accepts records of the public wrapper too (`rexkit.inference.result.Result.to_dict`), where
+the text is ``raw_output`` and the ground truth may be ``ground_truth``, or ``annotation``, a record
+as data sets hold it. A record without ``extracted_predictions`` is read from its text by the
+Rex-Omni grammar.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rexkit.errors import DataError, near_misses
+from rexkit.formats.annotation_records import read_record
+from rexkit.formats.coordinates import short
+from rexkit.formats.rexomni_eval import decode_annotation, encode_annotation
+from rexkit.grammar import read
+from rexkit.structures import Annotation, ImageSize, Prediction, Problem
+
+logger = logging.getLogger(__name__)
+
+PREDICTIONS, COMPLETIONS = "predictions.jsonl", "completions.jsonl"
+TEXT_KEYS = ("raw_response", "raw_output")
+TARGET_KEYS = ("gt", "ground_truth", "annotation")
+
+_OPTIONAL = (
+    *("index", "step", "resized_size", "num_prompt_tokens", "num_output_tokens", "seconds"),
+    *("reward", "drawing", "error"),
+)
+
+
+@dataclass(slots=True, eq=False)
+class PredictionRecord:
+    """One image, what was asked about it, and what a model made of it.
+
+    Attributes:
+        source: the sample, as in `rexkit.structures.Sample`.
+        task: name of the task, such as "detection".
+        prompt: the question in words.
+        phrases: what was asked for.
+        prediction: what was read from the text, with the text and its problems, in pixels of the
+            original image; None where there is an `error`.
+        target: the ground truth in pixels; None where it is not known.
+        image_path: the file of the image, where it has one of its own.
+        dataset: name of the data set.
+        index: number of the example in its run: in the config's ``test_data``, or in the batch of a
+            training step.
+        step: of the training, in updates.
+        resized_size: (width, height) that the model saw.
+        truncated: whether the text was cut off at the token limit.
+        num_prompt_tokens: length of the prompt, image included.
+        num_output_tokens: length of the text, end of the turn included.
+        seconds: the image's share of its batch's generation.
+        reward: weighted mean of all rewards, in [0, 1].
+        rewards: each reward by name, in [0, 1].
+        drawing: file with the prediction drawn on the image, relative to the record's folder.
+        error: why the image could not be used.
+        place: file and line that it was read from, for messages.
+    """
+
+    source: str
+    task: str
+    prompt: str
+    phrases: list[str]
+    prediction: Prediction | None
+    target: Annotation | None = None
+    image_path: str | None = None
+    dataset: str = ""
+    index: int | None = None
+    step: int | None = None
+    resized_size: ImageSize | None = None
+    truncated: bool = False
+    num_prompt_tokens: int | None = None
+    num_output_tokens: int | None = None
+    seconds: float | None = None
+    reward: float | None = None
+    rewards: dict[str, float] = field(default_factory=dict)
+    drawing: str | None = None
+    error: str | None = None
+    place: str = ""
+
+    def to_dict(self, geometry: str | None = None) -> dict[str, Any]:
+        """Return the JSON object of the record; the module docstring lists its keys.
+
+        Args:
+            geometry: what ``extracted_predictions`` and ``gt`` hold of each instance, as in
+                `rexkit.formats.rexomni_eval.encode_annotation`: the one geometry that the public
+                evaluation reads, or, with None, everything.
+        """
+        found: dict[str, Any] = {
+            "image_path": self.image_path,
+            "dataset_name": self.dataset,
+            "task_name": self.task,
+            "question": self.prompt,
+            "categories": list(self.phrases),
+        }
+        if self.prediction is not None:
+            found["raw_response"] = self.prediction.text
+            found["extracted_predictions"] = encode_annotation(self.prediction, geometry)
+        if self.target is not None:
+            found["gt"] = encode_annotation(self.target, geometry)
+        found["source"] = self.source
+        if self.prediction is not None:
+            found["image_size"] = list(self.prediction.image_size)
+            found["problems"] = [asdict(problem) for problem in self.prediction.problems]
+            found["truncated"] = self.truncated
+        optional = {name: getattr(self, name) for name in _OPTIONAL}
+        found |= {name: value for name, value in optional.items() if value is not None}
+        return found | ({"rewards": self.rewards} if self.rewards else {})
+
+    @classmethod
+    def from_dict(cls, row: Any, place: str = "") -> PredictionRecord:
+        """Return the record of a JSON object.
+
+        Args:
+            row: as `to_dict` returns it, or a record of the public wrapper.
+            place: file and line that it is from.
+
+        Raises:
+            DataError: it is no such object; the message says what is missing or wrong.
+
+        >>> row = {"image_size": [640, 480], "raw_response": "", "gt": {"dog": []}}
+        >>> PredictionRecord.from_dict(row).target.absent
+        ['dog']
+        """
+        try:
+            return _record(row, place)
+        except DataError as error:
+            raise error.at(place) from error
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = f"this is no prediction record ({type(error).__name__}: {error})"
+            raise DataError(reason, place) from error
+
+
+def read_predictions(file: Path) -> Iterator[PredictionRecord]:
+    """Read the records of a JSONL file, one at a time; blank lines are passed over.
+
+    A last line that was not written to its end, because the run was stopped, is left out with a
+    warning.
+
+    Args:
+        file: ``predictions.jsonl`` or ``completions.jsonl``.
+
+    Raises:
+        DataError: a line is no record; the message names file and line.
+    """
+    with file.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            place = f"{file}:{number}"
+            try:
+                row = json.loads(line)
+            except (ValueError, RecursionError) as error:
+                if not line.endswith("\n"):
+                    logger.warning("%s: the line is not complete and is left out", place)
+                    return
+                raise DataError(f"bad JSON ({error}); correct or remove the line", place) from error
+            yield PredictionRecord.from_dict(row, place)
+
+
+def to_line(row: Mapping[str, Any]) -> str:
+    """Return the line of a JSONL file that holds a row, with its end."""
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _record(row: Any, place: str) -> PredictionRecord:
+    if not isinstance(row, Mapping):
+        raise DataError(f"a prediction record must be a JSON object, got {short(row)}")
+    error = row.get("error")
+    image_size = _size(row, "image_size") if error is None else None
+    resized = row.get("resized_size")
+    return PredictionRecord(
+        source=str(row.get("source", "")),
+        task=str(row.get("task_name", row.get("task", ""))),
+        prompt=str(row.get("question", row.get("prompt", ""))),
+        phrases=list(row.get("categories") or ()),
+        prediction=None if image_size is None else _prediction(row, image_size),
+        target=None if image_size is None else _target(row, image_size),
+        image_path=row.get("image_path"),
+        dataset=str(row.get("dataset_name", "")),
+        resized_size=None if resized is None else (int(resized[0]), int(resized[1])),
+        truncated=bool(row.get("truncated", False)),
+        rewards=dict(row.get("rewards", {})),
+        place=place,
+        **{name: row.get(name) for name in _OPTIONAL if name != "resized_size"},
+    )
+
+
+def _size(row: Mapping[str, Any], name: str) -> ImageSize:
+    try:
+        width, height = row[name]
+        return int(width), int(height)
+    except (KeyError, TypeError, ValueError) as error:
+        got = f"got {short(row[name])}" if name in row else _has(row, (name,))
+        raise DataError(f"a record must have its {name!r}, [width, height]; {got}") from error
+
+
+def _prediction(row: Mapping[str, Any], image_size: ImageSize) -> Prediction:
+    text = next((row[key] for key in TEXT_KEYS if isinstance(row.get(key), str)), None)
+    if text is None:
+        keys = " or ".join(map(repr, TEXT_KEYS))
+        raise DataError(f"a record must have the model's text as {keys}; {_has(row, TEXT_KEYS)}")
+    if row.get("extracted_predictions") is None:
+        return read(text, image_size)
+    found = decode_annotation(row["extracted_predictions"], image_size)
+    return Prediction(
+        image_size,
+        found.instances,
+        found.absent,
+        problems=[Problem(**problem) for problem in row.get("problems", ())],
+        text=text,
+        order=list(row["extracted_predictions"]),
+    )
+
+
+def _target(row: Mapping[str, Any], image_size: ImageSize) -> Annotation | None:
+    key = next((key for key in TARGET_KEYS if row.get(key) is not None), None)
+    if key is None:
+        return None
+    if key == "annotation":
+        return read_record(row[key], image_size)
+    return decode_annotation(row[key], image_size)
+
+
+def _has(row: Mapping[str, Any], wanted: tuple[str, ...]) -> str:
+    near = next((n for key in row for n in near_misses(str(key), wanted)), None)
+    return f"it has {list(row)}" + (f"; did you mean {near!r}?" if near else "")
