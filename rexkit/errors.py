@@ -14,6 +14,10 @@ class ConfigError(UserError):
     """A config that cannot be used; the message names the key and the next step."""
 
 
+class InterfaceError(UserError):
+    """A component that lacks what its registry requires; the message names the missing part."""
+
+
 class DataError(UserError):
     """A row of a dataset that cannot be used.
 

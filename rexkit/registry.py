@@ -16,6 +16,7 @@ from typing import Any
 import mmengine.registry
 
 from rexkit.errors import ConfigError, did_you_mean, near_misses
+from rexkit.interfaces import check_component
 from rexkit.plugins import credit_component, failed_plugins, load_plugins
 
 
@@ -35,8 +36,14 @@ class Registry(mmengine.registry.Registry):
     ) -> Any:
         """Register a class or function, as a decorator or by ``module=``.
 
+        Args:
+            name: under which configs name it; left out, the name of the class or function.
+            force: replace a component of the same name.
+            module: the component, where this is not used as a decorator.
+
         Raises:
             KeyError: the name is taken and ``force`` is not set.
+            InterfaceError: the component lacks what `rexkit.interfaces` declares for it.
         """
         if module is None:
             return lambda component: self.register_module(name, force, component)
@@ -44,6 +51,7 @@ class Registry(mmengine.registry.Registry):
         if foreign:
             # rexkit's own names come first, or a package imported early could take one of them.
             self.import_from_location()
+        check_component(self.name, module)
         super().register_module(name, force, module)
         if foreign:
             names = [name or module.__name__] if isinstance(name, str | None) else name

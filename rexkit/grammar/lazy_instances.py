@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import chain
+from itertools import chain, repeat
 from typing import overload
 
 import numpy as np
@@ -110,6 +110,10 @@ class LazyInstances(Sequence[Instance]):
     @cached_property
     def _built(self) -> list[Instance]:
         pixels = to_pixels(self._bins, self._image_size)
+        if self._sizes is None and not self._phrase_is_text:  # boxes alone have no texts
+            counts = [geometry.count(ITEM_SEPARATOR) + 1 for _, geometry, _, _ in self._spans]
+            phrases = [repeat(span[0], n) for span, n in zip(self._spans, counts, strict=True)]
+            return [*map(Instance, chain.from_iterable(phrases), pixels.reshape(-1, BOX))]
         items = self._cut(pixels)
         instances = []
         for phrase, geometry, _, texts in self._spans:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from rexkit.geometry import box_iou, match
 from rexkit.metrics.metric import Metric, State
 from rexkit.registry import METRICS
@@ -93,7 +95,7 @@ def _paired(
     found = [n for n, i in enumerate(answers) if i.bbox is not None and not i.ignore]
     true = [n for n, i in enumerate(truths) if i.bbox is not None and not i.ignore]
     boxes, true_boxes = (
-        Annotation((0, 0), [side[n] for n in numbers]).boxes()
+        np.array([side[n].bbox for n in numbers], dtype=np.float64)
         for side, numbers in ((answers, found), (truths, true))
     )
     rows, columns = match(box_iou(boxes, true_boxes), SHOWN)

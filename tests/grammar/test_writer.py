@@ -84,16 +84,24 @@ def test_keypoints_are_numbered_by_phrase():
 # ---------------------------------------------------------------------------------------- refusals
 
 
+def changed(**geometry: np.ndarray) -> Instance:
+    """A cup that got its geometry after it had been built and checked."""
+    instance = Instance("cup")
+    for name, value in geometry.items():
+        setattr(instance, name, value)
+    return instance
+
+
 @pytest.mark.parametrize(
     ("instance", "message"),
     [
         (Instance(" ", bbox=BOX), "must not be empty"),
         (Instance("a<|box_end|>", bbox=BOX), "markup"),
-        (cup(bbox=BOX[:3]), r"bbox of 'cup' has shape \(3,\)"),
+        (changed(bbox=BOX[:3]), r"bbox of 'cup' has shape \(3,\)"),
         (cup(bbox=BOX[[2, 1, 0, 3]]), "must be x0 y0 x1 y1"),
         (cup(bbox=BOX * np.nan), "finite"),
-        (cup(polygon=np.ones((2, 2))), "polygon of 'cup' has shape"),
-        (cup(polygon=np.ones(8)), "polygon of 'cup' has shape"),
+        (changed(polygon=np.ones((2, 2))), "polygon of 'cup' has shape"),
+        (changed(polygon=np.ones(8)), "polygon of 'cup' has shape"),
         (cup(bbox=BOX, keypoints={" ": None}), "must not be empty"),
         (cup(keypoints={"rim": None}), "needs a bbox"),
         (Instance("route 66", bbox=BOX, keypoints={}), "must be the phrase"),

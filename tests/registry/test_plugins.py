@@ -13,10 +13,11 @@ from paths import ROOT
 GOOD = '''
 from rexkit.plugins import hook
 from rexkit.registry import TASK_FNS
+from rexkit.tasks import GroundingTask
 
 @TASK_FNS.register_module()
-class CountingTask:
-    """Counts things."""
+class CountingTask(GroundingTask):
+    """Counts objects."""
 
 @hook
 def rexkit_config(config):

@@ -6,6 +6,7 @@ import pytest
 
 from rexkit.errors import ConfigError
 from rexkit.registry import DATASETS, METRICS, REGISTRIES, TASK_FNS, Registry
+from rexkit.tasks import GroundingTask
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_the_same_name_twice_is_an_error(registry):
 
 def test_names_of_the_core_cannot_be_taken_by_early_user_code():
     with pytest.raises(KeyError, match="GroundingTask"):
-        TASK_FNS.register_module("GroundingTask", module=type("Mine", (), {}))
+        TASK_FNS.register_module("GroundingTask", module=type("Mine", (GroundingTask,), {}))
 
 
 @pytest.mark.parametrize("name", REGISTRIES)

@@ -1,0 +1,434 @@
+"""The interfaces: one Protocol for each registry, and the check that a component follows it.
+
+A component need not inherit from anything here. It is checked when it is registered, without being
+built: every method and class attribute that its Protocol declares must be there, and every method
+must take the arguments it is called with. `docs/extend/` has a page with an example for each.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+from rexkit.errors import InterfaceError, near_misses
+from rexkit.structures import Annotation, Example, ImageSize, Prediction, Sample
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from rexkit.backends import Generation, Request
+    from rexkit.grammar import AnswerForm
+    from rexkit.tasks import Question
+
+
+class Dataset(Protocol):
+    """A sequence of samples (registry DATASETS; see `docs/extend/dataset.md`).
+
+    A sample must depend on its index alone, since several processes read the same dataset. A
+    dataset may have ``skipped``, a list of the `DataError` of each row that it leaves out.
+    """
+
+    def __len__(self) -> int:
+        """Return the number of samples."""
+        ...
+
+    def __getitem__(self, index: int) -> Sample:
+        """Return one sample.
+
+        Raises:
+            IndexError: ``index`` is not in ``range(len(self))``.
+            DataError: the sample cannot be used; the error names its file and line.
+        """
+        ...
+
+
+class Transform(Protocol):
+    """A change of a sample's image and annotation (TRANSFORMS; see `docs/extend/transform.md`)."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Return a changed copy of a sample.
+
+        Args:
+            sample: must not be changed in place.
+            rng: the only source of randomness, so that a run can be repeated.
+        """
+        ...
+
+
+class Task(Protocol):
+    """A kind of question about an image (registry TASK_FNS; see `docs/extend/task.md`).
+
+    `rexkit.tasks.Task` and `rexkit.tasks.PhraseTask` are base classes that have most of this.
+
+    Attributes:
+        name: in metrics, files and `Predictor.predict`: "detection".
+        results_dir: the folder of its results: "box_eval".
+        parser: config of PARSERS that reads its responses.
+        metrics: names or configs of METRICS.
+    """
+
+    name: ClassVar[str]
+    results_dir: ClassVar[str]
+    parser: ClassVar[Mapping[str, Any]]
+    metrics: ClassVar[Sequence[str | Mapping[str, Any]]]
+
+    def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
+        """Return one question about a sample, with its response and target.
+
+        Args:
+            sample: an image with its annotation.
+            rng: the only source of randomness.
+            training: whether the wording and its order are drawn; in tests both are fixed.
+
+        Raises:
+            DataError: the sample holds nothing that this task can ask for.
+        """
+        ...
+
+    def ask(self, image_size: ImageSize) -> Question:
+        """Return the question for an image without annotation, in the wording that tests use.
+
+        What is asked for (such as ``categories``) comes as keyword arguments.
+
+        Args:
+            image_size: (width, height) in pixels.
+
+        Raises:
+            ValueError: something the task needs is missing, or it does not accept what is given.
+        """
+        ...
+
+    def answer_form(self, question: Question) -> AnswerForm | None:
+        """Return the form of every response to a question, for constrained decoding, or None."""
+        ...
+
+
+class Parser(Protocol):
+    """Turns generated text into a `Prediction` (registry PARSERS; see `docs/extend/parser.md`)."""
+
+    def __call__(self, text: str, image_size: ImageSize) -> Prediction:
+        """Return what a text says.
+
+        Args:
+            text: as the model generated it, special tokens included. Whatever it is, parsing must
+                not raise: what cannot be read goes into ``Prediction.problems``.
+            image_size: (width, height) of the original image; coordinates are pixels of it.
+        """
+        ...
+
+
+class Reward(Protocol):
+    """Scores one prediction (registry REWARDS; see `docs/extend/reward.md`).
+
+    A reward is a function, or a class whose objects are called. A class may have the method
+    ``batch(predictions, targets)`` instead, which returns one number for each prediction.
+    """
+
+    def __call__(self, prediction: Prediction, target: Annotation) -> float:
+        """Return a score in [0, 1], from the prediction and the ground truth of one image."""
+        ...
+
+
+class BatchReward(Protocol):
+    """Scores many predictions at once: the other form of a `Reward`."""
+
+    def batch(
+        self, predictions: Sequence[Prediction], targets: Sequence[Annotation]
+    ) -> Sequence[float]:
+        """Return a score in [0, 1] for each prediction."""
+        ...
+
+
+class Metric(Protocol):
+    """Scores many predictions (registry METRICS; see `docs/extend/metric.md`).
+
+    `rexkit.metrics.Metric` is a base class. The result must depend neither on the order in which
+    images are added nor on how they are split among processes.
+    """
+
+    def add(self, prediction: Prediction, target: Annotation) -> None:
+        """Add the prediction and the ground truth of one image."""
+        ...
+
+    def compute(self) -> dict[str, float]:
+        """Return the metrics by name, for everything added so far."""
+        ...
+
+    def per_category(self) -> dict[str, dict[str, float]]:
+        """Return the metrics of each phrase; empty where phrases are not kept apart."""
+        ...
+
+    def state(self) -> dict[str, NDArray[Any]]:
+        """Return everything added so far, as arrays of numbers or strings."""
+        ...
+
+    def absorb(self, state: Mapping[str, NDArray[Any]]) -> None:
+        """Add the `state` of another metric of the same class."""
+        ...
+
+    def merge(self, other: Any) -> None:
+        """Add another metric of the same class."""
+        ...
+
+
+class Visualizer(Protocol):
+    """Draws annotations and predictions (VISUALIZERS; see `docs/extend/visualizer.md`)."""
+
+    def draw(self, image: Image, annotation: Annotation) -> Image:
+        """Return a copy of an RGB image with an annotation or prediction drawn on it."""
+        ...
+
+    def side_by_side(
+        self,
+        image: Image,
+        target: Annotation,
+        prediction: Prediction,
+        prompt: str = "",
+        text: str = "",
+    ) -> Image:
+        """Return an image of ground truth and prediction beside each other.
+
+        Args:
+            image: RGB; must not be changed.
+            target: the ground truth.
+            prediction: what was predicted.
+            prompt: the question, if it is to be shown.
+            text: the completion as it was generated, if it is to be shown.
+        """
+        ...
+
+
+class Model(Protocol):
+    """A vision-language model and its processor (MODELS; see `docs/extend/model_family.md`).
+
+    `rexkit.models.VLM` is a base class; its objects also have ``model``, ``processor``,
+    ``tokenizer``, ``encoder`` and ``coordinate_ids``.
+    """
+
+    def forbidden_ids(self) -> list[int]:
+        """Return the token ids that must never be generated, such as image tokens."""
+        ...
+
+    def trainable_by_part(self) -> Iterator[tuple[str, str, Any]]:
+        """Yield the part, name and value of every parameter that trains."""
+        ...
+
+    def save(self, folder: str | Path) -> None:
+        """Write model and processor to a folder, as transformers reads them."""
+        ...
+
+
+class Backend(Protocol):
+    """Generates text for requests (registry BACKENDS; see `docs/extend/backend.md`).
+
+    `rexkit.backends.Backend` is a base class.
+
+    Attributes:
+        model_source: where its model comes from. "given": the constructor takes ``vlm``, the model
+            in this process, and can follow training; "own": it loads a checkpoint itself, by
+            ``model``; "remote": a server has it, under the name ``model``.
+    """
+
+    model_source: Literal["given", "own", "remote"]
+
+    def generate(self, requests: Sequence[Request]) -> list[Generation]:
+        """Return one generation for each request, in order."""
+        ...
+
+
+class Trainer(Protocol):
+    """Trains a model (registry TRAINERS; see `docs/extend/trainer.md`).
+
+    The keyword arguments below come from `rexkit train`; the rest of the constructor's arguments
+    are those of the config's ``trainer``.
+    """
+
+    def __init__(
+        self,
+        *,
+        vlm: Any,
+        train_data: Any,
+        work_dir: Any,
+        val_data: Any,
+        score: Callable[[], dict[str, float]] | None,
+        seed: int,
+        callbacks: list[Any],
+    ) -> None:
+        """Prepare training, without starting it.
+
+        Args:
+            vlm: the model, of MODELS.
+            train_data: a sequence of examples.
+            work_dir: the folder that everything is written to.
+            val_data: a sequence of examples, or None.
+            score: computes the metrics of the validation examples; None without ``val_data``.
+            seed: of everything random.
+            callbacks: ``transformers.TrainerCallback`` objects, those of plugins.
+        """
+        ...
+
+    def fit(self, resume: bool = False) -> None:
+        """Train to the end and save the model to ``work_dir/final``.
+
+        Args:
+            resume: continue from the last whole checkpoint in ``work_dir``.
+        """
+        ...
+
+
+PROTOCOLS: dict[str, tuple[type, str]] = {
+    "DATASETS": (Dataset, "dataset"),
+    "TRANSFORMS": (Transform, "transform"),
+    "TASK_FNS": (Task, "task"),
+    "PARSERS": (Parser, "parser"),
+    "REWARDS": (Reward, "reward"),
+    "METRICS": (Metric, "metric"),
+    "VISUALIZERS": (Visualizer, "visualizer"),
+    "MODELS": (Model, "model_family"),
+    "BACKENDS": (Backend, "backend"),
+    "TRAINERS": (Trainer, "trainer"),
+}
+"""The Protocol of each registry, and the name of its page in ``docs/extend``."""
+
+
+def check_component(registry: str, component: Any) -> None:
+    """Check that a component has what its registry requires, without building it.
+
+    A function in REWARDS is the reward itself; in any other registry a function builds the
+    component, and what it returns is not checked.
+
+    Args:
+        registry: the registry's name, such as "METRICS"; a name without Protocol checks nothing.
+        component: a class or a function.
+
+    Raises:
+        InterfaceError: a method or attribute is missing, or a method does not take the arguments
+            it is called with.
+    """
+    if registry not in PROTOCOLS:
+        return
+    protocol, page = PROTOCOLS[registry]
+    if inspect.isclass(component):
+        if protocol is Reward and _find(component, "batch") is not None:
+            protocol = BatchReward
+        faults = [*_missing_attributes(component, protocol), *_wrong_methods(component, protocol)]
+    else:
+        faults = _wrong_function(component, protocol)
+    if faults:
+        raise InterfaceError(
+            f"{registry}: {_describe(component)} {'; it '.join(faults)}. "
+            f"See docs/extend/{page}.md for an example that works."
+        )
+
+
+def _missing_attributes(component: type, protocol: type) -> Iterator[str]:
+    for name, annotation in inspect.get_annotations(protocol).items():
+        if annotation.startswith("ClassVar") and _find(component, name) is None:
+            yield f"lacks the class attribute {name!r}{_hint(component, protocol, name)}"
+
+
+def _wrong_methods(component: type, protocol: type) -> Iterator[str]:
+    abstract = getattr(component, "__abstractmethods__", ())
+    for name, declared in _declared_methods(protocol).items():
+        method = _find(component, name)
+        if method is None or name in abstract:
+            signature = _without_self(declared)
+            yield f"lacks the method {name}{signature}{_hint(component, protocol, name)}"
+        elif inspect.isfunction(method) and not _accepts(method, declared):
+            yield (
+                f"has the method {name}{_without_self(method)}, "
+                f"which must take {_without_self(declared)}"
+            )
+    required = {*_declared_methods(protocol), *inspect.get_annotations(protocol)}
+    for name in sorted(set(abstract) - required):
+        yield f"does not implement the method {name!r} of its base class"
+
+
+def _wrong_function(component: Any, protocol: type) -> list[str]:
+    parameters = list(inspect.signature(component).parameters.values())
+    if protocol is Reward:
+        if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+            return []
+        positional = [
+            p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+        ]
+        lacking = ["prediction", "target"][len(positional) :]
+        return [
+            f"lacks the parameter {name!r}: it is called as (prediction, target)"
+            for name in lacking
+        ]
+    call = _declared_methods(protocol).get("__call__")
+    if call is not None:
+        names = [p.name for p in _parameters(call)]
+        if [p.name for p in parameters][: len(names)] == names:
+            return [
+                f"is called as {_without_self(call)} only after a config has built it: register a "
+                "class with the method __call__ instead of a function"
+            ]
+    return []
+
+
+def _declared_methods(protocol: type) -> dict[str, Any]:
+    """The methods that a Protocol itself declares; typing adds some of its own."""
+    return {
+        name: member
+        for name, member in vars(protocol).items()
+        if inspect.isfunction(member) and member.__module__ == __name__
+    }
+
+
+def _find(component: type, name: str) -> Any:
+    """A member of a class as it is written down, not one of `object` or of the metaclass."""
+    for base in component.__mro__[:-1]:
+        if name in vars(base):
+            return vars(base)[name]
+    return None
+
+
+def _accepts(method: Any, declared: Any) -> bool:
+    """Whether a method can be called as its Protocol declares it."""
+    given = [None for p in _parameters(declared) if p.kind is not p.KEYWORD_ONLY]
+    named = {p.name: None for p in _parameters(declared) if p.kind is p.KEYWORD_ONLY}
+    try:
+        inspect.signature(method).bind(None, *given, **named)
+    except TypeError:
+        return False
+    return True
+
+
+def _parameters(method: Any) -> list[inspect.Parameter]:
+    return list(inspect.signature(method).parameters.values())[1:]
+
+
+def _without_self(method: Any) -> str:
+    """The parameters of a method as they are written in a call."""
+    words: list[str] = []
+    for p in _parameters(method):
+        if p.kind is p.KEYWORD_ONLY and "*" not in words and not any(w[:1] == "*" for w in words):
+            words.append("*")
+        stars = "*" if p.kind is p.VAR_POSITIONAL else "**" if p.kind is p.VAR_KEYWORD else ""
+        default = "" if p.default is p.empty else f"={p.default!r}"
+        words.append(f"{stars}{p.name}{default}")
+    return f"({', '.join(words)})"
+
+
+def _hint(component: type, protocol: type, name: str) -> str:
+    """A member of the class that was probably meant to have the missing name."""
+    known = {*_declared_methods(protocol), *inspect.get_annotations(protocol)}
+    own = {n for base in component.__mro__[:-1] for n in vars(base) if not n.startswith("__")}
+    near = near_misses(name.strip("_"), own - known)
+    return f" (is {near[0]!r} meant to be it?)" if near else ""
+
+
+def _describe(component: Any) -> str:
+    kind = "class" if inspect.isclass(component) else "function"
+    place = component.__module__
+    try:
+        file, line = inspect.getsourcefile(component), inspect.getsourcelines(component)[1]
+    except (OSError, TypeError):  # written at a prompt, or not in Python
+        return f"the {kind} {component.__qualname__} of {place}"
+    return f"the {kind} {component.__qualname__} ({file}:{line})"
