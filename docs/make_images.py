@@ -29,8 +29,8 @@ ROOT = DOCS.parent
 sys.path[:0] = [str(DOCS), str(ROOT / "plugins" / "rexkit-plugin-gui")]
 
 from rexkit import Annotation  # noqa: E402
-from rexkit.evaluation.test_records import Record, read_records  # noqa: E402
 from rexkit.examples import ExampleDataset, build_examples  # noqa: E402
+from rexkit.formats.predictions import PredictionRecord, read_predictions  # noqa: E402
 from rexkit.structures import Example  # noqa: E402
 from rexkit.visualizers import PillowVisualizer  # noqa: E402
 
@@ -41,7 +41,7 @@ RECORDS = "predictions.jsonl"
 COMMAND = "python docs/make_images.py"
 
 PANEL, GAP = 512, 24
-PAPER, INK, GREY, ABSENT = (255, 255, 255), (30, 30, 30), (105, 105, 105), (176, 60, 50)
+PAPER, INK, GREY, RED = (255, 255, 255), (30, 30, 30), (105, 105, 105), (176, 60, 50)
 TITLE_SIZE, TEXT_SIZE, TEXT_LINES = 30, 23, 4
 
 TOLERANCE = 24
@@ -123,7 +123,7 @@ def keep_records(results: Path, file: Path) -> None:
     lines: dict[int, str] = {}
     for found in sorted(results.glob(f"*/*/{RECORDS}")):
         texts = found.read_text("utf-8").splitlines(keepends=True)
-        for record, line in zip(read_records(found), texts, strict=True):
+        for record, line in zip(read_predictions(found), texts, strict=True):
             if record.index in shown:
                 lines[record.index] = line
     file.write_text("".join(lines[index] for index in sorted(shown)), "utf-8")
@@ -134,7 +134,7 @@ def draw_pages(file: Path) -> dict[str, Image.Image]:
     # `rexkit.config.load_config` would check the model and the trainer too, which takes torch.
     config = Config.fromfile(str(CONFIG))
     examples = build_examples(config.test_data, "test_data", config.seed, False)
-    records = {record.index: record for record in read_records(file)}
+    records = {record.index: record for record in read_predictions(file)}
     return {
         name: _page(
             [[_panel(panel, records[panel.index], examples) for panel in row] for row in rows]
@@ -150,33 +150,33 @@ def _rexkit(*words: str) -> None:
     subprocess.run(command, check=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": path})
 
 
-def _panel(panel: Panel, record: Record, examples: ExampleDataset) -> Image.Image:
+def _panel(panel: Panel, record: PredictionRecord, examples: ExampleDataset) -> Image.Image:
     """The image of an example with what is shown of it, and a caption below."""
     example: Example = examples[panel.index]
     if (example.source, example.prompt) != (record.source, record.prompt):
         sys.exit(f"example {panel.index} of {CONFIG.name} has changed; run `{COMMAND} --predict`")
+    assert record.prediction is not None  # a test has no record of an image it could not use
     shown: Annotation = record.prediction
     if panel.shown == "references":
         given = [
             replace(i, point=None) for i in example.target.instances if i.extra.get("reference")
         ]
-        shown = replace(example.target, instances=given)
+        shown = replace(example.target, instances=given, absent=())
     image = example.image.resize((PANEL, PANEL), Image.Resampling.LANCZOS)
     drawn = PillowVisualizer(line_width=5, font_size=28).draw(image, shown)
-    return _stack([drawn, _caption(panel, record)], gap=10)
+    return _stack([drawn, _caption(panel.title, record.prompt, shown.absent)], gap=10)
 
 
-def _caption(panel: Panel, record: Record) -> Image.Image:
+def _caption(title: str, prompt: str, absent: Sequence[str]) -> Image.Image:
     """Title, prompt, and the phrases that the model reports as absent."""
-    title, font = ImageFont.load_default(TITLE_SIZE), ImageFont.load_default(TEXT_SIZE)
-    lines = [(line, GREY) for line in _wrap(record.prompt, font)]
-    if record.prediction.absent:
-        absent = f"None: {', '.join(record.prediction.absent)}"
-        lines += [(line, ABSENT) for line in _wrap(absent, font)]
+    font = ImageFont.load_default(TEXT_SIZE)
+    lines = [(line, GREY) for line in _wrap(prompt, font)]
+    if absent:
+        lines += [(line, RED) for line in _wrap(f"None: {', '.join(absent)}", font)]
     step = TEXT_SIZE + 7
     caption = Image.new("RGB", (PANEL, TITLE_SIZE + 12 + TEXT_LINES * step), PAPER)
     drawing = ImageDraw.Draw(caption)
-    drawing.text((0, 0), panel.title, INK, title, stroke_width=0.4)
+    drawing.text((0, 0), title, INK, ImageFont.load_default(TITLE_SIZE), stroke_width=0.4)
     for number, (line, color) in enumerate(lines[:TEXT_LINES]):
         drawing.text((0, TITLE_SIZE + 12 + number * step), line, color, font)
     return caption
