@@ -1,14 +1,15 @@
-"""Configs: load, override, check and dump.
+"""Configs: load, override and check.
 
-A config is a Python file in mmengine's manner, with ``_base_`` inheritance. The jobs read the keys
-below; any other top-level name is a variable of the file's own, which strings may use as
+A config is a Python file as mmengine reads it, with ``_base_`` inheritance. `rexkit.jobs` reads the
+keys in `KEYS`; any other top-level name is a variable of the file, which strings may use as
 ``${name}`` and the command line may override.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
@@ -17,27 +18,42 @@ from typing import Any
 
 from mmengine.config import Config
 
-from rexkit.errors import ConfigError, did_you_mean
+from rexkit.errors import ConfigError, ErrorCollector, did_you_mean
 from rexkit.registry import REGISTRIES, Registry, accepted_arguments, check_names
 
 KEYS: dict[str, str] = {
     "model": "the model to train or test, of MODELS",
     "train_data": "what to train on: dict(dataset, task, weight), or a list of such sources",
-    "val_data": "what to score on during training, sources as in train_data",
+    "val_data": "what to evaluate on during training, sources as in train_data",
     "test_data": "what to test on, sources as in train_data",
     "trainer": "how to train, of TRAINERS",
-    "backend": "how answers are generated in tests, of BACKENDS",
-    "metrics": "a list, of METRICS; left out, those of the tasks",
+    "backend": "how responses are generated in tests, of BACKENDS",
+    "parser": "how responses are parsed, of PARSERS; if left out, by the parser of each task",
+    "metrics": "a list, of METRICS; if left out, those of the tasks",
     "visualizer": "how images are drawn, of VISUALIZERS",
     "test_before": "whether to test before training too, for comparison",
     "num_images": "how many test images are drawn",
     "work_dir": "where everything is written; work_dirs/<config name> if left out",
-    "seed": "of every random choice",
+    "seed": "the seed of every random choice",
     "requires": "packages that must be installed, such as plugins: a list of names",
     "custom_imports": "modules to import first: dict(imports=[...])",
 }
 
-_ROOMS = {
+SOURCE_KEYS: dict[str, str] = {
+    "dataset": "of DATASETS",
+    "task": "of TASK_FNS, or a list of them",
+    "transforms": "a list, of TRANSFORMS",
+    "weight": "how many times an epoch goes through the dataset",
+    "name": "the name of the dataset in results",
+    "parser": "of PARSERS; if left out, that of the config or of the task",
+    "rewards": "a list, of REWARDS; if left out, those of the trainer",
+    "reward_name": "short for rewards with one name",
+}
+"""What a source of ``train_data``, ``val_data`` or ``test_data`` may set."""
+
+_DATA_KEYS = ("train_data", "val_data", "test_data")
+
+_REGISTRY_OF = {
     "model": "MODELS",
     "dataset": "DATASETS",
     "datasets": "DATASETS",
@@ -46,56 +62,70 @@ _ROOMS = {
     "trainer": "TRAINERS",
     "backend": "BACKENDS",
     "rollout": "BACKENDS",
+    "parser": "PARSERS",
     "metrics": "METRICS",
     "rewards": "REWARDS",
     "visualizer": "VISUALIZERS",
 }
-"""Under which key the components of a registry stand."""
+"""The registry of the components under a key."""
 
-_BESIDES = {"REWARDS": {"weight", "name"}}
-"""What may stand beside a component's own arguments."""
+_EXTRA_KEYS = {"REWARDS": {"weight", "name"}}
+"""What may be set for a component besides its arguments."""
 
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
-def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    path: str | Path, overrides: Mapping[str, Any] | None = None, imports: Iterable[str] = ()
+) -> Config:
     """Load a config file, apply overrides, fill in ``${name}`` and check every name in it.
 
     Args:
         path: a Python config file.
         overrides: dotted keys to values, such as ``{"trainer.learning_rate": 1e-4}``; a number
             between dots is an index in a list.
+        imports: modules to import besides those of ``custom_imports``, which they are added to.
+
+    Returns:
+        The config, with ``seed`` and ``work_dir`` set.
 
     Raises:
-        ConfigError: a key, component or argument that nothing knows, with the nearest that is; or
-            a package of ``requires`` that is not installed.
+        ConfigError: unknown keys, components or arguments, with the nearest known ones; packages
+            of ``requires`` that are not installed; modules that cannot be imported. Several errors
+            are reported together.
         FileNotFoundError: there is no such file.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"there is no config file {path}")
     loaded = Config.fromfile(str(path), import_custom_modules=False)
     config: dict[str, Any] = loaded.to_dict()
+    errors = ErrorCollector()
     for name in config:
         near = get_close_matches(name, KEYS, n=1, cutoff=0.8)
         if name not in KEYS and near:
-            raise ConfigError(f"{path}: unknown key {name!r}; did you mean {near[0]!r}?")
-    _check_installed(config.get("requires", ()), Path(path))
+            with errors.collect():
+                raise ConfigError(f"{path}: unknown key {name!r}; did you mean {near[0]!r}?")
+    _check_installed(config.get("requires", ()), Path(path), errors)
+    # Without its packages, every component of theirs would be reported as unknown.
+    errors.raise_all()
+    _import(config, overrides or {}, imports)
     for key, value in (overrides or {}).items():
-        _override(config, key, value)
-    for module in (config.get("custom_imports") or {}).get("imports", ()):
-        import_module(module)
+        with errors.collect():
+            _override(config, key, value)
     config.setdefault("seed", 0)
     config.setdefault("work_dir", str(Path("work_dirs") / Path(path).stem))
     variables = {k: v for k, v in config.items() if isinstance(v, (str, int, float))}
-    filled: dict[str, Any] = _fill(config, variables, "")
+    filled: dict[str, Any] = _fill(config, variables, "", errors)
     for place, registry, cfg in _components(filled):
-        own = set(cfg) - {"type"} - _BESIDES.get(registry.name, set())
-        check_names(registry.component(cfg, place), own, place)
+        own = set(cfg) - {"type"} - _EXTRA_KEYS.get(registry.name, set())
+        with errors.collect():
+            check_names(registry.component(cfg, place), own, place)
+    errors.raise_all()
     return Config(filled, filename=str(path))
 
 
 def require(config: Mapping[str, Any], key: str) -> Any:
-    """A key that a job cannot do without.
+    """Return the value of a key that a job cannot do without.
 
     Raises:
         ConfigError: the config has no such key.
@@ -105,21 +135,62 @@ def require(config: Mapping[str, Any], key: str) -> Any:
     return config[key]
 
 
-def _check_installed(packages: Any, path: Path) -> None:
-    """Raise `ConfigError` for the first package that is not installed, with how to install it."""
-    if isinstance(packages, str) or not all(isinstance(package, str) for package in packages):
-        raise ConfigError(f"{path}: requires must be a list of package names, got {packages!r}")
-    for package in packages:
-        try:
-            distribution(package)
-        except PackageNotFoundError as error:
-            command = f"pip install {package}"
-            # Whoever runs a config of a checkout has the plugins of that checkout beside it.
-            for folder in path.resolve().parents:
-                if (folder / "plugins" / package / "pyproject.toml").is_file():
-                    command += f" (or ./plugins/{package} from {folder})"
-                    break
-            raise ConfigError(f"{path} needs the package {package}: {command}") from error
+def import_modules(modules: Iterable[str], key: str) -> None:
+    """Import modules that register components; those in the current folder are found too.
+
+    Args:
+        modules: dotted names.
+        key: where they are named, for messages.
+
+    Raises:
+        ConfigError: modules that cannot be imported.
+    """
+    errors = ErrorCollector()
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
+    for module in modules:
+        with errors.collect():
+            try:
+                import_module(module)
+            except ImportError as error:
+                raise ConfigError(f"{key}: cannot import {module!r}: {error}") from error
+    errors.raise_all()
+
+
+def _import(config: dict[str, Any], overrides: Mapping[str, Any], imports: Iterable[str]) -> None:
+    """Import the custom modules first: overrides may set arguments of what they register."""
+    if "custom_imports" in overrides:
+        config["custom_imports"] = overrides["custom_imports"]
+    named = (config.get("custom_imports") or {}).get("imports", ())
+    if isinstance(named, str):
+        named = [named]
+    every = list(dict.fromkeys([*named, *imports]))
+    if every:
+        config["custom_imports"] = {"imports": every}
+    import_modules(every, "custom_imports")
+
+
+def _check_installed(packages: Any, path: Path, errors: ErrorCollector) -> None:
+    """Collect an error for each package that is not installed, with how to install it."""
+    with errors.collect():
+        if isinstance(packages, str) or not all(isinstance(package, str) for package in packages):
+            raise ConfigError(f"{path}: requires must be a list of package names, got {packages!r}")
+        for package in packages:
+            with errors.collect():
+                _check_package(package, path)
+
+
+def _check_package(package: str, path: Path) -> None:
+    try:
+        distribution(package)
+    except PackageNotFoundError as error:
+        command = f"pip install {package}"
+        # A config of a checkout has the plugins of that checkout beside it.
+        for folder in path.resolve().parents:
+            if (folder / "plugins" / package / "pyproject.toml").is_file():
+                command += f" (or ./plugins/{package} from {folder})"
+                break
+        raise ConfigError(f"{path} needs the package {package}: {command}") from error
 
 
 def _override(config: dict[str, Any], key: str, value: Any) -> None:
@@ -127,7 +198,7 @@ def _override(config: dict[str, Any], key: str, value: Any) -> None:
     *path, last = key.split(".")
     for depth, part in enumerate(path):
         here = here[_step(here, part, path[:depth], key)]
-    accepts = isinstance(here, dict) and last in (_accepted(here, path) if path else KEYS)
+    accepts = isinstance(here, dict) and last in _accepted(here, path)
     here[last if accepts else _step(here, last, path, key)] = value
 
 
@@ -142,24 +213,29 @@ def _step(here: Any, part: str, path: list[str], key: str) -> str | int:
     if not isinstance(here, Mapping):
         raise ConfigError(f"{key}: {_name(path)} is {here!r} and has no keys")
     if part not in here:
-        hint = did_you_mean(part, {*here, *(_accepted(here, path) if path else KEYS)})
+        hint = did_you_mean(part, {*here, *_accepted(here, path)})
         raise ConfigError(f"{key}: there is no key {part!r} in {_name(path)}; {hint}")
     return part
 
 
 def _accepted(cfg: Mapping[str, Any], path: list[str]) -> set[str]:
-    """What the component at a place takes besides what is set."""
+    """What may be set at a place, whether or not the config sets it."""
+    if not path:
+        return set(KEYS)
+    names = [part for part in path if not part.isdigit()]
+    if names[-1] in _DATA_KEYS:
+        return set(SOURCE_KEYS)
     registry = _registry_at(path)
     if registry is None or "type" not in cfg:
         return set()
     own = accepted_arguments(registry.component(cfg, ".".join(path))) or set()
-    return own | _BESIDES.get(registry.name, set())
+    return own | _EXTRA_KEYS.get(registry.name, set())
 
 
 def _registry_at(path: list[str]) -> Registry | None:
     names = [part for part in path if not part.isdigit()]
-    room = _ROOMS.get(names[-1]) if names else None
-    return REGISTRIES[room] if room else None
+    name = _REGISTRY_OF.get(names[-1]) if names else None
+    return REGISTRIES[name] if name else None
 
 
 def _name(path: list[str]) -> str:
@@ -181,18 +257,23 @@ def _components(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, R
             yield from _components(child, (*path, str(i)))
 
 
-def _fill(value: Any, variables: Mapping[str, Any], place: str) -> Any:
+def _fill(value: Any, variables: Mapping[str, Any], place: str, errors: ErrorCollector) -> Any:
+    """Replace ``${name}`` in every string."""
     if isinstance(value, Mapping):
-        return {k: _fill(v, variables, f"{place}.{k}" if place else k) for k, v in value.items()}
+        return {
+            k: _fill(v, variables, f"{place}.{k}" if place else k, errors) for k, v in value.items()
+        }
     if isinstance(value, (list, tuple)):
-        return type(value)(_fill(v, variables, f"{place}.{i}") for i, v in enumerate(value))
+        return type(value)(_fill(v, variables, f"{place}.{i}", errors) for i, v in enumerate(value))
     if not isinstance(value, str):
         return value
 
-    def put(found: re.Match[str]) -> str:
+    def replacement(found: re.Match[str]) -> str:
         name = found.group(1)
-        if name not in variables:
-            raise ConfigError(f"{place}: ${{{name}}} has no value; {did_you_mean(name, variables)}")
-        return str(variables[name])
+        with errors.collect():
+            if name not in variables:
+                hint = did_you_mean(name, variables)
+                raise ConfigError(f"{place}: ${{{name}}} has no value; {hint}")
+        return str(variables.get(name))
 
-    return _VARIABLE.sub(put, value)
+    return _VARIABLE.sub(replacement, value)

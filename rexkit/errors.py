@@ -1,17 +1,44 @@
-"""Errors that people see, and the near misses that go into their messages."""
+"""Errors that users can correct, and the near misses that go into their messages."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
 class UserError(ValueError):
-    """Something people can mend; the message names it, its place and the next step."""
+    """An error that the user can correct: the message says what is wrong, where, and what to do.
+
+    Attributes:
+        prefix: put before the message; `rexkit.registry.Registry.build` sets the config key here.
+    """
+
+    prefix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.prefix}{super().__str__()}"
 
 
 class ConfigError(UserError):
-    """A config that cannot be used; the message names the key and the next step."""
+    """A config that cannot be used; the message names the key and the next step.
+
+    Attributes:
+        messages: of several errors that are reported together; empty for a single one.
+    """
+
+    messages: tuple[str, ...] = ()
+
+    @classmethod
+    def of_several(cls, messages: Iterable[str]) -> ConfigError:
+        """Return one error with several messages, each on a line of its own."""
+        # Shared parts of a config, such as a dataset in two sources, fail alike.
+        different = tuple(dict.fromkeys(messages))
+        if len(different) == 1:
+            return cls(different[0])
+        error = cls("\n- ".join([f"the config has {len(different)} errors:", *different]))
+        error.messages = different
+        return error
 
 
 class InterfaceError(UserError):
@@ -36,7 +63,8 @@ class DataError(UserError):
         self.reason, self.source = reason, source
 
     def __str__(self) -> str:
-        return f"{self.source}: {self.reason}" if self.source else self.reason
+        place = f"{self.source}: " if self.source else ""
+        return f"{self.prefix}{place}{self.reason}"
 
     def at(self, source: str) -> DataError:
         """The same error, with its place."""
@@ -64,3 +92,49 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
     return f"known are {', '.join(sorted(known))}"
+
+
+class ErrorCollector:
+    """Collects errors that users can correct, so that all of them are reported at once.
+
+    >>> errors = ErrorCollector()
+    >>> with errors.collect():
+    ...     raise ConfigError("seed: must be a number")
+    >>> with errors.collect():
+    ...     raise ConfigError("model.type: 'TinyVLN' is not in MODELS")
+    >>> errors.raise_all()
+    Traceback (most recent call last):
+        ...
+    rexkit.errors.ConfigError: the config has 2 errors:
+    - seed: must be a number
+    - model.type: 'TinyVLN' is not in MODELS
+    """
+
+    def __init__(self) -> None:
+        self.errors: list[UserError | OSError] = []
+
+    @contextmanager
+    def collect(self) -> Iterator[None]:
+        """Keep a `UserError` or `OSError` that is raised inside, and go on after the block."""
+        try:
+            yield
+        except (UserError, OSError) as error:
+            self.errors.append(error)
+
+    def raise_all(self) -> None:
+        """Raise what was collected.
+
+        Raises:
+            UserError: the only error, as it was raised.
+            OSError: likewise.
+            ConfigError: several errors, one on each line; the first one is its cause.
+        """
+        if len(self.errors) == 1:
+            raise self.errors[0]
+        if self.errors:
+            messages = [
+                message
+                for error in self.errors
+                for message in (getattr(error, "messages", ()) or [str(error)])
+            ]
+            raise ConfigError.of_several(messages) from self.errors[0]

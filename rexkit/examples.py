@@ -1,22 +1,22 @@
-"""Samples to examples: sources mixed, every random choice fixed by (seed, epoch, index)."""
+"""Examples of mixed sources, with every random choice fixed by (seed, epoch, index)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rexkit.errors import ConfigError
-from rexkit.registry import DATASETS, TASK_FNS, TRANSFORMS
+from rexkit.config import SOURCE_KEYS
+from rexkit.errors import ConfigError, DataError, ErrorCollector, did_you_mean
+from rexkit.registry import DATASETS, PARSERS, TASK_FNS, TRANSFORMS, errors_at
 from rexkit.structures import Example, Sample
 
 Key = tuple[int, int]
 """(epoch, index): what a sampler hands to the data set."""
-
-_SOURCE_KEYS = ("dataset", "task", "transforms", "weight", "name", "rewards", "reward_name")
 
 Item = Example | list[Example]
 """One question about an image, or several about the same one."""
@@ -24,17 +24,18 @@ Item = Example | list[Example]
 
 @dataclass
 class Source:
-    """A data set, the task that asks about it, and how often it is drawn.
+    """A dataset, the task that asks about it, and how often it is drawn.
 
     Attributes:
         dataset: of DATASETS.
-        task: of TASK_FNS; several are all asked of each image, which then gives a list of
+        task: of TASK_FNS; several are all asked about each image, which then gives a list of
             examples.
-        transforms: of TRANSFORMS, applied in order; each takes (sample, generator).
-        weight: how many times an epoch goes through it; 0.5 is every other sample, a different
-            half in the next epoch.
-        name: of the data set, in results; left out, it is made from the data set's class.
-        rewards: of REWARDS, for reinforcement learning; left out, those of the trainer.
+        transforms: of TRANSFORMS, applied in order; each is called with (sample, generator).
+        weight: how many times an epoch goes through the dataset; 0.5 is every other sample, a
+            different half in the next epoch.
+        name: of the dataset, in results; if left out, it is made from the dataset's class.
+        rewards: of REWARDS, for reinforcement learning; if left out, those of the trainer.
+        parser: of PARSERS, how responses are parsed; if left out, by the task's.
     """
 
     dataset: Any
@@ -43,6 +44,11 @@ class Source:
     weight: float = 1.0
     name: str = ""
     rewards: Sequence[Any] = ()
+    parser: Any = None
+
+    def __post_init__(self) -> None:
+        if self.parser is None and not isinstance(self.task, Sequence):
+            self.parser = PARSERS.build(self.task.parser)
 
     def __len__(self) -> int:
         return max(1, round(len(self.dataset) * self.weight))
@@ -51,10 +57,10 @@ class Source:
 class ExampleDataset:
     """The examples of one or more sources.
 
-    An item is an example, or a list of them where a source asks several tasks of each image.
+    An item is an example, or a list of them where a source asks several tasks about each image.
 
     Args:
-        sources: what is asked about what.
+        sources: what is asked about which dataset.
         seed: of every random choice.
         training: whether templates and category order are drawn, and `epoch` changes the draws.
     """
@@ -74,76 +80,162 @@ class ExampleDataset:
             raise IndexError(f"example {index} of {len(self)}")
         number = self.source_of(index)
         source = self.sources[number]
-        first = int(self._ends[number]) - len(source)
-        row = (index - first + epoch * len(source)) % len(source.dataset)
+        row = (index - self.first_index(number) + epoch * len(source)) % len(source.dataset)
         sample = source.dataset[row]
         rng = np.random.default_rng((self.seed, epoch, index))
+        place = sample.source
         for transform in source.transforms:
-            sample = transform(sample, rng)
+            with _errors_of_sample(place, transform):
+                sample = transform(sample, rng)
         if not isinstance(source.task, Sequence):
-            return self._ask(source.task, sample, rng)
-        return [self._ask(task, sample, rng) for task in source.task]
+            return self._example(source.task, sample, rng)
+        return [self._example(task, sample, rng) for task in source.task]
 
-    def _ask(self, task: Any, sample: Sample, rng: np.random.Generator) -> Example:
-        example: Example = task.example(sample, rng, self.training)
+    def _example(self, task: Any, sample: Sample, rng: np.random.Generator) -> Example:
+        with _errors_of_sample(sample.source, task):
+            example: Example = task.example(sample, rng, self.training)
         example.image_path = sample.image_path
         return example
 
     def source_of(self, index: int) -> int:
-        """The number of the source that an example comes from."""
+        """Return the number of the source that an example comes from."""
         return int(np.searchsorted(self._ends, index, side="right"))
+
+    def first_index(self, source: int) -> int:
+        """Return the index of the first example of a source, given the source's number."""
+        return int(self._ends[source]) - len(self.sources[source])
 
     @property
     def skipped(self) -> list[str]:
-        """What ``on_error="skip"`` left out so far, in words."""
+        """The samples that ``on_error="skip"`` left out so far, with the reasons."""
         return [str(e) for s in self.sources for e in getattr(s.dataset, "skipped", ())]
 
 
-def build_examples(cfg: Any, key: str, seed: int, training: bool) -> ExampleDataset:
-    """The examples that a config's ``train_data``, ``val_data`` or ``test_data`` describes.
+@contextmanager
+def _errors_of_sample(source: str, component: Any) -> Iterator[None]:
+    """Name the sample in whatever a transform or task raises about it."""
+    try:
+        yield
+    except DataError as error:
+        if error.source:
+            raise
+        raise error.at(source) from error
+    except Exception as error:
+        title = getattr(component, "__name__", type(component).__name__)
+        message = str(error) if isinstance(error, ValueError) else repr(error)
+        raise DataError(f"{title}: {message}", source) from error
+
+
+def build_examples(
+    cfg: Any, key: str, seed: int, training: bool, parser: Mapping[str, Any] | None = None
+) -> ExampleDataset:
+    """Build the examples that ``train_data``, ``val_data`` or ``test_data`` of a config describes.
 
     Args:
         cfg: one source, ``dict(dataset=…, task=…)`` with the other fields of `Source` if wanted,
-            or a list. ``task=[…]`` asks several tasks of each image: in training together, so
+            or a list. ``task=[…]`` asks several tasks about each image: in training together, so
             that ``packing`` can read the image once; otherwise as a source each.
             ``reward_name="…"`` is short for ``rewards=["…"]``.
         key: its name in the config, for messages.
-        seed, training: as in `ExampleDataset`.
+        seed: as in `ExampleDataset`.
+        training: as in `ExampleDataset`.
+        parser: config of PARSERS for the sources without one; if left out, the tasks' own.
+
+    Returns:
+        The examples of all sources.
+
+    Raises:
+        ConfigError: a source that cannot be used; several errors are reported together.
     """
     many = isinstance(cfg, Sequence)
-    sources = []
+    if many and not cfg:
+        raise ConfigError(f"{key}: an empty list has no examples; give at least one source")
+    errors = ErrorCollector()
+    sources: list[Source] = []
     for i, source in enumerate(cfg if many else [cfg]):
-        place = f"{key}.{i}" if many else key
-        if not isinstance(source, Mapping):
-            raise ConfigError(f"{place}: expected dict(dataset=…, task=…), got {source!r}")
-        unknown = set(source) - set(_SOURCE_KEYS)
-        missing = {"dataset", "task"} - set(source)
-        if unknown or missing:
-            wrong = f"unknown {sorted(unknown)}" if unknown else f"missing {sorted(missing)}"
-            raise ConfigError(f"{place}: {wrong}; a source has {', '.join(_SOURCE_KEYS)}")
-        name = source.get("name", "")
-        if not isinstance(name, str) or name != Path(name).name or name == "..":
-            raise ConfigError(f"{place}.name: {name!r} cannot be the name of a folder")
-        dataset = DATASETS.build(source["dataset"], key=f"{place}.dataset")
-        transforms = [
-            TRANSFORMS.build(t, key=f"{place}.transforms.{n}")
-            for n, t in enumerate(source.get("transforms", ()))
-        ]
-        tasks = _tasks(source["task"], f"{place}.task")
-        asked = [tasks] if training and len(tasks) > 1 else tasks
-        weight = source.get("weight", 1.0)
-        rewards = source.get("rewards", ())
-        if "reward_name" in source:
-            if rewards:
-                raise ConfigError(f"{place}: give either rewards or reward_name")
-            rewards = [source["reward_name"]]
-        sources += [Source(dataset, task, transforms, weight, name, rewards) for task in asked]
+        with errors.collect():
+            sources += _sources(source, f"{key}.{i}" if many else key, training, parser)
+    errors.raise_all()
     return ExampleDataset(sources, seed, training)
 
 
+def _sources(cfg: Any, key: str, training: bool, parser: Mapping[str, Any] | None) -> list[Source]:
+    """Build the sources that one entry of a config describes: one, or one for each task."""
+    if not isinstance(cfg, Mapping):
+        raise ConfigError(f"{key}: expected dict(dataset=…, task=…), got {cfg!r}")
+    errors = ErrorCollector()
+    parts: dict[str, Any] = {}
+    for name, build in {"dataset": _dataset, "transforms": _transforms, "task": _tasks}.items():
+        with errors.collect():
+            parts[name] = build(cfg.get(name), f"{key}.{name}")
+    with errors.collect():
+        _check_source(cfg, key)
+    own = cfg.get("parser")
+    with errors.collect():
+        used = own or parser
+        parts["parser"] = used and PARSERS.build(used, key=f"{key}.parser" if own else "parser")
+    errors.raise_all()
+    tasks = parts.pop("task")
+    parts |= {name: cfg[name] for name in ("weight", "name", "rewards") if name in cfg}
+    if "reward_name" in cfg:
+        parts["rewards"] = [cfg["reward_name"]]
+    return [
+        Source(task=task, **parts) for task in ([tasks] if training and len(tasks) > 1 else tasks)
+    ]
+
+
+def _dataset(cfg: Any, key: str) -> Any:
+    if cfg is None:
+        raise ConfigError(f"{key}: missing; a source needs a dataset and a task")
+    dataset = DATASETS.build(cfg, key=key)
+    with errors_at(key, cfg):
+        size = len(dataset)
+    if not size:
+        raise ConfigError(f"{key}: the dataset has no samples")
+    return dataset
+
+
+def _transforms(cfg: Any, key: str) -> list[Any]:
+    errors = ErrorCollector()
+    transforms = []
+    for number, transform in enumerate(cfg or ()):
+        with errors.collect():
+            transforms.append(TRANSFORMS.build(transform, key=f"{key}.{number}"))
+    errors.raise_all()
+    return transforms
+
+
 def _tasks(cfg: Any, key: str) -> list[Any]:
+    if cfg is None:
+        raise ConfigError(f"{key}: missing; a source needs a dataset and a task")
     if not isinstance(cfg, (list, tuple)):
         return [TASK_FNS.build(cfg, key=key)]
     if not cfg:
         raise ConfigError(f"{key}: an empty list asks nothing; name at least one task")
-    return [TASK_FNS.build(task, key=f"{key}.{i}") for i, task in enumerate(cfg)]
+    errors = ErrorCollector()
+    tasks = []
+    for number, task in enumerate(cfg):
+        with errors.collect():
+            tasks.append(TASK_FNS.build(task, key=f"{key}.{number}"))
+    errors.raise_all()
+    return tasks
+
+
+def _check_source(cfg: Mapping[str, Any], key: str) -> None:
+    """Check the keys of a source, and the values that need nothing to be built."""
+    errors = ErrorCollector()
+    for unknown in cfg.keys() - SOURCE_KEYS.keys():
+        with errors.collect():
+            hint = did_you_mean(unknown, SOURCE_KEYS)
+            raise ConfigError(f"{key}.{unknown}: a source has no {unknown!r}; {hint}")
+    name, weight = cfg.get("name", ""), cfg.get("weight", 1.0)
+    with errors.collect():
+        if not isinstance(name, str) or name != Path(name).name or name == "..":
+            raise ConfigError(f"{key}.name: {name!r} cannot be the name of a folder")
+    with errors.collect():
+        if not isinstance(weight, (int, float)) or not weight > 0:
+            raise ConfigError(f"{key}.weight: must be a number above 0, got {weight!r}")
+    with errors.collect():
+        if cfg.get("rewards") and "reward_name" in cfg:
+            raise ConfigError(f"{key}: give either rewards or reward_name")
+    errors.raise_all()

@@ -9,13 +9,15 @@ the config they come from and what was meant.
 from __future__ import annotations
 
 import inspect
+import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import mmengine.registry
 
-from rexkit.errors import ConfigError, did_you_mean, near_misses
+from rexkit.errors import ConfigError, ErrorCollector, UserError, did_you_mean, near_misses
 from rexkit.interfaces import check_component
 from rexkit.plugins import credit_component, failed_plugins, load_plugins
 
@@ -77,7 +79,7 @@ class Registry(mmengine.registry.Registry):
         return dict(self.module_dict)
 
     def build(self, cfg: Mapping[str, Any], *, key: str = "", **given: Any) -> Any:
-        """Build what a config describes.
+        """Build the component that a config describes.
 
         Args:
             cfg: ``type`` and the arguments of that component.
@@ -85,7 +87,9 @@ class Registry(mmengine.registry.Registry):
             given: arguments that come from the code and not from the config.
 
         Raises:
-            ConfigError: no such component, or arguments that it does not take.
+            ConfigError: no such component, arguments that it does not accept, or values that it
+                refuses with a ``ValueError`` or ``TypeError``; a file that cannot be opened.
+            UserError: raised by the component; its message gets the key where it has none.
         """
         if not isinstance(cfg, Mapping) or "type" not in cfg:
             raise ConfigError(
@@ -93,9 +97,9 @@ class Registry(mmengine.registry.Registry):
             )
         arguments = {name: value for name, value in cfg.items() if name != "type"}
         component = self.component(cfg, key)
-        check_names(component, arguments, key)
-        _check_complete(component, {**arguments, **given}, key)
-        return component(**arguments, **given)
+        check_arguments(component, arguments, key, given)
+        with errors_at(key, arguments, given):
+            return component(**arguments, **given)
 
     def component(self, cfg: Mapping[str, Any], key: str = "") -> Any:
         """The class or function that a config names by ``type``."""
@@ -138,21 +142,98 @@ def accepted_arguments(component: Callable[..., Any]) -> set[str] | None:
 
 
 def check_names(component: Callable[..., Any], names: Iterable[str], key: str) -> None:
-    """Raise `ConfigError` if a component does not take arguments of these names."""
+    """Check that a component accepts arguments of these names.
+
+    Args:
+        component: a class or function.
+        names: of the arguments.
+        key: where they stand in the config, for messages.
+
+    Raises:
+        ConfigError: it does not accept some of them; the message has the nearest it accepts.
+    """
     accepted = accepted_arguments(component)
+    errors = ErrorCollector()
     for name in names:
         if accepted is not None and name not in accepted:
             title = getattr(component, "__name__", str(component))
             place = f"{key}.{name}" if key else name
-            raise ConfigError(f"{place}: {title} takes no {name!r}; {did_you_mean(name, accepted)}")
+            with errors.collect():
+                raise ConfigError(
+                    f"{place}: {title} does not accept {name!r}; {did_you_mean(name, accepted)}"
+                )
+    errors.raise_all()
 
 
-def _check_complete(component: Callable[..., Any], names: Iterable[str], key: str) -> None:
+def check_arguments(
+    component: Callable[..., Any],
+    arguments: Iterable[str],
+    key: str,
+    given: Iterable[str] = (),
+) -> None:
+    """Check that a component accepts the arguments of a config, and that none is missing.
+
+    Args:
+        component: a class or function.
+        arguments: the names that the config sets.
+        key: where they stand in the config, for messages.
+        given: the names that the code sets.
+
+    Raises:
+        ConfigError: an argument that it does not accept, or a missing one.
+    """
+    arguments = list(arguments)
+    check_names(component, arguments, key)
+    names = {*arguments, *given}
     for parameter in inspect.signature(component).parameters.values():
         named = parameter.kind not in (parameter.VAR_KEYWORD, parameter.VAR_POSITIONAL)
         if named and parameter.default is parameter.empty and parameter.name not in names:
             title = getattr(component, "__name__", str(component))
             raise ConfigError(f"{f'{key}: ' if key else ''}{title} needs {parameter.name!r}")
+
+
+@contextmanager
+def errors_at(key: str, arguments: Mapping[str, Any], given: Iterable[str] = ()) -> Iterator[None]:
+    """Raise the errors of a constructor with the config key they belong to.
+
+    Args:
+        key: where the component stands in the config.
+        arguments: what the config sets; an error about one of them gets its key.
+        given: the names that the code sets; an error about one of them has its key already.
+
+    Raises:
+        ConfigError: inside, a ``ValueError``, ``TypeError`` or ``OSError`` was raised.
+        UserError: inside, a `UserError` was raised; it keeps its type.
+    """
+    try:
+        yield
+    except UserError as error:
+        if messages := getattr(error, "messages", ()):
+            raise ConfigError.of_several(
+                _prefix(message, key, arguments, given) + message for message in messages
+            ) from error
+        error.prefix = _prefix(str(error), key, arguments, given) + error.prefix
+        raise
+    except OSError as error:
+        if not key:
+            raise
+        name = next((n for n, value in arguments.items() if str(value) == error.filename), None)
+        place = key if name is None else f"{key}.{name}"
+        if isinstance(error, FileNotFoundError) and name is not None:
+            raise ConfigError(f"{place}: there is no file {error.filename}") from error
+        raise ConfigError(f"{place}: {error}") from error
+    except (ValueError, TypeError) as error:
+        text = str(error) or type(error).__name__
+        raise ConfigError(_prefix(text, key, arguments, given) + text) from error
+
+
+def _prefix(text: str, key: str, arguments: Iterable[str], given: Iterable[str]) -> str:
+    """What to put before a message so that it starts with a key: "trainer." or "trainer: "."""
+    found = re.match(r"(\w+)(?=[.:=\[]| must)", text)
+    name = found[1] if found else ""
+    if not key or text.startswith((f"{key}:", f"{key}.", f"{key} ")) or name in given:
+        return ""
+    return f"{key}." if name in arguments else f"{key}: "
 
 
 def one_line(component: Any) -> str:

@@ -24,7 +24,7 @@ from rexkit.evaluation.tables import write_tables
 from rexkit.examples import ExampleDataset, Source
 from rexkit.formats.predictions import PredictionRecord
 from rexkit.metrics.metric import Metric
-from rexkit.registry import METRICS, PARSERS
+from rexkit.registry import METRICS
 from rexkit.structures import Example, Prediction
 from rexkit.tasks import Question
 
@@ -78,7 +78,7 @@ def evaluate(
     places = name_results(
         [(s.task.results_dir, s.name or readable_name(s.dataset)) for s in sources]
     )
-    parsers = [PARSERS.build(source.task.parser) for source in sources]
+    parsers = [source.parser for source in sources]
     tables = [_build_metrics(source, metrics) for source in sources]
     show_dir = show_dir or (out_dir / "images" if out_dir else None)
     number_drawn = min(num_images, len(examples))

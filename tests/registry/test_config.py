@@ -11,6 +11,7 @@ from paths import CONFIGS
 from rexkit.cli.options import parse_override
 from rexkit.config import load_config
 from rexkit.errors import ConfigError
+from rexkit.registry import METRICS
 
 
 @pytest.fixture
@@ -50,6 +51,7 @@ def test_overrides_reach_into_lists_and_unset_arguments(file):
         ("train_dat.0", ["'train_data'"]),
         ("train_data.0.dataset.sise", ["'sise'", "train_data.0.dataset", "'size'"]),
         ("train_data.0.dataste.size", ["'dataset'"]),
+        ("train_data.0.wieght", ["'weight'"]),
         ("train_data.3.dataset", ["list of 1"]),
         ("data_root.x", ["'data/here'"]),
     ],
@@ -80,6 +82,69 @@ def test_a_misspelt_name_in_the_file_is_found_before_anything_is_built(file, lin
         load_config(file)
     for word in words:
         assert word in str(error.value)
+
+
+def test_all_errors_of_a_config_are_reported_at_once(file):
+    file.write_text(
+        file.read_text()
+        + 'model = dict(type="TinyVLN")\n'
+        + 'trainer = dict(type="SFTTrainer", learning_rat=1, muon_lrr=1)\n'
+        + 'metrics = [dict(type="BoxF1", thresholds=[0.5])]\n'
+        + 'visualizer = dict(type="PillowVisualiser")\n'
+        + 'x = "${data_rot}"\n'
+    )
+    with pytest.raises(ConfigError) as error:
+        load_config(file, {"train_data.0.wieght": 2})
+    lines = str(error.value).splitlines()[1:]
+    for key in (
+        *("model.type:", "trainer.learning_rat:", "trainer.muon_lrr:", "metrics.0.thresholds:"),
+        *("visualizer.type:", "x:", "train_data.0.wieght:"),
+    ):
+        assert sum(line.startswith(f"- {key}") for line in lines) == 1, key
+    assert len(lines) == 7
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("weight", 0.5),
+        ("name", "shapes"),
+        ("rewards", ["format"]),
+        ("transforms", [dict(type="ColorJitter")]),
+        ("parser", dict(type="SpanParser")),
+    ],
+)
+def test_the_keys_of_a_source_can_be_overridden_though_the_config_does_not_set_them(
+    file, key, value
+):
+    assert load_config(file, {f"train_data.0.{key}": value}).train_data[0][key] == value
+    text = file.read_text().replace("train_data = [", "train_data = ").replace(")]\n", ")\n")
+    file.write_text(text + "test_data = train_data\n")
+    config = load_config(file, {f"train_data.{key}": value})
+    assert config.train_data[key] == value
+    assert key not in config.test_data
+
+
+def test_a_module_is_imported_from_the_current_folder_and_kept_in_the_config(
+    file, tmp_path, monkeypatch
+):
+    (tmp_path / "module_of_a_test.py").write_text(
+        "from rexkit.metrics import BoxF1\n"
+        "from rexkit.registry import METRICS\n"
+        "@METRICS.register_module()\n"
+        "class MetricOfATest(BoxF1):\n"
+        "    def __init__(self, size=1): ...\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    try:
+        config = load_config(
+            file, {"metrics": [dict(type="MetricOfATest", size=2)]}, ["module_of_a_test"]
+        )
+        assert config.custom_imports.imports == ["module_of_a_test"]
+    finally:
+        METRICS.module_dict.pop("MetricOfATest", None)
+    with pytest.raises(ConfigError, match=r"custom_imports: cannot import 'no_such_module'"):
+        load_config(file, imports=["no_such_module"])
 
 
 def test_a_resolved_config_loads_to_the_same(file, tmp_path):

@@ -10,7 +10,6 @@ import numpy as np
 
 from rexkit.errors import ConfigError
 from rexkit.examples import Source
-from rexkit.registry import PARSERS
 from rexkit.rewards import RewardTable, WeightedRewards
 from rexkit.rewards.weighted_rewards import OnRewardError
 from rexkit.structures import Example, Prediction
@@ -44,7 +43,7 @@ class RewardFunction:
     ):
         self.tokenizer = tokenizer
         self.on_batch = on_batch
-        self.parsers = [PARSERS.build(source.task.parser) for source in sources]
+        self.parsers = [source.parser for source in sources]
         shared = WeightedRewards(rewards, on_error, "trainer.rewards") if rewards else None
         self.rewards: list[WeightedRewards] = []
         for number, source in enumerate(sources):
