@@ -27,7 +27,7 @@ from rexkit.structures import Annotation, Example, Instance, Prediction, Problem
 if TYPE_CHECKING:
     from rexkit.inference.predictor import Predictor as Predictor
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "BACKENDS",

@@ -20,6 +20,7 @@ from mmengine.config import Config
 
 from rexkit.errors import ConfigError, ErrorCollector, did_you_mean
 from rexkit.registry import REGISTRIES, Registry, accepted_arguments, check_names
+from rexkit.shipped_configs import find_config
 
 KEYS: dict[str, str] = {
     "model": "the model to train or test, of MODELS",
@@ -81,7 +82,7 @@ def load_config(
     """Load a config file, apply overrides, fill in ``${name}`` and check every name in it.
 
     Args:
-        path: a Python config file.
+        path: a Python config file, or the name of a shipped config (see `find_config`).
         overrides: dotted keys to values, such as ``{"trainer.learning_rate": 1e-4}``; a number
             between dots is an index in a list.
         imports: modules to import besides those of ``custom_imports``, which they are added to.
@@ -91,12 +92,11 @@ def load_config(
 
     Raises:
         ConfigError: unknown keys, components or arguments, with the nearest known ones; packages
-            of ``requires`` that are not installed; modules that cannot be imported. Several errors
-            are reported together.
+            of ``requires`` that are not installed; modules that cannot be imported; a name
+            that no shipped config has. Several errors are reported together.
         FileNotFoundError: there is no such file.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no config file {path}")
+    path = find_config(path)
     loaded = Config.fromfile(str(path), import_custom_modules=False)
     config: dict[str, Any] = loaded.to_dict()
     errors = ErrorCollector()

@@ -21,12 +21,15 @@ class FreshVenv:
     Args:
         folder: a new folder, for the environment; commands run in ``cwd``.
         cwd: left out, the repository's root.
+        checkout: whether ``rexkit`` is the checkout's; if not, it has to be installed.
     """
 
-    def __init__(self, folder: Path, cwd: Path = ROOT):
+    def __init__(self, folder: Path, cwd: Path = ROOT, checkout: bool = True):
         venv.create(folder)
         self.python = folder / "bin" / "python"
         self.cwd = cwd
+        self.env = {"OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+        self.env["PYTHONPATH"] = str(ROOT) if checkout else ""
         inside = next((folder / "lib").glob("python*/site-packages"))
         outside = sysconfig.get_path("purelib")
         (inside / "outside.pth").write_text(f"import site; site.addsitedir({outside!r})\n")
@@ -38,7 +41,7 @@ class FreshVenv:
         assert program in (*MODULES, "python"), f"the environment has no {program}"
         if program == "pip":
             words[1:1] = ["--quiet", "--no-deps", "--no-build-isolation"]
-        env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "COLUMNS": "160"}
+        env = {**os.environ, **self.env}
         return subprocess.run(
             [*command, *words], cwd=self.cwd, env=env, capture_output=True, text=True, check=False
         )

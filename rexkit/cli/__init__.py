@@ -5,9 +5,13 @@ A command parses its words and calls the engine; nothing here knows how anything
 
 from __future__ import annotations
 
+import platform
 import sys
+from contextlib import suppress
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 
+from rexkit import __version__
 from rexkit.errors import UserError, did_you_mean
 
 COMMANDS = {
@@ -39,13 +43,26 @@ def main(argv: list[str] | None = None) -> int:
     if not words or words[0] in ("-h", "--help"):
         listing = "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())
         sys.stdout.write(
-            f"usage: rexkit COMMAND …\n\n{listing}\n\nrexkit COMMAND --help tells more.\n"
+            f"usage: rexkit COMMAND …\n\n{listing}\n\nrexkit COMMAND --help tells more; "
+            "rexkit --version prints the versions that a bug report needs.\n"
         )
+        return 0
+    if words[0] == "--version":
+        sys.stdout.write(f"{version_line()}\n")
         return 0
     if words[0] not in COMMANDS:
         sys.stderr.write(f"rexkit: no command {words[0]!r}; {did_you_mean(words[0], COMMANDS)}\n")
         return 2
     return run(import_module(COMMANDS[words[0]][0]).main, words[1:])
+
+
+def version_line() -> str:
+    """Return the versions of rexkit, Python and the packages that decide most of its behaviour."""
+    found = [f"Python {platform.python_version()}"]
+    for package in ("torch", "transformers", "trl", "vllm"):
+        with suppress(PackageNotFoundError):
+            found.append(f"{package} {version(package)}")
+    return f"rexkit {__version__} ({', '.join(found)})"
 
 
 def run(command: object, words: list[str] | None = None) -> int:

@@ -9,19 +9,30 @@ from rich.table import Table
 
 from rexkit.errors import ConfigError, did_you_mean
 from rexkit.registry import REGISTRIES, one_line, origin
+from rexkit.shipped_configs import shipped_configs
 
 
 def main(argv: list[str] | None = None) -> int:
     """Print the components of a registry, or the names of all registries."""
     parser = argparse.ArgumentParser(prog="rexkit list", description=__doc__)
-    parser.add_argument("registry", nargs="?", help="such as REWARDS; left out, all are named")
+    parser.add_argument(
+        "registry",
+        nargs="?",
+        help="such as REWARDS, or configs for those that rexkit ships; left out, all are named",
+    )
     name = parser.parse_args(argv).registry
     console = Console()
     if name is None:
         console.print("\n".join(REGISTRIES))
         return 0
+    if name == "configs":
+        configs = Table("name", "file", title="configs")
+        for config_name, path in shipped_configs().items():
+            configs.add_row(config_name, str(path))
+        console.print(configs)
+        return 0
     if name.upper() not in REGISTRIES:
-        raise ConfigError(f"no registry {name!r}; {did_you_mean(name, REGISTRIES)}")
+        raise ConfigError(f"no registry {name!r}; {did_you_mean(name, [*REGISTRIES, 'configs'])}")
     table = Table("name", "from", "what it is", title=name.upper())
     for component_name, component in sorted(REGISTRIES[name.upper()].components().items()):
         table.add_row(component_name, origin(component), one_line(component))

@@ -28,7 +28,10 @@ def start_logging() -> None:
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
     """Options that override a config."""
-    parser.add_argument("config", help="a Python config file")
+    parser.add_argument(
+        "config",
+        help="a Python config file, or the name of a shipped config, such as sft/grounding",
+    )
     parser.add_argument("--work-dir", "--output_dir", dest="work_dir", help="where results go")
     parser.add_argument(
         "--cfg-options",

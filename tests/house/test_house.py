@@ -16,7 +16,7 @@ PACKAGE = Path(rexkit.__file__).parent
 # From the ground up: a room may import the rooms before it.
 ROOMS = [
     *("errors", "structures", "keypoints", "geometry", "instances", "edit_distance"),
-    *("interfaces", "plugins", "registry", "config"),
+    *("interfaces", "plugins", "registry", "shipped_configs", "config"),
     *("grammar", "formats", "datasets"),
     *("tasks", "parsers", "rewards", "metrics", "visualizers", "examples"),
     *("models", "packing", "backends", "inference", "evaluation", "training", "jobs", "cli"),
