@@ -11,27 +11,28 @@ from rich.progress import track
 EPILOG = """
 JSONL rows are {"image_name": PATH, "annotation": RECORD}; the record is stored as it is. JPEG files
 are stored as they are if they are baseline or progressive, RGB and upright; other images are
-encoded anew. Rows that cannot be used are listed, and the exit code is then 1; the others are
-written all the same. The files appear together when all is done.
+encoded again. Rows that cannot be used are listed, and the exit code is then 1; the others are
+written all the same. The files appear together at the end.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the words and convert; exit code 1 if a row could not be used."""
+    """Parse the arguments and convert; return 1 if a row could not be used."""
     parser = argparse.ArgumentParser(prog="rexkit convert", description=__doc__, epilog=EPILOG)
     parser.add_argument("--json_file", type=Path, required=True, help="JSONL or COCO JSON")
-    parser.add_argument("--image_root_path", type=Path, required=True, help="images' folder")
+    parser.add_argument("--image_root_path", type=Path, required=True, help="folder of the images")
     parser.add_argument("--save_image_tsv_path", type=Path, required=True, help="*.images.tsv")
     parser.add_argument("--save_ann_tsv_path", type=Path, required=True, help="*.annotations.tsv")
     parser.add_argument("--save_ann_lineidx_path", type=Path, required=True, help="*.lineidx")
     parser.add_argument("--format", choices=("jsonl", "coco"), help="default: by content")
     args = parser.parse_args(argv)
 
-    from rexkit.datasets.coco_dataset import CocoDataset, is_coco
+    from rexkit.datasets.coco_dataset import CocoDataset
     from rexkit.datasets.jsonl_dataset import JsonlDataset
     from rexkit.errors import DataError
-    from rexkit.formats.images import stored_image
-    from rexkit.formats.tsv_writer import TSVWriter
+    from rexkit.formats.coco import is_coco
+    from rexkit.formats.images import image_bytes_to_store
+    from rexkit.formats.tsv import TSVWriter
 
     coco = is_coco(args.json_file) if args.format is None else args.format == "coco"
     dataset = (CocoDataset if coco else JsonlDataset)(args.json_file, args.image_root_path)
@@ -49,7 +50,7 @@ def main(argv: list[str] | None = None) -> int:
             except DataError as error:
                 failures.append(str(error))
             else:
-                writer.write(stored_image(image, sample.image), record)
+                writer.write(image_bytes_to_store(image, sample.image), record)
         if writer.rows:
             writer.commit()
     for failure in failures:

@@ -1,4 +1,4 @@
-"""Where samples come from: TSV, COCO and JSONL files, shapes drawn from a seed, and mixtures."""
+"""Data sets: TSV, COCO and JSONL files, images drawn from a seed, and transforms."""
 
 from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.datasets.concat_dataset import ConcatDataset
@@ -9,13 +9,14 @@ from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.datasets.lvis_dataset import LvisDataset
 from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
 from rexkit.datasets.rexomni_eval_dataset import RexOmniEvalDataset
+from rexkit.datasets.row_dataset import OnError, RowDataset
 from rexkit.datasets.shapes_dataset import ShapesDataset
 from rexkit.datasets.stick_figures_dataset import StickFiguresDataset
 from rexkit.datasets.synthetic_dataset import SyntheticDataset
 from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
 from rexkit.datasets.tsv_dataset import TSVDataset
 from rexkit.errors import DataError
-from rexkit.formats.tsv_writer import TSVWriter
+from rexkit.formats.tsv import TSVWriter
 
 __all__ = [
     "CocoDataset",
@@ -26,10 +27,12 @@ __all__ = [
     "InstanceMaskDataset",
     "JsonlDataset",
     "LvisDataset",
+    "OnError",
     "RandomCrop",
     "RandomFlip",
     "RenderedTextDataset",
     "RexOmniEvalDataset",
+    "RowDataset",
     "ShapesDataset",
     "StickFiguresDataset",
     "SyntheticDataset",

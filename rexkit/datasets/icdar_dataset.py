@@ -3,40 +3,39 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
 from rexkit.datasets.row_dataset import OnError, RowDataset
 from rexkit.errors import DataError
+from rexkit.formats.icdar import read_icdar, sort_key
 from rexkit.registry import DATASETS
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
-_COORDINATES = 8
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 @DATASETS.register_module()
 class IcdarDataset(RowDataset):
     """The text files of the Robust Reading Competition, as those of ICDAR 2015.
 
-    ``gt_img_1.txt`` tells of ``img_1.jpg``, a line for each text::
+    ``gt_img_1.txt`` describes ``img_1.jpg``, a line for each text::
 
         377,117,463,117,465,130,378,130,Genaxis Theatre
         374,155,409,155,409,170,374,170,###
 
     Four corners clockwise from the top left of the text, then all the rest of the line is the
     transcription, commas and quotes included. The files are UTF-8, with or without a byte order
-    mark. An empty file is an image without text; an image without a file, or a file without a
+    mark. An empty file is an image without text; an image without a file, or a file without an
     image, is a row that cannot be used. Rows are in the order of the names, img_2 before img_10.
 
     Args:
-        ann_dir: the folder of the text files; others that are not named ``PREFIX*.txt`` mean
-            nothing.
+        ann_dir: the folder of the text files; those that are not named ``PREFIX*.txt`` are
+            passed over.
         image_dir: the folder of the images; left out, ``ann_dir``.
-        phrase: what one text is: "word", or "text line" as in the receipts of SROIE.
+        phrase: the phrase of every text: "word", or "text line" as in the receipts of SROIE.
         prefix: what is before the image's name: "gt_", or "" where both have one name.
         illegible: the transcription that stands for "cannot be read", which is ``ignore``.
-        on_error: "raise" or "skip", as `rexkit.datasets.row_dataset.RowDataset` tells.
+        on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
 
     Raises:
         FileNotFoundError: a folder is missing, or holds nothing of the kind. Whatever is wrong with
@@ -56,7 +55,9 @@ class IcdarDataset(RowDataset):
         self._image_dir = self._ann_dir if image_dir is None else Path(image_dir)
         self._phrase, self._prefix, self._illegible = phrase, prefix, illegible
         self._images = {
-            path.stem: path for path in self._image_dir.iterdir() if path.suffix.lower() in IMAGES
+            path.stem: path
+            for path in self._image_dir.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES
         }
         described = {
             path.stem.removeprefix(prefix)
@@ -68,7 +69,7 @@ class IcdarDataset(RowDataset):
                 f"{self._ann_dir} has no {prefix}*.txt; set prefix='' where the text files have "
                 "the names of the images"
             )
-        self._names = sorted(described | set(self._images), key=_by_number)
+        self._names = sorted(described | set(self._images), key=sort_key)
         super().__init__(len(self._names), "xyxy", on_error)
 
     def row_source(self, row: int) -> str:
@@ -78,36 +79,14 @@ class IcdarDataset(RowDataset):
         name = self._names[row]
         if name not in self._images:
             raise DataError(f"there is no image {name}.* in {self._image_dir}")
-        try:
-            lines = Path(self.row_source(row)).read_text("utf-8-sig").split("\n")
-        except (OSError, ValueError) as error:
-            raise DataError(f"cannot be read ({error})") from error
-        things = [self._thing(line, i) for i, line in enumerate(lines, start=1) if line.strip()]
-        return {"instances": things}, self._images[name]
-
-    def _thing(self, line: str, number: int) -> dict[str, Any]:
-        """A line as a thing of a record; its id is the number of the line."""
-        *corners, text = line.strip("\r").split(",", _COORDINATES)
-        try:
-            polygon = [float(x) for x in corners]
-        except ValueError:
-            polygon = []
-        if len(polygon) != _COORDINATES:
-            raise DataError(
-                f"line {number} must be x1,y1,x2,y2,x3,y3,x4,y4,transcription, got {line[:80]!r}"
-            )
-        text = text.strip()
-        return {
-            "phrase": self._phrase,
-            "polygon": polygon,
-            "text": text,
-            "ignore": text == self._illegible,
-            "id": number,
-        }
-
-
-def _by_number(name: str) -> list[tuple[int, str]]:
-    """A key that sorts the numbers in names as numbers."""
-    return [
-        (int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name)
-    ]
+        entries = [
+            {
+                "phrase": self._phrase,
+                "polygon": found.polygon,
+                "text": found.transcription,
+                "ignore": found.transcription == self._illegible,
+                "id": found.line,
+            }
+            for found in read_icdar(Path(self.row_source(row)))
+        ]
+        return {"instances": entries}, self._images[name]

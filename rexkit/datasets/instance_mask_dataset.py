@@ -1,17 +1,16 @@
-"""Points or boxes as JSONL, with their masks in one image of instance numbers an image."""
+"""Points or boxes as JSONL, with their masks in an image of instance numbers for each image."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from PIL import Image
+from numpy.typing import NDArray
 
 from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.errors import DataError
 from rexkit.formats.images import read_image
+from rexkit.formats.masks import mask_of_number, read_instance_numbers
 from rexkit.registry import DATASETS
 
 
@@ -19,13 +18,13 @@ from rexkit.registry import DATASETS
 class InstanceMaskDataset(JsonlDataset):
     """A `JsonlDataset` with masks as COCO run lengths, from images of instance numbers.
 
-    ``instance_mask`` of a row is a greyscale PNG as large as the image, 8 or 16 bit. A thing's
-    ``instance`` is the value of its pixels there; they become its mask::
+    ``instance_mask`` of a row is a greyscale PNG as large as the image, 8 or 16 bit. ``instance``
+    of an entry is the value of its pixels there; they become its mask::
 
         {"image": "a.png", "instance_mask": "a_mask.png", "label": "nucleus",
          "instances": [{"instance": 1, "point": [3, 7]}, {"instance": 2, "point": [96, 9]}]}
 
-    Things without ``instance`` have no mask. Arguments: as in `JsonlDataset`; the paths of both
+    Entries without ``instance`` have no mask. Arguments: as in `JsonlDataset`; the paths of both
     images are relative to ``image_dir``.
     """
 
@@ -34,32 +33,15 @@ class InstanceMaskDataset(JsonlDataset):
         name = fields.get("instance_mask")
         if not isinstance(name, str):
             raise DataError("a row must name its 'instance_mask'; JsonlDataset needs none")
-        numbers = _read_numbers(read_image(self._image_dir / name), name)
-        things = record.get("instances") if isinstance(record, dict) else None
-        if not isinstance(things, list):
+        numbers = read_instance_numbers(read_image(self._image_dir / name), name)
+        entries = record.get("instances") if isinstance(record, dict) else None
+        if not isinstance(entries, list):
             raise DataError("a row with an instance_mask must have a list 'instances'")
-        return {**record, "instances": [_with_mask(thing, numbers) for thing in things]}
+        return {**record, "instances": [_with_mask(entry, numbers) for entry in entries]}
 
 
-def _read_numbers(image: bytes, name: str) -> np.ndarray:
-    """The instance number of every pixel: (height, width)."""
-    try:
-        numbers = np.asarray(Image.open(io.BytesIO(image)))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{name} cannot be read as an image ({error})") from error
-    if numbers.ndim != 2:
-        raise DataError(f"{name} must be greyscale, one number a pixel; got {numbers.shape}")
-    return numbers
-
-
-def _with_mask(thing: Any, numbers: np.ndarray) -> Any:
-    """A thing with the mask of its number; what is no object stays, for the checks to name."""
-    if not isinstance(thing, dict) or "instance" not in thing:
-        return thing
-    from pycocotools import mask as coco_mask
-
-    pixels = numbers == thing["instance"]
-    if not pixels.any():
-        raise DataError(f"no pixel of the instance_mask has the value {thing['instance']!r}")
-    rle = coco_mask.encode(np.asfortranarray(pixels, dtype=np.uint8))
-    return {**thing, "mask": {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}}
+def _with_mask(entry: Any, numbers: NDArray[Any]) -> Any:
+    """The entry with the mask of its number; what is no object stays, for the checks to name."""
+    if not isinstance(entry, dict) or "instance" not in entry:
+        return entry
+    return {**entry, "mask": mask_of_number(numbers, entry["instance"])}

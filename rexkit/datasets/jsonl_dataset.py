@@ -7,14 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rexkit.datasets.row_dataset import OnError, RowDataset
 from rexkit.errors import DataError
-from rexkit.formats.annotation_records import parse_json
 from rexkit.formats.coordinates import BoxFormat
-from rexkit.formats.mapped_file import MappedFile
+from rexkit.formats.json_lines import JsonLinesFile
 from rexkit.registry import DATASETS
 
 
@@ -35,7 +31,7 @@ class JsonlDataset(RowDataset):
         ann_file: the JSONL file.
         image_dir: the folder that paths are relative to; left out, that of ``ann_file``.
         box_format: "xyxy" or "xywh", what ``bbox`` means.
-        on_error: "raise" or "skip", as `rexkit.datasets.row_dataset.RowDataset` tells.
+        on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing. Whatever is wrong with a row is raised when it
@@ -51,16 +47,15 @@ class JsonlDataset(RowDataset):
         box_format: BoxFormat = "xyxy",
         on_error: OnError = "raise",
     ):
-        self._file = MappedFile(ann_file)
+        self._file = JsonLinesFile(ann_file)
         self._image_dir = self._file.path.parent if image_dir is None else Path(image_dir)
-        self._offsets, self._lines = _find_lines(self._file.path)
-        super().__init__(len(self._offsets), box_format, on_error)
+        super().__init__(len(self._file), box_format, on_error)
 
     def row_source(self, row: int) -> str:
-        return f"{self._file.path}:{self._lines[row]}"
+        return self._file.place(row)
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
-        fields = parse_json(self._file.line(int(self._offsets[row])))
+        fields = self._file.value(row)
         if not isinstance(fields, Mapping):
             raise DataError("a row must be a JSON object")
         name = next((fields[key] for key in self.image_keys if key in fields), None)
@@ -70,17 +65,5 @@ class JsonlDataset(RowDataset):
         return self.record(fields), self._image_dir / name
 
     def record(self, fields: Mapping[str, Any]) -> Any:
-        """The annotation record in the fields of a row."""
+        """Return the annotation record in the fields of a row."""
         return fields.get("annotation", fields)
-
-
-def _find_lines(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Byte offset and number of every line that is not blank."""
-    offsets, numbers, offset = [], [], 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.isspace():
-                offsets.append(offset)
-                numbers.append(number)
-            offset += len(line)
-    return np.array(offsets, dtype=np.int64), np.array(numbers, dtype=np.int64)

@@ -8,6 +8,7 @@ from typing import Any
 from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.datasets.row_dataset import OnError
 from rexkit.errors import DataError
+from rexkit.formats.lvis import lvis_category_ids, lvis_phrase
 from rexkit.registry import DATASETS
 
 
@@ -49,25 +50,19 @@ class LvisDataset(CocoDataset):
             raise DataError(f"two categories are called {min(twice)!r}", str(ann_file))
 
     def _name(self, category: dict[str, Any]) -> str:
-        return str(super()._name(category)).replace("_", " ")
+        return lvis_phrase(category)
 
-    def _looked_for(self, image: dict[str, Any]) -> list[str]:
-        negatives = _field(image, "neg_category_ids")
+    def _annotated_phrases(self, image: dict[str, Any]) -> list[str]:
+        negatives = lvis_category_ids(image, "neg_category_ids")
         if unknown := [number for number in negatives if number not in self._categories]:
             raise DataError(f"neg_category_ids names an unknown category {unknown[0]}")
         return [self._name(self._categories[number]) for number in negatives]
 
-    def _thing(self, annotation: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
-        thing = super()._thing(annotation, image)
+    def _entry(self, annotation: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
+        entry = super()._entry(annotation, image)
         number = annotation["category_id"]
         if frequency := self._categories[number].get("frequency"):
-            thing["frequency"] = frequency
-        if number in _field(image, "not_exhaustive_category_ids"):
-            thing["not_exhaustive"] = True
-        return thing
-
-
-def _field(image: dict[str, Any], name: str) -> list[int]:
-    if not isinstance(image.get(name), list):
-        raise DataError(f"the image has no list {name!r}, as LVIS has; CocoDataset needs none")
-    return list(image[name])
+            entry["frequency"] = frequency
+        if number in lvis_category_ids(image, "not_exhaustive_category_ids"):
+            entry["not_exhaustive"] = True
+        return entry

@@ -1,21 +1,14 @@
-"""TSV datasets: images and annotations in two large files, and an index."""
+"""TSV data sets: images and annotations in two large files, and an index."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from rexkit.datasets.row_dataset import OnError, RowDataset
-from rexkit.errors import DataError
-from rexkit.formats.annotation_records import parse_json
 from rexkit.formats.coordinates import BoxFormat
-from rexkit.formats.mapped_file import MappedFile
+from rexkit.formats.tsv import TSVReader
 from rexkit.registry import DATASETS
 
 
@@ -39,7 +32,7 @@ class TSVDataset(RowDataset):
         ann_tsv_file: the annotations.
         ann_lineidx_file: the index of the annotations.
         box_format: "xyxy" or "xywh", what ``bbox`` means.
-        on_error: "raise" or "skip", as `rexkit.datasets.row_dataset.RowDataset` tells.
+        on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
 
     Raises:
         FileNotFoundError: one of the files is missing.
@@ -54,38 +47,11 @@ class TSVDataset(RowDataset):
         box_format: BoxFormat = "xyxy",
         on_error: OnError = "raise",
     ):
-        self._images = MappedFile(img_tsv_file)
-        self._annotations = MappedFile(ann_tsv_file)
-        self._offsets = _read_offsets(Path(ann_lineidx_file))
-        super().__init__(len(self._offsets), box_format, on_error)
+        self._files = TSVReader(img_tsv_file, ann_tsv_file, ann_lineidx_file)
+        super().__init__(len(self._files), box_format, on_error)
 
     def row_source(self, row: int) -> str:
-        return f"{self._annotations.path}:{row + 1}"
+        return self._files.place(row)
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
-        offset, tab, record = self._annotations.line(int(self._offsets[row])).partition(b"\t")
-        if not tab or not offset.strip().isdigit():
-            raise DataError(f"expected a byte offset, a tab and JSON, got {offset[:40]!r}")
-        return parse_json(record), self._image(int(offset))
-
-    def _image(self, offset: int) -> bytes:
-        place = f"the image at byte {offset} of {self._images.path}"
-        _, tab, encoded = self._images.line(offset).partition(b"\t")
-        if not tab:
-            raise DataError(f"{place} has no tab before its base64")
-        encoded = encoded.strip()
-        if encoded.startswith(b"b'"):
-            encoded = encoded[2:].removesuffix(b"'")
-        try:
-            return base64.b64decode(encoded, validate=True)
-        except binascii.Error as error:
-            raise DataError(f"{place} is bad base64 ({error})") from error
-
-
-def _read_offsets(path: Path) -> NDArray[np.int64]:
-    lines = path.read_bytes().split()
-    try:
-        return np.array(lines, dtype=np.bytes_).astype(np.int64)
-    except ValueError:
-        bad = next(i for i, line in enumerate(lines) if not line.isdigit())
-        raise DataError(f"{lines[bad]!r} is no byte offset", f"{path}:{bad + 1}") from None
+        return self._files.read(row)

@@ -1,11 +1,11 @@
-"""One annotation record, as TSV and JSONL rows hold it, to an `Annotation` and back.
+"""Annotation records: the JSON object of a TSV or JSONL row, to an `Annotation` and back.
 
-A record is a JSON object with one or more lists of things under ``boxes``, ``points``,
-``polygons``, ``masks`` or ``instances``. The name of a list says nothing more: a thing is what its
-own keys say, and may have several geometries.
+A record has one or more lists of entries under ``boxes``, ``points``, ``polygons``, ``masks`` or
+``instances``. The name of a list means nothing more: each entry is an instance, with the geometries
+that its own keys say.
 
-- ``phrase``, ``caption`` or ``label``: what it is called; else the ``label`` of the record, else
-  "text" where it has one
+- ``phrase``, ``caption`` or ``label``: the phrase; else the ``label`` of the record, else "text"
+  where the entry has one
 - ``bbox``: x0 y0 x1 y1 in pixels, or x y width height with ``box_format="xywh"``
 - ``bbox_xyxy``: x0 y0 x1 y1 whatever ``box_format`` is, read where there is no ``bbox``
 - ``point``: x y
@@ -15,17 +15,16 @@ own keys say, and may have several geometries.
 - ``keypoints``: ``{name: [x, y] or null}``
 - ``text``: a transcription; ``ignore``: neither trained on nor scored; ``score``: a confidence
 
-What else there is goes into ``Instance.extra``. Where every geometry that is named is ``null``, the
-phrase is known not to be in the image (unless another thing of the record has it).
+All other keys go into ``Instance.extra``. Where every geometry of an entry is ``null``, its phrase
+is known not to be in the image (unless another entry of the record has the phrase).
 ``width`` and ``height`` of the record, where stated, must be the image's.
 
-Coordinates refer to the image as people see it, with its EXIF orientation applied. They may lie
-up to one pixel outside, since labelling tools round, and are then moved to the edge.
+Coordinates refer to the upright image, with its EXIF orientation applied. They may lie up to one
+pixel outside, since labelling tools round, and are then moved to the edge.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,7 +39,7 @@ GEOMETRIES = ("bbox", "bbox_xyxy", "point", "polygon", "mask", "segmentation", "
 
 
 def read_record(record: Any, image_size: ImageSize, box_format: BoxFormat = "xyxy") -> Annotation:
-    """The annotation that a record holds, with every check.
+    """Return the annotation that a record holds, with every check.
 
     Args:
         record: a parsed JSON object, as described above.
@@ -48,69 +47,57 @@ def read_record(record: Any, image_size: ImageSize, box_format: BoxFormat = "xyx
         box_format: what ``bbox`` means.
 
     Raises:
-        DataError: anything that cannot be used. Its ``source`` is for the caller to add.
+        DataError: anything that cannot be used. The caller adds its ``source``.
 
     >>> cup, dog = {"bbox": [5, 5, 9, 9], "phrase": "cup"}, {"bbox": None, "phrase": "dog"}
-    >>> truth = read_record({"boxes": [cup, dog]}, (640, 480))
-    >>> truth.boxes("cup").tolist(), truth.absent
+    >>> annotation = read_record({"boxes": [cup, dog]}, (640, 480))
+    >>> annotation.boxes("cup").tolist(), annotation.absent
     ([[5.0, 5.0, 9.0, 9.0]], ['dog'])
     """
     if not isinstance(record, Mapping):
         raise DataError(f"the annotation must be a JSON object, got {short(record)}")
     _check_size(record, image_size)
     found, absent = [], []
-    for place, thing in _things(record):
-        phrase = _take_phrase(thing, record.get("label"), place)
-        if _drop_nulls(thing, place):
+    for place, entry in _entries(record):
+        phrase = _take_phrase(entry, record.get("label"), place)
+        if _drop_nulls(entry, place):
             absent.append(phrase)
         else:
-            found.append((f"{place} {phrase!r}", phrase, thing))
+            found.append((f"{place} {phrase!r}", phrase, entry))
     places = [place for place, _, _ in found]
 
     def take_all(name: str) -> list[Any]:
-        return [thing.pop(name, None) for _, _, thing in found]
+        return [entry.pop(name, None) for _, _, entry in found]
 
     boxes = read_boxes(take_all("bbox"), places, image_size, box_format)
     boxes_xyxy = read_boxes(take_all("bbox_xyxy"), places, image_size, "xyxy")
     points = read_points(take_all("point"), places, image_size)
     instances = []
-    for i, (place, phrase, thing) in enumerate(found):
-        polygon, mask = _take_outline(thing, place, image_size)
+    for i, (place, phrase, entry) in enumerate(found):
+        polygon, mask = _take_outline(entry, place, image_size)
         instance = Instance(
             phrase,
             bbox=boxes_xyxy[i] if boxes[i] is None else boxes[i],
             point=points[i],
             polygon=polygon,
-            keypoints=_take_keypoints(thing, place, image_size),
+            keypoints=_take_keypoints(entry, place, image_size),
             mask=mask,
-            text=_take(thing, place, "text", str),
-            score=_take(thing, place, "score", float, int),
-            ignore=bool(_take(thing, place, "ignore", bool, int)),
-            extra=thing,
+            text=_take(entry, place, "text", str),
+            score=_take(entry, place, "score", float, int),
+            ignore=bool(_take(entry, place, "ignore", bool, int)),
+            extra=entry,
         )
         instances.append(instance)
     present = {instance.phrase for instance in instances}
     return Annotation(image_size, instances, [p for p in dict.fromkeys(absent) if p not in present])
 
 
-def parse_json(text: bytes) -> Any:
-    """The JSON value in a line.
-
-    Raises:
-        DataError: it is not JSON, or not UTF-8.
-    """
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"bad JSON ({error})") from error
-
-
 def to_record(annotation: Annotation) -> dict[str, Any]:
-    """A record of an annotation, which `read_record` reads back to the same.
+    """Return the record of an annotation, which `read_record` reads back to the same.
 
-    Its list is the one that readers of the public format look for: ``boxes`` where everything has
-    a box, ``points`` where everything has a point, else ``instances``. Only ``Instance.name`` is
-    left out: it numbers the instances of an answer and is no data.
+    Its list is the one that readers of the public format look for: ``boxes`` where every instance
+    has a box, ``points`` where every one has a point, else ``instances``. Only ``Instance.name`` is
+    left out: it numbers the instances of a prediction and is no data.
 
     >>> cup, dog = {"phrase": "cup", "point": [1, 2.5]}, {"phrase": "dog", "point": None}
     >>> to_record(read_record({"points": [cup, dog]}, (9, 9))) == {"points": [cup, dog]}
@@ -123,8 +110,8 @@ def to_record(annotation: Annotation) -> dict[str, Any]:
         name, geometry = "points", "point"
     else:
         name, geometry = "instances", "bbox"
-    things = [_thing(instance) for instance in instances]
-    return {name: things + [{"phrase": phrase, geometry: None} for phrase in annotation.absent]}
+    entries = [_entry(instance) for instance in instances]
+    return {name: entries + [{"phrase": phrase, geometry: None} for phrase in annotation.absent]}
 
 
 def _check_size(record: Mapping[str, Any], image_size: ImageSize) -> None:
@@ -136,8 +123,8 @@ def _check_size(record: Mapping[str, Any], image_size: ImageSize) -> None:
         )
 
 
-def _things(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A copy of every thing, with its place for messages."""
+def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """A copy of every entry, with its place for messages."""
     known = [name for name in LISTS if name in record]
     if not known:
         near = next((n for key in record for n in near_misses(str(key), LISTS)), None)
@@ -146,17 +133,17 @@ def _things(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     for name in known:
         if not isinstance(record[name], list):
             raise DataError(f"{name} must be a list, got {short(record[name])}")
-        for number, thing in enumerate(record[name]):
+        for number, entry in enumerate(record[name]):
             place = f"{name}[{number}]"
-            if not isinstance(thing, Mapping):
-                raise DataError(f"{place} must be a JSON object, got {short(thing)}")
-            yield f"{place} (id {thing['id']})" if "id" in thing else place, dict(thing)
+            if not isinstance(entry, Mapping):
+                raise DataError(f"{place} must be a JSON object, got {short(entry)}")
+            yield f"{place} (id {entry['id']})" if "id" in entry else place, dict(entry)
 
 
-def _take_phrase(thing: dict[str, Any], label: Any, place: str) -> str:
-    named = [key for key in ("phrase", "caption", "label") if thing.get(key) is not None]
-    category = "text" if thing.get("text") is not None else None
-    phrase = thing.pop(named[0]) if named else label or category
+def _take_phrase(entry: dict[str, Any], label: Any, place: str) -> str:
+    named = [key for key in ("phrase", "caption", "label") if entry.get(key) is not None]
+    category = "text" if entry.get("text") is not None else None
+    phrase = entry.pop(named[0]) if named else label or category
     if not isinstance(phrase, str):
         raise DataError(f"{place} must have a phrase, a string; got {short(phrase)}")
     try:
@@ -165,67 +152,67 @@ def _take_phrase(thing: dict[str, Any], label: Any, place: str) -> str:
         raise DataError(f"{place}: {error}") from error
 
 
-def _drop_nulls(thing: dict[str, Any], place: str) -> bool:
-    """Take geometries that are null out of a thing; whether there are no others."""
-    if thing.get("segmentation") == []:  # COCO's way to have none
-        del thing["segmentation"]
-    named = [key for key in GEOMETRIES if key in thing]
-    if isinstance(thing.get("keypoints"), list):  # COCO's numbers have no names here
+def _drop_nulls(entry: dict[str, Any], place: str) -> bool:
+    """Take geometries that are null out of an entry; return whether there are no others."""
+    if entry.get("segmentation") == []:  # COCO's way to have none
+        del entry["segmentation"]
+    named = [key for key in GEOMETRIES if key in entry]
+    if isinstance(entry.get("keypoints"), list):  # COCO's numbers have no names here
         named.remove("keypoints")
     if not named:
         raise DataError(
-            f"{place} holds none of {GEOMETRIES}, only {list(thing)}; "
+            f"{place} holds none of {GEOMETRIES}, only {list(entry)}; "
             "a phrase that is not in the image has a null geometry"
         )
     for key in named:
-        if thing[key] is None:
-            del thing[key]
-    return not any(key in thing for key in named)
+        if entry[key] is None:
+            del entry[key]
+    return not any(key in entry for key in named)
 
 
 def _take_outline(
-    thing: dict[str, Any], place: str, image_size: ImageSize
+    entry: dict[str, Any], place: str, image_size: ImageSize
 ) -> tuple[Array | None, dict[str, Any] | None]:
     """Polygon and mask."""
-    polygon, mask = thing.pop("polygon", None), thing.pop("mask", None)
+    polygon, mask = entry.pop("polygon", None), entry.pop("mask", None)
     if polygon is not None:
         polygon = read_polygon(polygon, place, image_size)
     if mask is not None:
         mask = read_mask(mask, place, image_size)
-    segmentation = thing.get("segmentation")
+    segmentation = entry.get("segmentation")
     if isinstance(segmentation, list):
         parts = [read_polygon(part, place, image_size) for part in segmentation]
         if len(parts) == 1 and polygon is None:
             polygon = parts[0]
-            del thing["segmentation"]
+            del entry["segmentation"]
         elif len(parts) > 1 and mask is None:
             mask = union_of_polygons(parts, image_size)
-            del thing["segmentation"]
+            del entry["segmentation"]
     elif segmentation is not None and mask is None:
         mask = read_mask(segmentation, place, image_size)
-        del thing["segmentation"]
+        del entry["segmentation"]
     return polygon, mask
 
 
 def _take_keypoints(
-    thing: dict[str, Any], place: str, image_size: ImageSize
+    entry: dict[str, Any], place: str, image_size: ImageSize
 ) -> dict[str, Array | None] | None:
     """Named keypoints; COCO's flat list of numbers stays where it is."""
-    if not isinstance(thing.get("keypoints"), Mapping):
+    if not isinstance(entry.get("keypoints"), Mapping):
         return None
-    named = thing.pop("keypoints")
+    named = entry.pop("keypoints")
     places = [f"{place} keypoint {name!r}" for name in named]
     return dict(zip(named, read_points(list(named.values()), places, image_size), strict=True))
 
 
-def _take(thing: dict[str, Any], place: str, name: str, *kinds: type) -> Any:
-    value = thing.pop(name, None)
+def _take(entry: dict[str, Any], place: str, name: str, *kinds: type) -> Any:
+    value = entry.pop(name, None)
     if value is not None and not isinstance(value, kinds):
         raise DataError(f"{place}: {name} must be {kinds[0].__name__}, got {short(value)}")
     return value
 
 
-def _thing(instance: Instance) -> dict[str, Any]:
+def _entry(instance: Instance) -> dict[str, Any]:
     geometries = {
         "bbox": _plain(instance.bbox),
         "point": _plain(instance.point),

@@ -1,4 +1,4 @@
-"""Coordinates as files give them: many checked at once, the first bad one named."""
+"""Coordinates of files: many checked at once, the first bad one named."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ ROUNDING = 1.0
 
 # What boxes of one format look like when they are read as the other.
 _INVERTED = {
-    "xyxy": "ends before it begins; if it is x y width height, say box_format='xywh'",
+    "xyxy": "ends before it begins; if it is x y width height, set box_format='xywh'",
     "xywh": "has a negative width or height",
 }
-_OUTSIDE_HINT = {"xyxy": "", "xywh": "; if it is x0 y0 x1 y1, say box_format='xyxy'"}
+_OUTSIDE_HINT = {"xyxy": "", "xywh": "; if it is x0 y0 x1 y1, set box_format='xyxy'"}
 
 
 def read_boxes(
     values: Sequence[Any], places: Sequence[str], image_size: ImageSize, box_format: BoxFormat
 ) -> list[Array | None]:
-    """Boxes: (4,) xyxy for each value, None for None.
+    """Return boxes: (4,) xyxy in pixels for each value, None for None.
 
     Args:
-        values: what the file gives for each.
+        values: of the file, one for each box.
         places: where each is, for messages.
         image_size: (width, height) of the image.
-        box_format: what the four numbers are.
+        box_format: what the four numbers mean.
 
     Raises:
         DataError: the first that is not four numbers, not finite, inverted, or more than
@@ -44,12 +44,12 @@ def read_boxes(
 def read_points(
     values: Sequence[Any], places: Sequence[str], image_size: ImageSize
 ) -> list[Array | None]:
-    """Points: (2,) for each value, None for None; otherwise as `read_boxes`."""
+    """Return points: (2,) in pixels for each value, None for None; otherwise as `read_boxes`."""
     return _read_rows("point", 2, values, places, image_size, "xyxy")
 
 
 def read_polygon(value: Any, place: str, image_size: ImageSize) -> Array:
-    """A polygon of three points or more, from a flat list or from pairs: (N, 2)."""
+    """Return a polygon of three points or more, from a flat list or from pairs: (N, 2)."""
     array = _numbers(value)
     if array is not None and array.ndim == 1 and array.size % 2 == 0:
         array = array.reshape(-1, 2)
@@ -123,6 +123,6 @@ def _error(place: str, name: str, value: Any, complaint: str) -> DataError:
 
 
 def short(value: Any) -> str:
-    """The value as a message shows it."""
+    """Return a value as a message shows it, at most 80 characters."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}…"

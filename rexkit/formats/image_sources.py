@@ -1,4 +1,4 @@
-"""Images as people hand them over: files, URLs, bytes, arrays, Pillow's own."""
+"""Images from files, URLs, bytes, arrays and Pillow images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from PIL import Image
 
 from rexkit.errors import DataError
 from rexkit.formats.images import UNDECODABLE, read_image, to_rgb, undecodable
-from rexkit.formats.scaled_decoding import Fit, decode_fitted, resized
+from rexkit.formats.scaled_decoding import ChooseSize, decode_resized, resize_image
 
 if TYPE_CHECKING:
     from rexkit.structures import ImageSize
@@ -26,50 +26,52 @@ URL_BYTES = 256 * 2**20
 
 
 def open_source(
-    source: ImageSource, fit: Fit | None = None, allow_urls: bool = False
+    source: ImageSource, choose_size: ChooseSize | None = None, allow_urls: bool = False
 ) -> tuple[Image.Image, ImageSize]:
-    """An image in RGB, resized where that is asked for, and its original size.
+    """Open an image in RGB, resized where that is asked for.
 
     Files, bytes and URLs are turned upright by their EXIF orientation: coordinates refer to the
-    image as people see it. An array or a Pillow image is taken as it stands, since its owner
-    draws on those pixels. Of an animated image the first frame is taken, of a Pillow image the
-    current one.
+    upright image. An array or a Pillow image is used as it is, since its owner draws on those
+    pixels. Of an animated image the first frame is used, of a Pillow image the current one.
 
     Args:
         source: arrays are uint8, uint16 or bool, grey, RGB or RGBA.
-        fit: the size that is needed, as in `decode_fitted`; left out, the original one.
+        choose_size: gives the size that is needed, as in `decode_resized`; left out, the original.
         allow_urls: whether text that begins with ``http://`` or ``https://`` is fetched.
 
+    Returns:
+        The image, and (width, height) of the original, which coordinates refer to.
+
     Raises:
-        DataError: it is nothing of the above, or cannot be read or decoded; the message says why.
+        DataError: it is none of these, or cannot be read or decoded; the message says why.
     """
-    fit = fit or _as_it_is
+    choose_size = choose_size or _original_size
     if isinstance(source, str) and source.startswith(("http://", "https://")):
         if not allow_urls:
             raise DataError("it is a URL; fetching must be asked for: allow_urls=True")
-        return decode_fitted(fetch(source), fit)
+        return decode_resized(fetch(source), choose_size)
     if isinstance(source, (str, Path)):
-        return decode_fitted(read_image(Path(source)), fit)
+        return decode_resized(read_image(Path(source)), choose_size)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return decode_fitted(bytes(source), fit)
+        return decode_resized(bytes(source), choose_size)
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if not isinstance(source, Image.Image):
         raise DataError(
             f"an image is a path, URL, bytes, numpy array or Pillow image, not {source!r}"
         )
-    needed = fit(source.size)
+    needed = choose_size(source.size)
     try:
         image = to_rgb(source)
     except DataError:
         raise
     except UNDECODABLE as error:
         raise undecodable(error) from error
-    return resized(image, needed), source.size
+    return resize_image(image, needed), source.size
 
 
 def describe_source(source: Any) -> str:
-    """What an image is called in messages and records: its path or URL, or what it is.
+    """Return the name of an image for messages and records: its path or URL, or what it is.
 
     >>> describe_source("a/b.jpg"), describe_source(b"123")
     ('a/b.jpg', '3 bytes')
@@ -85,15 +87,15 @@ def describe_source(source: Any) -> str:
 
 
 def fetch(url: str) -> bytes:
-    """What an http or https URL answers, up to 256 MiB.
+    """Fetch an http or https URL, up to 256 MiB.
 
     Raises:
-        DataError: no answer within 30 seconds, an error, or more than that.
+        DataError: no response within 30 seconds, an error, or more than that.
     """
     try:
         request = Request(url, headers={"User-Agent": "rexkit"})
-        with urlopen(request, timeout=URL_SECONDS) as answer:
-            data: bytes = answer.read(URL_BYTES + 1)
+        with urlopen(request, timeout=URL_SECONDS) as response:
+            data: bytes = response.read(URL_BYTES + 1)
     except (URLError, OSError, ValueError) as error:
         raise DataError(f"cannot fetch it ({error})") from error
     if len(data) > URL_BYTES:
@@ -101,7 +103,7 @@ def fetch(url: str) -> bytes:
     return data
 
 
-def _as_it_is(size: ImageSize) -> None:
+def _original_size(size: ImageSize) -> None:
     return None
 
 

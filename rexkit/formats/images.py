@@ -1,4 +1,4 @@
-"""Encoded images to RGB and back, upright and checked."""
+"""Image files: decoded to upright RGB, and encoded."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _BASELINE, _PROGRESSIVE = 0xC0, 0xC2
 
 
 def read_image(path: Path) -> bytes:
-    """The bytes of an image file.
+    """Read the bytes of an image file.
 
     Raises:
         DataError: it cannot be read.
@@ -36,7 +36,7 @@ def read_image(path: Path) -> bytes:
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """The image as people see it: RGB, turned upright by its EXIF orientation, fully decoded.
+    """Decode an image to RGB, turned upright by its EXIF orientation.
 
     16-bit grey is scaled to 8 bits; Pillow's own conversion would clip it to white.
 
@@ -53,14 +53,14 @@ def decode_image(data: bytes) -> Image.Image:
 
 
 def undecodable(error: Exception) -> DataError:
-    """What to raise for one of `UNDECODABLE`; the same words for the same file each time."""
-    if isinstance(error, UnidentifiedImageError):  # its own words end in an address in memory
+    """Return the error for one of `UNDECODABLE`; the same message for the same file each time."""
+    if isinstance(error, UnidentifiedImageError):  # its own message ends in an address in memory
         return DataError("the image cannot be decoded (it is of no format that Pillow knows)")
     return DataError(f"the image cannot be decoded ({error})")
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """The image in RGB; 16-bit grey is scaled to 8 bits, transparency dropped.
+    """Convert an image to RGB; 16-bit grey is scaled to 8 bits, transparency dropped.
 
     Raises:
         DataError: its pixels are floats or 32-bit integers, which have no fixed brightness.
@@ -74,17 +74,17 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def stored_image(data: bytes, image: Image.Image) -> bytes:
-    """The bytes to store for an image: its own where any reader shows them right, else new ones.
+def image_bytes_to_store(data: bytes, image: Image.Image) -> bytes:
+    """Return the bytes to store for an image: its own where any reader shows them upright in RGB.
 
-    A baseline or progressive RGB JPEG that needs no turning is kept byte by byte. Others are
+    A baseline or progressive RGB JPEG that is upright is kept byte by byte. Others are
     encoded upright and without metadata: as PNG where the source is lossless, so that nothing is
     lost; where it is lossy already, as JPEG of quality 95 with full colour resolution, which
     looks the same and is far smaller than a PNG.
 
     Args:
         data: the image file.
-        image: what `decode_image` made of it.
+        image: the same, as `decode_image` returned it.
     """
     source = Image.open(BytesIO(data))
     lossy = source.format in _LOSSY_FORMATS
@@ -99,7 +99,7 @@ def stored_image(data: bytes, image: Image.Image) -> bytes:
 
 
 def encode_image(image: Image.Image, lossy: bool = False) -> bytes:
-    """A PNG of an image, or a JPEG of quality 95 with full colour resolution."""
+    """Encode an image as PNG, or as JPEG of quality 95 with full colour resolution."""
     buffer = BytesIO()
     if lossy:
         image.save(buffer, "JPEG", quality=95, subsampling="4:4:4")
@@ -109,7 +109,7 @@ def encode_image(image: Image.Image, lossy: bool = False) -> bytes:
 
 
 def _jpeg_process(data: bytes) -> int | None:
-    """The marker that tells a JPEG's coding process (start of frame, ITU-T T.81 table B.1)."""
+    """The marker of a JPEG's coding process (start of frame, ITU-T T.81 table B.1)."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]

@@ -11,10 +11,10 @@ from rexkit.errors import DataError
 
 
 class MappedFile:
-    """A file of lines in memory-mapped reading.
+    """A memory-mapped file of lines.
 
-    There is no reading position to share, so forked workers and threads may read at once. It is
-    mapped at first use and again in each process that it is pickled to.
+    There is no reading position to share, so forked workers and threads may read at once. The file
+    is mapped at first use, and again in each process that the object is pickled to.
 
     Args:
         path: it must exist.
@@ -29,7 +29,7 @@ class MappedFile:
         return {**self.__dict__, "_bytes": None}
 
     def line(self, offset: int) -> bytes:
-        """The line that starts at a byte offset, without its end.
+        """Return the line that starts at a byte offset, without its end.
 
         Raises:
             DataError: the offset is beyond the file, or not at the start of a line.
@@ -49,4 +49,6 @@ class MappedFile:
 
 
 _NEWLINE = ord("\n")
-_STALE = "; the files do not belong together, or changed after they were indexed: convert them anew"
+_STALE = (
+    "; the files do not belong together, or changed after they were indexed: convert them again"
+)

@@ -1,4 +1,4 @@
-"""COCO run lengths, checked before anything decodes them.
+"""COCO masks as run lengths, checked before anything decodes them.
 
 pycocotools does not check what it decodes: run lengths that do not cover the image leave the rest
 of the mask as it was in memory.
@@ -6,11 +6,13 @@ of the mask as it was in memory.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
@@ -18,7 +20,7 @@ from rexkit.structures import Array, ImageSize
 
 
 def read_mask(rle: Any, place: str, image_size: ImageSize) -> dict[str, Any]:
-    """A COCO mask of an image, checked; bytes become a string, so that it can be written as JSON.
+    """Return a COCO mask of an image, checked; bytes become a string, as JSON has it.
 
     Args:
         rle: ``{"size": [height, width], "counts": ...}``, counts as a string, bytes or a list.
@@ -53,7 +55,7 @@ def read_mask(rle: Any, place: str, image_size: ImageSize) -> dict[str, Any]:
 
 
 def union_of_polygons(parts: Sequence[Array], image_size: ImageSize) -> dict[str, Any]:
-    """The mask that several polygons cover together, by COCO's own rasteriser.
+    """Return the mask that several polygons cover together, by COCO's own rasteriser.
 
     Args:
         parts: (N, 2) each, N >= 3, inside the image.
@@ -67,8 +69,62 @@ def union_of_polygons(parts: Sequence[Array], image_size: ImageSize) -> dict[str
     return {"size": [height, width], "counts": merged["counts"].decode("ascii")}
 
 
+def read_instance_numbers(image: bytes, name: str) -> NDArray[Any]:
+    """Read an image of instance numbers, a greyscale PNG of 8 or 16 bit.
+
+    Args:
+        image: the encoded image.
+        name: of its file, for messages.
+
+    Returns:
+        (height, width) the number of every pixel.
+
+    Raises:
+        DataError: it is no image, or not greyscale.
+    """
+    try:
+        numbers = np.asarray(Image.open(io.BytesIO(image)))
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"{name} cannot be read as an image ({error})") from error
+    if numbers.ndim != 2:
+        raise DataError(f"{name} must be greyscale, one number a pixel; got {numbers.shape}")
+    return numbers
+
+
+def mask_of_number(numbers: NDArray[Any], number: Any) -> dict[str, Any]:
+    """Return the COCO mask of the pixels that have a number.
+
+    Args:
+        numbers: (height, width), as `read_instance_numbers` returns them.
+        number: of the instance.
+
+    Raises:
+        DataError: no pixel has it.
+    """
+    from pycocotools import mask as coco_mask
+
+    pixels = numbers == number
+    if not pixels.any():
+        raise DataError(f"no pixel of the instance_mask has the value {number!r}")
+    rle = coco_mask.encode(np.asfortranarray(pixels, dtype=np.uint8))
+    return {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
+
+
+def mask_bounds(mask: Mapping[str, Any]) -> list[float] | None:
+    """Return the box around a mask, x0 y0 x1 y1, or None where its counts cannot be decoded."""
+    if not isinstance(mask.get("counts"), str):
+        return None
+    from pycocotools import mask as coco_mask
+
+    try:
+        x, y, width, height = coco_mask.toBbox(dict(mask)).tolist()
+    except (TypeError, ValueError, IndexError):
+        return None
+    return [x, y, x + width, y + height]
+
+
 def run_lengths(counts: str) -> NDArray[np.int64] | None:
-    """The run lengths in a compressed string, or None where it is not one.
+    """Return the run lengths in a compressed string, or None where it is not one.
 
     The format is that of ``rleToString`` in pycocotools: each number in groups of five bits, low
     ones first, 32 set where another group follows, the sign in the last group's fifth bit, 48 added

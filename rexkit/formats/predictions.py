@@ -8,7 +8,7 @@ evaluation.
 - ``dataset_name``, ``task_name``: of the data set and the task, such as "COCO" and "detection"
 - ``question``: the prompt; ``categories``: what it asks for
 - ``raw_response``: the text that the model wrote
-- ``extracted_predictions``: what was read from it, by phrase (`rexkit.formats.rexomni_eval`)
+- ``extracted_predictions``: what was read from it, by phrase (`rexkit.formats.phrase_geometries`)
 - ``gt``: the ground truth by phrase; not there where it is not known
 - ``source``: the sample, as `rexkit.structures.Sample` names it; of ``predict`` the path or URL,
   with ``#000017`` after it for a frame of a video
@@ -40,7 +40,7 @@ from typing import Any
 from rexkit.errors import DataError, near_misses
 from rexkit.formats.annotation_records import read_record
 from rexkit.formats.coordinates import short
-from rexkit.formats.rexomni_eval import decode_annotation, encode_annotation
+from rexkit.formats.phrase_geometries import decode_annotation, encode_annotation
 from rexkit.grammar import read
 from rexkit.structures import Annotation, ImageSize, Prediction, Problem
 
@@ -110,9 +110,9 @@ class PredictionRecord:
         """Return the JSON object of the record; the module docstring lists its keys.
 
         Args:
-            geometry: what ``extracted_predictions`` and ``gt`` hold of each instance, as in
-                `rexkit.formats.rexomni_eval.encode_annotation`: the one geometry that the public
-                evaluation reads, or, with None, everything.
+            geometry: what ``extracted_predictions`` and ``gt`` hold of each instance: the one
+                geometry that the public evaluation reads, or, with None, everything; see
+                `rexkit.formats.phrase_geometries.encode_annotation`.
         """
         found: dict[str, Any] = {
             "image_path": self.image_path,

@@ -1,18 +1,24 @@
-"""Geometries by phrase, as the files of the public Rex-Omni evaluation spell them.
+"""Rows of the public Rex-Omni evaluation set: JSON Lines with the ground truth by phrase.
 
-Ground truth and predictions are both ``{phrase: [geometry, …]}``; a phrase that is not in the image
-has an empty list. A geometry is one of
+A row has these fields; others are passed over:
 
-- ``[x0, y0, x1, y1]``, ``[x, y]``, or ``[x, y, x, y, x, y, …]``: a box, point or polygon in pixels
-- ``{"size": [height, width], "counts": …}``: a mask, COCO run lengths
-- ``{"bbox": [4], "keypoints": {name: [x, y] or "unvisible"}, "phrase": "person1"}``
+- ``image_path`` or ``image_name``: the image
+- ``gt``: the ground truth, ``{phrase: [geometry, …]}`` (`rexkit.formats.phrase_geometries`): boxes,
+  points, polygons, masks or keypoints, in pixels. A single box is taken for a list of one. An empty
+  list, null or "None" says that the phrase is not in the image. With one category, ``gt`` may be a
+  list of geometries, or one box, without naming it (GUI rows do so)
+- ``gt_mask``: masks in the same form, read in place of ``gt`` where it is there (pointing)
+- ``categories``: what is asked for; left out, the phrases of ``gt``. One that ``gt`` does not name
+  is not in the image. They match phrases of ``gt`` whatever the case, spaces and punctuation
+  ("traffic_light" is "traffic light"), and then give the phrase its spelling. Where only one is
+  asked for and ``gt`` does not name it, the keys of ``gt`` are transcriptions (OCR rows ask for
+  "word"): instances of that category with a ``text``
+- ``visual_prompt``: ``{phrase: [box, …]}``, reference boxes. An instance whose box is one of them
+  has ``extra["reference"]`` true
 
-Where that cannot hold everything, rexkit writes an object with the keys of its annotation records
-(`rexkit.formats.annotation_records`): ``{"bbox": [4], "text": "EXIT", "ignore": true}``. The
-spelling of the public wrapper, ``{"type": "box", "coords": [4]}``, is read too.
-
-The spelling is that of evaluation/inference_text_prompt.py and evaluation/metrics/other_metric.py
-in the repository IDEA-Research/Rex-Omni.
+An instance that has only a mask gets its bounding box too, since tasks ask for boxes and points.
+The fields are those that the scripts in evaluation/ of the repository IDEA-Research/Rex-Omni read
+and write.
 """
 
 from __future__ import annotations
@@ -20,182 +26,97 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
-from rexkit.grammar.tokens import INVISIBLE
-from rexkit.structures import Annotation, Array, ImageSize, Instance
-
-GeometriesByPhrase = dict[str, list[Any]]
-"""``{phrase: [geometry, …]}``, as the module docstring describes it."""
-
-_BY_LENGTH = {4: "bbox", 2: "point"}
-_BY_WRAPPER_TYPE = {"box": "bbox", "point": "point", "polygon": "polygon"}
-
-# Which of several geometries is written, by the geometry of the predictions. A point is right where
-# the object is, so the most exact region is written for it.
-_ORDER = {
-    "bbox": ("bbox", "polygon", "point", "mask"),
-    "point": ("mask", "polygon", "bbox", "point"),
-    "polygon": ("polygon", "bbox", "mask", "point"),
-}
+from rexkit.formats.masks import mask_bounds
+from rexkit.formats.phrase_geometries import decode_geometry
 
 
-def encode_annotation(annotation: Annotation, geometry: str | None = "bbox") -> GeometriesByPhrase:
-    """Write an annotation or prediction by phrase.
+def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the entries of an annotation record that a row stands for.
 
     Args:
-        annotation: in pixels.
-        geometry: what the predictions consist of, "bbox", "point" or "polygon": each instance is
-            written as the public evaluation spells it, with the one of its geometries that such
-            predictions are compared with. None writes all that each instance holds.
+        fields: of the row.
 
     Returns:
-        What `decode_annotation` reads; every phrase of the annotation is a key.
+        An entry for each instance, and one with a null box for each absent phrase.
 
-    >>> cup = Instance("cup", bbox=np.array([1.0, 2, 30, 40]), point=np.array([15.0, 20]))
-    >>> annotation = Annotation((640, 480), [cup], ["dog"])
-    >>> encode_annotation(annotation)
-    {'cup': [[1.0, 2.0, 30.0, 40.0]], 'dog': []}
-    >>> encode_annotation(annotation, None)["cup"]
-    [{'bbox': [1.0, 2.0, 30.0, 40.0], 'point': [15.0, 20.0]}]
+    Raises:
+        DataError: the row is not as the format says.
+
+    >>> read_entries({"gt": {"cup": [[1, 2, 30, 40]]}, "categories": ["cup", "dog"]})
+    [{'phrase': 'cup', 'bbox': [1, 2, 30, 40]}, {'phrase': 'dog', 'bbox': None}]
     """
-    encoded: GeometriesByPhrase = {phrase: [] for phrase in annotation.phrases}
-    for instance in annotation.instances:
-        encoded[instance.phrase].append(
-            _encode_all(instance)
-            if geometry is None
-            else _encode_one(instance, _ORDER.get(geometry, _ORDER["bbox"]))
+    target, categories = _read_target(fields)
+    spelling = {_letters(category): category for category in categories}
+    unknown = [phrase for phrase in target if _letters(phrase) not in spelling]
+    asked_for_text = len(categories) == 1 and len(unknown) == len(target)
+    references = _references(fields)
+    entries: list[dict[str, Any]] = []
+    for key, items in target.items():
+        phrase = categories[0] if asked_for_text else spelling.get(_letters(key), key)
+        text = {"text": key} if asked_for_text else {}
+        for number, item in enumerate(items):
+            entry = decode_geometry(item, f"gt[{key!r}][{number}]")
+            entry = {"phrase": phrase, **text, **_with_box(entry)}
+            if entry.get("bbox") in references:
+                entry["reference"] = True
+            entries.append(entry)
+    present = {entry["phrase"] for entry in entries}
+    absent = dict.fromkeys([*categories, *([] if asked_for_text else map(str, target))])
+    known = {_letters(phrase) for phrase in present}
+    return entries + [{"phrase": p, "bbox": None} for p in absent if _letters(p) not in known]
+
+
+def _read_target(fields: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[str]]:
+    """``gt`` as lists by phrase, and the categories."""
+    field = "gt_mask" if fields.get("gt_mask") else "gt"
+    if field not in fields:
+        raise DataError(
+            f"a row must have a 'gt', the ground truth by phrase; it has {list(fields)}"
         )
-    return encoded
-
-
-def decode_annotation(geometries: Mapping[str, Sequence[Any]], image_size: ImageSize) -> Annotation:
-    """Read what `encode_annotation` wrote; coordinates are not checked against the image.
-
-    Args:
-        geometries: ``{phrase: [geometry, …]}``.
-        image_size: (width, height) of the image in pixels.
-
-    Raises:
-        DataError: a geometry is none of the kinds that the module docstring lists.
-
-    >>> decode_annotation({"cup": [[1, 2, 30, 40]], "dog": []}, (640, 480)).boxes("cup").tolist()
-    [[1.0, 2.0, 30.0, 40.0]]
-    """
-    instances = [
-        _instance(phrase, decode_geometry(value, f"{phrase}[{number}]"))
-        for phrase, values in geometries.items()
-        for number, value in enumerate(values)
-    ]
-    absent = [phrase for phrase, values in geometries.items() if not values]
-    return Annotation(image_size, instances, absent)
-
-
-def decode_geometry(geometry: Any, place: str) -> dict[str, Any]:
-    """Return the fields of an annotation record that a geometry stands for, without the phrase.
-
-    Args:
-        geometry: one entry of the list of a phrase.
-        place: where it is, for messages.
-
-    Raises:
-        DataError: it is none of the kinds that the module docstring lists.
-
-    >>> decode_geometry([3, 4], "gt['cup'][0]")
-    {'point': [3, 4]}
-    >>> decode_geometry([0, 0, 9, 0, 9, 9], "gt['cup'][1]")
-    {'polygon': [0, 0, 9, 0, 9, 9]}
-    """
-    if isinstance(geometry, Mapping):
-        if {"size", "counts"} <= geometry.keys():
-            return {"mask": dict(geometry)}
-        fields = dict(geometry)
-        if "type" in fields and "coords" in fields:
-            fields = _from_wrapper(fields, place)
-        if isinstance(fields.get("keypoints"), Mapping):
-            fields["keypoints"] = {
-                name: None if xy == INVISIBLE else xy for name, xy in fields["keypoints"].items()
-            }
-            if "phrase" in fields:
-                fields["name"] = fields.pop("phrase")
-        return fields
-    if isinstance(geometry, Sequence) and not isinstance(geometry, str) and len(geometry) >= 2:
-        return {_BY_LENGTH.get(len(geometry), "polygon"): list(geometry)}
-    raise DataError(f"{place} is {short(geometry)}: neither coordinates nor an object")
-
-
-def _from_wrapper(fields: dict[str, Any], place: str) -> dict[str, Any]:
-    kind, coords = fields.pop("type"), fields.pop("coords")
-    if kind == "keypoint":
-        return {
-            "bbox": fields.get("bbox", coords),
-            "keypoints": fields.get("keypoints"),
-            "name": fields.get("instance_id"),
-        }
-    if kind not in _BY_WRAPPER_TYPE:
-        known = ", ".join((*_BY_WRAPPER_TYPE, "keypoint"))
-        raise DataError(f"{place} has the type {kind!r}; known are {known}")
-    return {_BY_WRAPPER_TYPE[kind]: coords, **fields}
-
-
-def _instance(phrase: str, fields: dict[str, Any]) -> Instance:
-    keypoints, polygon = fields.pop("keypoints", None), _array(fields.pop("polygon", None))
-    return Instance(
-        phrase,
-        bbox=_array(fields.pop("bbox", None)),
-        point=_array(fields.pop("point", None)),
-        polygon=None if polygon is None else polygon.reshape(-1, 2),
-        keypoints=keypoints and {name: _array(xy) for name, xy in keypoints.items()},
-        mask=fields.pop("mask", None),
-        text=fields.pop("text", None),
-        name=fields.pop("name", None),
-        score=fields.pop("score", None),
-        ignore=bool(fields.pop("ignore", False)),
-        extra=fields,
+    target, categories = fields[field], fields.get("categories")
+    if categories is None:
+        categories = list(target) if isinstance(target, Mapping) else []
+    if not isinstance(categories, list) or not all(isinstance(c, str) for c in categories):
+        raise DataError(f"categories must be a list of phrases, got {short(categories)}")
+    if isinstance(target, list) and len(categories) == 1:
+        target = {categories[0]: target}
+    if not isinstance(target, Mapping):
+        hint = f", since there are {len(categories)} categories" if isinstance(target, list) else ""
+        raise DataError(f"{field} must be an object, lists by phrase{hint}; got {short(target)}")
+    return {phrase: _list(items, f"{field}[{phrase!r}]") for phrase, items in target.items()}, (
+        categories
     )
 
 
-def _encode_one(instance: Instance, order: Sequence[str]) -> Any:
-    """The first geometry in an order, an object only where it must hold more."""
-    if instance.keypoints is not None:
-        geometry = _encode_keypoints(instance)
-        return {**geometry, "ignore": True} if instance.ignore else geometry
-    key = next((key for key in order if getattr(instance, key) is not None), None)
-    value = _plain(getattr(instance, key)) if key else None
-    more: dict[str, Any] = {} if instance.text is None else {"text": instance.text}
-    if instance.ignore:
-        more["ignore"] = True
-    return {**({key: value} if key else {}), **more} if more or key is None else value
+def _list(items: Any, place: str) -> list[Any]:
+    if items is None or items == "None":
+        return []
+    if not isinstance(items, list):
+        raise DataError(f"{place} must be a list of boxes, points or the like, got {short(items)}")
+    if items and all(isinstance(x, (int, float)) for x in items):
+        return [items]
+    return [item for item in items if item is not None and item != "None"]
 
 
-def _encode_all(instance: Instance) -> Any:
-    """All that an instance holds, an object only where one geometry is not all."""
-    keys = ("bbox", "point", "polygon", "mask", "text", "name", "score")
-    fields = {key: _plain(getattr(instance, key)) for key in keys}
-    if instance.keypoints is not None:
-        fields |= _encode_keypoints(instance) | {"name": None}
-    if instance.ignore:
-        fields["ignore"] = True
-    fields = {key: value for key, value in fields.items() if value is not None} | instance.extra
-    alone = len(fields) == 1 and not {"text", "name", "score", "keypoints"} & fields.keys()
-    geometry = next(iter(fields.values()), None)
-    return geometry if alone and isinstance(geometry, (list, dict)) else fields
+def _references(fields: Mapping[str, Any]) -> Sequence[Any]:
+    prompt = fields.get("visual_prompt") or {}
+    if not isinstance(prompt, Mapping):
+        raise DataError(f"visual_prompt must be an object, boxes by phrase; got {short(prompt)}")
+    return [box for p, boxes in prompt.items() for box in _list(boxes, f"visual_prompt[{p!r}]")]
 
 
-def _encode_keypoints(instance: Instance) -> dict[str, Any]:
-    keypoints = instance.keypoints or {}
-    return {
-        "bbox": _plain(instance.bbox),
-        "keypoints": {n: INVISIBLE if xy is None else xy.tolist() for n, xy in keypoints.items()},
-        "phrase": instance.name or instance.phrase,
-    }
+def _with_box(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with the bounding box of its mask, where it has nothing else."""
+    mask = entry.get("mask")
+    if list(entry) != ["mask"] or not isinstance(mask, Mapping):
+        return entry
+    # What is wrong with a mask, the record's own checks say.
+    box = mask_bounds(mask)
+    return entry if box is None else {**entry, "bbox": box}
 
 
-def _plain(value: Any) -> Any:
-    return value.ravel().tolist() if isinstance(value, np.ndarray) else value
-
-
-def _array(value: Any) -> Array | None:
-    return None if value is None else np.asarray(value, dtype=np.float64)
+def _letters(phrase: str) -> str:
+    """The letters and digits of a phrase, in lower case; all of it where it has none."""
+    return "".join(c for c in phrase.casefold() if c.isalnum()) or phrase

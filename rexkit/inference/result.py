@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rexkit.errors import DataError
-from rexkit.formats import export_formats
+from rexkit.formats.coco import to_coco
 from rexkit.formats.image_sources import ImageSource, describe_source, open_source
+from rexkit.formats.labelme import to_labelme
+from rexkit.formats.supervision import to_supervision
 from rexkit.structures import ImageSize, Instance, Prediction, Problem
 
 if TYPE_CHECKING:
@@ -122,16 +124,16 @@ class Result:
         return record if self.success else record | {"error": self.error}
 
     def to_coco(self, image_id: int = 1) -> dict[str, Any]:
-        """A COCO data set of this image: see `rexkit.formats.export_formats.to_coco`."""
-        return export_formats.to_coco(self.answer, self.name, image_id)
+        """A COCO data set of this image: see `rexkit.formats.coco.to_coco`."""
+        return to_coco(self.answer, self.name, image_id)
 
     def to_labelme(self) -> dict[str, Any]:
-        """A LabelMe record: see `rexkit.formats.export_formats.to_labelme`."""
-        return export_formats.to_labelme(self.answer, Path(self.name).name)
+        """A LabelMe record: see `rexkit.formats.labelme.to_labelme`."""
+        return to_labelme(self.answer, Path(self.name).name)
 
     def to_supervision(self) -> Any:
-        """Detections or key points: see `rexkit.formats.export_formats.to_supervision`."""
-        return export_formats.to_supervision(self.answer)
+        """Detections or key points: see `rexkit.formats.supervision.to_supervision`."""
+        return to_supervision(self.answer)
 
     def draw(self, visualizer: Any = None) -> Image:
         """The image with what was found on it.

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from rexkit.datasets import CocoDataset, DataError
-from rexkit.datasets.coco_dataset import is_coco
+from rexkit.formats.coco import is_coco
 from rexkit.geometry import decode_mask
 from rexkit.registry import DATASETS
 

@@ -135,7 +135,7 @@ def test_rows_that_cannot_be_used(root, row, reason):
 
 def test_our_own_results_can_be_read(root):
     pytest.importorskip("torch")
-    from test_evaluate import Scripted
+    from scripted_backend import Scripted
 
     from rexkit.evaluation.evaluator import evaluate
     from rexkit.examples import ExampleDataset, Source

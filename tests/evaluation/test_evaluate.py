@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import pytest
 import torch
 from PIL import Image
+from scripted_backend import Scripted
 
-from rexkit.backends import Backend, Generation, Request, TransformersBackend
+from rexkit.backends import Generation, Request, TransformersBackend
 from rexkit.backends.presence import MarginalPresence
 from rexkit.datasets import ShapesDataset
 from rexkit.evaluation.evaluator import evaluate
@@ -19,18 +20,6 @@ from rexkit.grammar.tokens import BOX_START
 from rexkit.models import TinyVLM
 from rexkit.registry import VISUALIZERS
 from rexkit.tasks import GroundingTask, PointingTask, VisualPromptTask
-
-
-class Scripted(Backend):
-    """Answers by a table from prompt and image."""
-
-    def __init__(self, data: ExampleDataset, change=lambda text: text):
-        examples = [data[i] for i in range(len(data))]
-        self.answers = {(e.prompt, e.image.tobytes()): change(e.response) for e in examples}
-
-    def generate(self, requests: Sequence[Request]) -> list[Generation]:
-        texts = [self.answers[r.prompt, r.image.tobytes()] for r in requests]
-        return [Generation(text, [1, 2, 3], 10, 0.5, False) for text in texts]
 
 
 def data(*tasks, size: int = 12) -> ExampleDataset:

@@ -21,8 +21,8 @@ from rexkit.errors import UserError
 from rexkit.evaluation import analyse, compare, find_results, name_results, write_page, write_tables
 from rexkit.evaluation.results_folder import DatasetResults, write_metrics
 from rexkit.evaluation.samples_page import MOST_TEXT, marked_text
+from rexkit.formats.phrase_geometries import decode_annotation, encode_annotation
 from rexkit.formats.predictions import read_predictions
-from rexkit.formats.rexomni_eval import decode_annotation, encode_annotation
 from rexkit.structures import Annotation, Instance, Problem
 from rexkit.tasks import GroundingTask, PhraseTask, PointingTask, Task
 

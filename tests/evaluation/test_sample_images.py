@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from test_evaluate import Scripted
+from scripted_backend import Scripted
 
 from rexkit.cli import main
 from rexkit.config import load_config

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from rexkit.errors import DataError
-from rexkit.formats.images import decode_image, read_image, stored_image
+from rexkit.formats.images import decode_image, image_bytes_to_store, read_image
 
 ORIENTATION = 0x0112
 
@@ -103,14 +103,14 @@ def test_missing_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 5}])
 def test_upright_rgb_jpegs_are_stored_as_they_are(options: dict[str, Any]) -> None:
     data = encoded(scene(), **options)
-    assert stored_image(data, decode_image(data)) is data
-    assert stored_image(turned(1), decode_image(turned(1))) == turned(1)
+    assert image_bytes_to_store(data, decode_image(data)) is data
+    assert image_bytes_to_store(turned(1), decode_image(turned(1))) == turned(1)
 
 
 @pytest.mark.parametrize("orientation", [3, 6])
 def test_turned_jpegs_are_stored_upright(orientation: int) -> None:
     data = turned(orientation)
-    stored = stored_image(data, decode_image(data))
+    stored = image_bytes_to_store(data, decode_image(data))
     with Image.open(BytesIO(stored)) as again:
         assert again.format == "JPEG"
         assert again.getexif().get(ORIENTATION) is None
@@ -120,7 +120,7 @@ def test_turned_jpegs_are_stored_upright(orientation: int) -> None:
 def test_other_jpegs_become_rgb_jpegs() -> None:
     for mode in ("L", "CMYK"):
         data = encoded(scene().convert(mode))
-        stored = stored_image(data, decode_image(data))
+        stored = image_bytes_to_store(data, decode_image(data))
         with Image.open(BytesIO(stored)) as again:
             assert (again.format, again.mode) == ("JPEG", "RGB")
 
@@ -128,11 +128,11 @@ def test_other_jpegs_become_rgb_jpegs() -> None:
 def test_arithmetic_coding_is_not_kept() -> None:
     data = bytearray(encoded(scene()))
     data[data.index(b"\xff\xc0") + 1] = 0xC9  # few readers know it
-    assert stored_image(bytes(data), scene()) != data
+    assert image_bytes_to_store(bytes(data), scene()) != data
 
 
 @pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF"])
 def test_lossless_sources_stay_lossless(kind: str) -> None:
     noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (9, 7, 3), np.uint8))
     data = encoded(noise, kind)
-    assert distance(decode_image(stored_image(data, decode_image(data))), noise) == 0
+    assert distance(decode_image(image_bytes_to_store(data, decode_image(data))), noise) == 0

@@ -12,8 +12,8 @@ from PIL import Image
 from rexkit.cli import main
 from rexkit.errors import DataError
 from rexkit.evaluation import analyse, compare, record_statistics, replay
+from rexkit.formats.phrase_geometries import decode_annotation, encode_annotation
 from rexkit.formats.predictions import PredictionRecord, read_predictions, to_line
-from rexkit.formats.rexomni_eval import decode_annotation, encode_annotation
 from rexkit.rewards import RewardError, WeightedRewards
 from rexkit.structures import Annotation, Instance, Prediction, Problem
 

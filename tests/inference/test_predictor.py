@@ -16,7 +16,8 @@ import rexkit
 from rexkit.backends import Backend, Generation, Request, model_source
 from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.errors import ConfigError, DataError, UserError
-from rexkit.formats.export_formats import to_coco, to_labelme
+from rexkit.formats.coco import to_coco
+from rexkit.formats.labelme import to_labelme
 from rexkit.inference.predictor import Predictor
 from rexkit.models import TinyVLM
 from rexkit.structures import Instance, Prediction

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageShow
 
+from rexkit import formats
 from rexkit.errors import DataError
-from rexkit.formats import export_formats as formats
 from rexkit.inference.result import Result
 from rexkit.structures import Instance, Prediction
 

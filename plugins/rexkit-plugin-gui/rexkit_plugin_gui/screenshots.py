@@ -9,11 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rexkit import DATASETS
-from rexkit.datasets import DataError
-from rexkit.datasets.coco_dataset import is_coco, read_coco
-from rexkit.datasets.row_dataset import OnError, RowDataset
-from rexkit.formats.annotation_records import parse_json
-from rexkit.formats.coordinates import BoxFormat
+from rexkit.datasets import DataError, OnError, RowDataset
+from rexkit.formats import BoxFormat, is_coco, parse_json, read_coco
 
 PLATFORMS = {
     **dict.fromkeys(("ios", "android"), "mobile"),

@@ -1,8 +1,9 @@
-"""The three files of a TSV dataset, written so that they appear whole or not at all."""
+"""The three files of a TSV data set: images, annotations and an index."""
 
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import json
 import os
@@ -11,20 +12,84 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rexkit.errors import DataError
+from rexkit.formats.json_lines import parse_json
+from rexkit.formats.mapped_file import MappedFile
+
+
+class TSVReader:
+    """Reads the rows of TSV files; `rexkit.datasets.TSVDataset` describes them.
+
+    The large files are memory-mapped. The reader can be pickled, and read by several threads and
+    processes at once.
+
+    Args:
+        images: path of the ``*.images.tsv``.
+        annotations: path of the ``*.annotations.tsv``.
+        lineidx: path of its index.
+
+    Raises:
+        FileNotFoundError: one of the files is missing.
+        DataError: the index is damaged.
+    """
+
+    def __init__(
+        self,
+        images: str | os.PathLike[str],
+        annotations: str | os.PathLike[str],
+        lineidx: str | os.PathLike[str],
+    ):
+        self._images = MappedFile(images)
+        self._annotations = MappedFile(annotations)
+        self._offsets = _read_offsets(Path(lineidx))
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def place(self, row: int) -> str:
+        """Return the place of a row for messages: "train.annotations.tsv:17"."""
+        return f"{self._annotations.path}:{row + 1}"
+
+    def read(self, row: int) -> tuple[Any, bytes]:
+        """Return the annotation record of a row, and its encoded image.
+
+        Raises:
+            DataError: the row, or the line of its image, is not as the format says.
+        """
+        offset, tab, record = self._annotations.line(int(self._offsets[row])).partition(b"\t")
+        if not tab or not offset.strip().isdigit():
+            raise DataError(f"expected a byte offset, a tab and JSON, got {offset[:40]!r}")
+        return parse_json(record), self._image(int(offset))
+
+    def _image(self, offset: int) -> bytes:
+        place = f"the image at byte {offset} of {self._images.path}"
+        _, tab, encoded = self._images.line(offset).partition(b"\t")
+        if not tab:
+            raise DataError(f"{place} has no tab before its base64")
+        encoded = encoded.strip()
+        if encoded.startswith(b"b'"):
+            encoded = encoded[2:].removesuffix(b"'")
+        try:
+            return base64.b64decode(encoded, validate=True)
+        except binascii.Error as error:
+            raise DataError(f"{place} is bad base64 ({error})") from error
+
 
 class TSVWriter:
-    """Writes what `TSVDataset` reads.
+    """Writes what `TSVReader` reads, so that the files appear whole or not at all.
 
-    Rows go to temporary files beside the three, which take their names at `commit`. Without it,
-    because of an error or because nobody called it, they are removed, and what was there before is
-    as it was.
+    Rows go to temporary files beside the three, which are renamed at `commit`. Without it, because
+    of an error or because nobody called it, they are removed, and the old files stay.
 
     Args:
         images: path of the ``*.images.tsv`` to write.
         annotations: path of the ``*.annotations.tsv``.
         lineidx: path of its index.
 
-    Any dataset can be written so::
+    Any data set can be written this way::
 
         with TSVWriter("a.images.tsv", "a.annotations.tsv", "a.annotations.tsv.lineidx") as writer:
             for sample in dataset:
@@ -100,3 +165,12 @@ class TSVWriter:
         self._open.close()
         for path in self._temporary:
             path.unlink(missing_ok=True)
+
+
+def _read_offsets(path: Path) -> NDArray[np.int64]:
+    lines = path.read_bytes().split()
+    try:
+        return np.array(lines, dtype=np.bytes_).astype(np.int64)
+    except ValueError:
+        bad = next(i for i, line in enumerate(lines) if not line.isdigit())
+        raise DataError(f"{lines[bad]!r} is no byte offset", f"{path}:{bad + 1}") from None

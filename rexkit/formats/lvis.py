@@ -1,0 +1,32 @@
+"""LVIS JSON: what its images and categories have beyond COCO's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rexkit.errors import DataError
+
+
+def lvis_phrase(category: Mapping[str, Any]) -> str:
+    """Return the name of a category with spaces for underscores.
+
+    >>> lvis_phrase({"name": "baby_buggy"})
+    'baby buggy'
+    """
+    return str(category["name"]).replace("_", " ")
+
+
+def lvis_category_ids(image: Mapping[str, Any], field: str) -> list[int]:
+    """Return the category ids in a field of an image.
+
+    Args:
+        image: of the file.
+        field: "neg_category_ids" or "not_exhaustive_category_ids".
+
+    Raises:
+        DataError: the image has no such list.
+    """
+    if not isinstance(image.get(field), list):
+        raise DataError(f"the image has no list {field!r}, as LVIS has; CocoDataset needs none")
+    return list(image[field])
