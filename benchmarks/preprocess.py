@@ -21,7 +21,7 @@ from PIL import Image
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from rexkit.formats.scaled_decoding import decode_resized
-from rexkit.models.pixels import fitted_size, grid_size, to_patches
+from rexkit.models.pixels import grid_size, stable_grid_size, to_patches
 from rexkit.structures import ImageSize
 
 SIZE = (4000, 3000)
@@ -47,7 +47,7 @@ def photograph(size: ImageSize = SIZE, seed: int = 0) -> bytes:
 
 
 def ours(data: bytes) -> object:
-    image, _ = decode_resized(data, lambda size: fitted_size(size, PROCESSOR))
+    image, _ = decode_resized(data, lambda size: stable_grid_size(size, PROCESSOR))
     return to_patches([image], PROCESSOR)
 
 
@@ -80,7 +80,7 @@ def main() -> None:
         other: statistics.median(a / b for a, b in zip(times["rexkit"], times[other], strict=True))
         for other in ("bare", "stock")
     }
-    small, _ = decode_resized(data, lambda size: fitted_size(size, PROCESSOR))
+    small, _ = decode_resized(data, lambda size: stable_grid_size(size, PROCESSOR))
     with Image.open(io.BytesIO(data)) as image:
         full = image.resize(small.size, Image.Resampling.BICUBIC)
     difference = np.abs(np.asarray(small, np.float32) - np.asarray(full, np.float32)).mean()

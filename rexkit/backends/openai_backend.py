@@ -252,9 +252,9 @@ class OpenAIBackend(Backend):
 
     def _data_uri(self, image: Image) -> str:
         if self.image_processor is not None:
-            from rexkit.models.pixels import resized
+            from rexkit.models.pixels import resize_to_grid
 
-            image = resized(image, self.image_processor)
+            image = resize_to_grid(image, self.image_processor)
         file = io.BytesIO()
         if self.image_format == "png":
             image.save(file, "png", compress_level=1)  # the network is faster than level 6

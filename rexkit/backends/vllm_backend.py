@@ -25,9 +25,8 @@ from rexkit.backends.vllm_request import (
 from rexkit.errors import ConfigError
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models.encoder import Encoder
-from rexkit.models.pixels import resized
+from rexkit.models.pixels import resize_to_grid, set_pixel_budget
 from rexkit.models.processors import family_of, load_processor
-from rexkit.models.vlm import set_pixel_budget
 from rexkit.registry import BACKENDS
 
 if TYPE_CHECKING:
@@ -184,7 +183,7 @@ class VLLMBackend(Backend):
 
     def _prompt(self, request: Request) -> dict[str, Any]:
         chat = self.tokenizer(self.encoder.chat(request.prompt), add_special_tokens=False)
-        image = resized(request.image, self.image_processor)
+        image = resize_to_grid(request.image, self.image_processor)
         return {"prompt_token_ids": chat.input_ids, "multi_modal_data": {"image": image}}
 
 

@@ -19,7 +19,7 @@ from rexkit.inference.arguments import Arguments
 from rexkit.inference.requests import parse_generation, request
 from rexkit.inference.result import Result
 from rexkit.models import VLM, PretrainedVLM, TinyVLM
-from rexkit.models.pixels import fitted_size, grid_size
+from rexkit.models.pixels import grid_size, stable_grid_size
 from rexkit.registry import BACKENDS, PARSERS, accepted_arguments
 from rexkit.structures import ImageSize
 from rexkit.tasks import Question, Task
@@ -225,7 +225,7 @@ class Predictor:
 
     def _fit(self, size: ImageSize) -> ImageSize | None:
         processor = self.image_processor
-        return None if processor is None else fitted_size(size, processor)
+        return None if processor is None else stable_grid_size(size, processor)
 
     def _answer(
         self, asked: Sequence[_Asked], first: int, on_error: OnError, allow_urls: bool

@@ -12,8 +12,9 @@ from transformers import AutoModelForImageTextToText
 from rexkit.models.adapter import merge_adapter
 from rexkit.models.coordinate_tokens import add_coordinate_tokens
 from rexkit.models.hardware import hardware_attention, hardware_dtype
+from rexkit.models.pixels import set_pixel_budget
 from rexkit.models.processors import family_of, load_processor
-from rexkit.models.vlm import VLM, Part, set_pixel_budget
+from rexkit.models.vlm import VLM, Part
 from rexkit.registry import MODELS
 
 

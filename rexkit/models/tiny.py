@@ -19,6 +19,7 @@ from transformers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from rexkit.models.coordinate_tokens import coordinate_ids, start_smoothly
+from rexkit.models.pixels import pixel_budget
 from rexkit.models.processors import (
     IMAGE_PROCESSORS,
     IMAGE_TOKEN,
@@ -27,7 +28,7 @@ from rexkit.models.processors import (
     VISION_START,
 )
 from rexkit.models.tiny_tokenizer import build_tiny_tokenizer
-from rexkit.models.vlm import VLM, Part, pixel_budget
+from rexkit.models.vlm import VLM, Part
 from rexkit.registry import MODELS
 
 Family = Literal["qwen3_vl", "qwen2_5_vl"]

@@ -90,34 +90,3 @@ def part_of(parameter_name: str) -> Part:
     if ".visual." not in f".{parameter_name}":
         return "language_model"
     return "projector" if "merger" in parameter_name else "vision_tower"
-
-
-def pixel_budget(min_pixels: int, max_pixels: int, cell: int) -> dict[str, int]:
-    """A budget in whole cells, as the image processors take it.
-
-    Args:
-        min_pixels, max_pixels: the least and most pixels of a resized image.
-        cell: the side of the square that becomes one token: 28 for Qwen2.5-VL, 32 for Qwen3-VL.
-
-    >>> pixel_budget(1000, 1_000_000, 28)
-    {'shortest_edge': 1568, 'longest_edge': 999600}
-    """
-    area = cell * cell
-    if not 0 < min_pixels <= max_pixels:
-        raise ValueError(f"need 0 < min_pixels <= max_pixels, got {min_pixels} and {max_pixels}")
-    if max_pixels < area:
-        raise ValueError(f"max_pixels={max_pixels} is less than one cell of {cell}x{cell} pixels")
-    return {
-        "shortest_edge": -(-min_pixels // area) * area,
-        "longest_edge": max_pixels // area * area,
-    }
-
-
-def set_pixel_budget(image_processor: Any, min_pixels: int | None, max_pixels: int | None) -> None:
-    """Have a processor resize within a budget, in whole cells; None keeps what it says itself."""
-    size = image_processor.size
-    image_processor.size = pixel_budget(
-        min_pixels or size["shortest_edge"],
-        max_pixels or size["longest_edge"],
-        image_processor.patch_size * image_processor.merge_size,
-    )

@@ -12,14 +12,13 @@ those of the plain padded batch.
 """
 
 from rexkit.packing.attention import Kind, default_tree_attention, use_tree_attention
-from rexkit.packing.forward import branch_log_probs, grow, predicting_only
+from rexkit.packing.forward import grow, predicting_only
 from rexkit.packing.trees import Batch, Tree, pack, plant, unfold
 
 __all__ = [
     "Batch",
     "Kind",
     "Tree",
-    "branch_log_probs",
     "default_tree_attention",
     "grow",
     "pack",

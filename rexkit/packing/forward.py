@@ -1,4 +1,4 @@
-"""A forest through a model: its positions, its mask, and what it finds likely."""
+"""Packed rows through a model: position ids, attention mask and logits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from rexkit.models.log_probs import log_probs
 from rexkit.packing.attention import MASKS
 
 RopeIndex = Callable[..., tuple[torch.Tensor, torch.Tensor]]
@@ -100,22 +99,3 @@ def predicting_only(inner: torch.nn.Module, batch: Mapping[str, Any]) -> Iterato
         yield
     finally:
         hook.remove()
-
-
-def branch_log_probs(
-    model: Any, batch: Mapping[str, Any], temperature: float = 1.0
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """How likely a model finds each predicted token, given its trunk and its branch.
-
-    Args:
-        model: of the Qwen2.5-VL or Qwen3-VL family, such as ``vlm.model``.
-        batch: of `plant`, on the model's device.
-        temperature: what logits are divided by.
-
-    Returns:
-        (N,) log-probabilities and (N,) entropies, in the order of ``batch["labels"]``; `unfold`
-        gives them a row for each branch.
-    """
-    inner, head = model.base_model, model.get_output_embeddings()
-    hidden = inner(**grow(batch, inner)).last_hidden_state[batch["row"], batch["at"]]
-    return log_probs(hidden, head, batch["labels"], temperature=temperature)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,9 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
 from transformers.integrations.integration_utils import TensorBoardCallback
-from transformers.trainer import TRAINER_STATE_NAME
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from rexkit.errors import UserError
+from rexkit.models.checkpoints import FINAL, last_checkpoint
 from rexkit.training.sharded_checkpoints import ShardDescription
 
 Score = Callable[[], dict[str, float]]
@@ -35,13 +35,33 @@ class TrainerMixin:
         """Train to the end and save the model in ``work_dir/final``.
 
         Args:
-            resume: go on from the last whole checkpoint in ``work_dir``.
+            resume: Continue from the last complete checkpoint in ``work_dir``.
 
         Raises:
-            UserError: there is none.
+            UserError: If ``work_dir`` holds no complete checkpoint to resume from.
         """
-        self.train(resume_from_checkpoint=str(last_checkpoint(self.work_dir)) if resume else None)
-        self.save_model(str(self.work_dir / "final"))
+        checkpoint = last_checkpoint(self.work_dir) if resume else None
+        if resume and checkpoint is None:
+            raise UserError(
+                f"{self.work_dir} holds no complete checkpoint to resume from; start without "
+                "--resume"
+            )
+        self.train(resume_from_checkpoint=checkpoint and str(checkpoint))
+        self._save_final()
+
+    def _save_final(self: Any) -> None:
+        """Save under a temporary name and rename, so that ``final`` is never half written."""
+        final, partial = self.work_dir / FINAL, self.work_dir / f"{FINAL}.partial"
+        main = self.is_world_process_zero()
+        if main:
+            shutil.rmtree(partial, ignore_errors=True)
+        self.accelerator.wait_for_everyone()
+        self.save_model(str(partial))
+        self.accelerator.wait_for_everyone()
+        if main:
+            shutil.rmtree(final, ignore_errors=True)
+            partial.rename(final)
+        self.accelerator.wait_for_everyone()
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         trainer: Any = super()
@@ -51,23 +71,6 @@ class TrainerMixin:
             self.log(scored)  # type: ignore[attr-defined]
             figures |= scored
         return figures
-
-
-def last_checkpoint(work_dir: Path) -> Path:
-    """The last whole checkpoint: one that a killed process was still writing is passed over.
-
-    Raises:
-        UserError: there is none.
-    """
-    found = {
-        int(folder.name.rpartition("-")[2]): folder
-        for folder in work_dir.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
-        # transformers writes this file when everything else is there.
-        if _whole_json(folder / TRAINER_STATE_NAME)
-    }
-    if not found:
-        raise UserError(f"{work_dir} holds no checkpoint to resume from; start without --resume")
-    return found[max(found)]
 
 
 def default_callbacks(work_dir: Path) -> list[TrainerCallback]:
@@ -106,11 +109,3 @@ def _step(line: str) -> float:
     except ValueError:
         return math.inf
     return step
-
-
-def _whole_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
-        return False
-    return True

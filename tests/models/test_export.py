@@ -15,7 +15,8 @@ from rexkit.datasets import ShapesDataset
 from rexkit.errors import UserError
 from rexkit.examples import ExampleDataset, Source
 from rexkit.models import PretrainedVLM, TinyVLM
-from rexkit.models.export import export, kind_of
+from rexkit.models.checkpoints import checkpoint_kind, last_checkpoint
+from rexkit.models.export import export
 from rexkit.tasks import GroundingTask
 from rexkit.training.sharded_checkpoints import ShardDescription
 
@@ -103,6 +104,12 @@ def base(tmp_path_factory) -> Path:
     return folder
 
 
+def complete(vlm: TinyVLM, folder: Path) -> None:
+    """A checkpoint of transformers, which writes the trainer's state last."""
+    vlm.save(folder)
+    (folder / "trainer_state.json").write_text("{}")
+
+
 def train(kind: str, work_dir: Path, base: Path) -> None:
     work_dir.mkdir()
     run_two_processes(
@@ -127,7 +134,7 @@ def test_exported_logits_are_those_of_the_training(kind, tmp_path, base):
         # The trainer saves whole weights beside these shards; the shards alone must do.
         for file in (tmp_path / "run/checkpoint-3").glob("model.safetensors*"):
             file.unlink()
-    assert kind_of(tmp_path / "run/checkpoint-3") == KINDS.get(kind, kind)
+    assert checkpoint_kind(tmp_path / "run/checkpoint-3") == KINDS.get(kind, kind)
     assert main([str(tmp_path / "run/checkpoint-3"), str(tmp_path / "plain")]) == 0
     trained = torch.load(tmp_path / "run/logits.pt", weights_only=True)
     torch.testing.assert_close(logits_of(tmp_path / "plain"), trained, rtol=1e-4, atol=1e-4)
@@ -139,7 +146,7 @@ def test_exported_logits_are_those_of_the_training(kind, tmp_path, base):
 
 
 def test_the_public_script_writes_beside_the_checkpoint(tmp_path, base):
-    TinyVLM(weights=None, **SMALL).save(tmp_path / "run" / "checkpoint-7")
+    complete(TinyVLM(weights=None, **SMALL), tmp_path / "run" / "checkpoint-7")
     assert merge_main(["--local_dir", str(tmp_path / "run")]) == 0
     torch.testing.assert_close(logits_of(tmp_path / "run" / "huggingface"), logits_of(base))
 
@@ -150,7 +157,7 @@ def test_of_a_work_directory_the_end_of_training_is_taken(tmp_path, base):
         vlm = TinyVLM(weights=None, **SMALL)
         with torch.no_grad():
             vlm.inner.language_model.norm.weight.mul_(int(name[11:]))
-        vlm.save(run / name)
+        complete(vlm, run / name)
     export(run, tmp_path / "last")
     torch.testing.assert_close(
         logits_of(tmp_path / "last"), 10 * logits_of(base), rtol=1e-4, atol=1e-4
@@ -158,6 +165,25 @@ def test_of_a_work_directory_the_end_of_training_is_taken(tmp_path, base):
     TinyVLM(weights=None, **SMALL).save(run / "final")
     export(run, tmp_path / "end")
     torch.testing.assert_close(logits_of(tmp_path / "end"), logits_of(base))
+
+
+@pytest.mark.parametrize("state", [None, '{"global_st'], ids=["missing", "cut off"])
+def test_half_written_checkpoints_are_passed_over(tmp_path, base, state):
+    run = tmp_path / "run"
+    half = run / "checkpoint-20"
+    TinyVLM(weights=None, **SMALL).save(half)
+    # Killed in the middle of the weights.
+    content = (half / "model.safetensors").read_bytes()
+    (half / "model.safetensors").write_bytes(content[: len(content) // 2])
+    if state is not None:
+        (half / "trainer_state.json").write_text(state)
+    assert last_checkpoint(run) is None
+    with pytest.raises(UserError, match=r"checkpoint-20 has no readable trainer_state\.json"):
+        export(run, tmp_path / "out")
+    complete(TinyVLM(weights=None, **SMALL), run / "checkpoint-10")
+    assert last_checkpoint(run) == run / "checkpoint-10"
+    export(run, tmp_path / "out")
+    torch.testing.assert_close(logits_of(tmp_path / "out"), logits_of(base))
 
 
 def test_what_is_no_checkpoint_says_what_was_looked_for(tmp_path):

@@ -15,9 +15,10 @@ from rexkit.errors import ConfigError
 from rexkit.grammar.tokens import COORD_TOKENS, GRAMMAR_TOKENS
 from rexkit.models import PretrainedVLM, TinyVLM
 from rexkit.models.coordinate_tokens import add_coordinate_tokens, coordinate_ids
+from rexkit.models.pixels import pixel_budget
 from rexkit.models.tiny import SHIPPED_WEIGHTS
 from rexkit.models.tiny_tokenizer import build_tiny_tokenizer
-from rexkit.models.vlm import part_of, pixel_budget
+from rexkit.models.vlm import part_of
 from rexkit.structures import Annotation, Example
 
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")

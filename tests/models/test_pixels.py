@@ -11,7 +11,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from rexkit.errors import DataError
 from rexkit.models import TinyVLM
-from rexkit.models.pixels import fitted_size, grid_size, to_patches
+from rexkit.models.pixels import grid_size, stable_grid_size, to_patches
 
 PROCESSORS = {
     "qwen2_5_vl": Qwen2VLImageProcessorPil(size={"shortest_edge": 3136, "longest_edge": 50176}),
@@ -53,7 +53,7 @@ def test_an_image_resized_beforehand_is_not_resized_again(width, height):
             with pytest.raises(DataError, match=f"{width} x {height}"):
                 grid_size((width, height), processor)
             continue
-        fitted = fitted_size((width, height), processor)
+        fitted = stable_grid_size((width, height), processor)
         if fitted is not None:
             assert fitted == grid_size((width, height), processor)
             assert grid_size(fitted, processor) == fitted

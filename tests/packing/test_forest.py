@@ -8,16 +8,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from reference_log_probs import branch_log_probs
 from small_models import KINDS, small_model
 from torch.nn.attention.flex_attention import BlockMask
 from torch.nn.functional import pad
 from transformers import AttentionInterface
 
 from rexkit.models import TinyVLM
-from rexkit.models.log_probs import log_probs
 from rexkit.packing import (
     Tree,
-    branch_log_probs,
     grow,
     pack,
     plant,
@@ -293,32 +292,3 @@ def test_packed_rows_hold_every_tree_once_and_never_too_much(lengths, room):
     assert all(n <= room or len(row) == 1 for n, row in zip(filled, rows, strict=True))
     # No two rows would fit into one.
     assert all(a + b > room for n, a in enumerate(filled) for b in filled[n + 1 :])
-
-
-def test_chunks_change_neither_log_probs_nor_gradients():
-    torch.manual_seed(0)
-    head = torch.nn.Linear(8, 50)
-    labels = torch.randint(0, 50, (23,))
-    results = []
-    for chunk in (5, 512):
-        hidden = torch.linspace(-1, 1, 23 * 8).view(23, 8).requires_grad_()
-        head.zero_grad()
-        found, entropy = log_probs(hidden, head, labels, temperature=0.7, chunk=chunk)
-        (found.sum() + 0.1 * entropy.sum()).backward()
-        results.append([found, entropy, hidden.grad, head.weight.grad.clone()])
-    for one, other in zip(*results, strict=True):
-        torch.testing.assert_close(one, other)
-    expected = torch.distributions.Categorical(logits=head(hidden) / 0.7)
-    torch.testing.assert_close(found, expected.log_prob(labels))
-    torch.testing.assert_close(entropy, expected.entropy())
-
-
-def test_log_probs_hold_the_logits_of_one_chunk_only():
-    seen: list[int] = []
-
-    def head(hidden: torch.Tensor) -> torch.Tensor:
-        seen.append(len(hidden))
-        return hidden
-
-    log_probs(torch.randn(10, 4), head, torch.zeros(10, dtype=torch.long), chunk=4)
-    assert seen == [4, 4, 2]

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from reference_log_probs import branch_log_probs
 
 from rexkit.models import TinyVLM
-from rexkit.packing import branch_log_probs, unfold
+from rexkit.packing import unfold
 from rexkit.training.grpo.prefix_groups import share_prompts
 
 SMALL = dict(hidden_size=64, layers=2, heads=2, vision_hidden_size=64)

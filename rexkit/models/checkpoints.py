@@ -1,0 +1,105 @@
+"""Training checkpoints on disk: which are complete, which is the last one, and what each holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from rexkit.errors import UserError
+
+CheckpointKind = Literal["adapter", "whole", "deepspeed", "fsdp"]
+"""A LoRA adapter, whole weights, DeepSpeed ZeRO shards, or FSDP shards."""
+
+FINAL = "final"
+"""Folder in a work directory that holds the model at the end of training."""
+FSDP_SHARDS = "pytorch_model_fsdp_0"  # as accelerate names them
+
+_WHOLE = ("model.safetensors", "model.safetensors.index.json")
+# As transformers names them; tests/contracts holds that they are still so.
+_PREFIX = "checkpoint"
+_TRAINER_STATE = "trainer_state.json"
+
+
+def last_checkpoint(work_dir: Path) -> Path | None:
+    """Return the last complete checkpoint of a training run.
+
+    A checkpoint that a killed process was still writing is passed over.
+
+    Args:
+        work_dir: Work directory of the run.
+
+    Returns:
+        The folder ``checkpoint-N`` with the largest N that is complete, or None.
+    """
+    complete = [folder for folder in numbered_checkpoints(work_dir) if is_complete(folder)]
+    return complete[-1] if complete else None
+
+
+def numbered_checkpoints(work_dir: Path) -> list[Path]:
+    """Return the folders ``checkpoint-N`` of a work directory, complete or not, by ascending N."""
+    steps = {
+        int(number): folder
+        for folder in work_dir.glob(f"{_PREFIX}-*")
+        if (number := folder.name.rpartition("-")[2]).isdigit()
+    }
+    return [steps[step] for step in sorted(steps)]
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Return whether a folder ``checkpoint-N`` was written to its end.
+
+    transformers writes ``trainer_state.json`` after everything else, so a checkpoint is complete if
+    that file holds valid JSON.
+    """
+    try:
+        json.loads((checkpoint / _TRAINER_STATE).read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def finished_model(folder: Path) -> Path:
+    """Return the folder with the weights to use from a checkpoint or a work directory.
+
+    Args:
+        folder: A checkpoint, which is returned as it is; or a work directory, of which ``final`` is
+            returned if training ended, else the last complete checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is no such folder.
+        UserError: If all checkpoints in a work directory are incomplete.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    if (folder / FINAL).is_dir():
+        return folder / FINAL
+    numbered = numbered_checkpoints(folder)
+    last = last_checkpoint(folder)
+    if numbered and last is None:
+        raise UserError(
+            f"{folder}: no checkpoint is complete ({numbered[-1].name} has no readable "
+            f"{_TRAINER_STATE}, which is written last); train on until one is saved"
+        )
+    return last or folder
+
+
+def checkpoint_kind(checkpoint: Path) -> CheckpointKind:
+    """Return what a checkpoint holds; whole weights take precedence over shards of the same.
+
+    Raises:
+        UserError: If it is of no known kind.
+    """
+    if (checkpoint / "adapter_config.json").is_file():
+        return "adapter"
+    if any((checkpoint / name).is_file() for name in _WHOLE):
+        return "whole"
+    if (checkpoint / "latest").is_file():
+        return "deepspeed"
+    if (checkpoint / FSDP_SHARDS).is_dir():
+        return "fsdp"
+    raise UserError(
+        f"{checkpoint} is not a checkpoint: it holds neither model.safetensors, nor "
+        f"adapter_config.json, nor DeepSpeed's 'latest', nor {FSDP_SHARDS}; nor is it a work "
+        "directory with final/ or checkpoint-N/"
+    )
