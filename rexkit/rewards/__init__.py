@@ -1,4 +1,4 @@
-"""Rewards: an answer and its truth to a score in [0, 1]; no torch, no trainer.
+"""Rewards: functions from a prediction and its ground truth to a score in [0, 1].
 
 A reward is a function ``(prediction, target) -> float``::
 
@@ -6,8 +6,8 @@ A reward is a function ``(prediction, target) -> float``::
     def my_reward(prediction, target):
         return float(len(prediction.instances) == len(target.instances))
 
-A class works too: its objects are called likewise, or once for many answers by a method
-``batch(predictions, targets)`` that returns one number for each.
+A class works too: its objects are called in the same way, or once for many predictions through a
+method ``batch(predictions, targets)`` that returns one number for each.
 """
 
 from rexkit.rewards.box_rewards import box_f1, box_iou

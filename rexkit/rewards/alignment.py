@@ -1,8 +1,8 @@
-"""What is compared in a reward: the items of an answer with those of the truth.
+"""Alignment of a prediction with its ground truth, which the rewards of geometry share.
 
-An item is an instance with the geometry a reward looks at, or a ``None``: the answer that a phrase
-is not in the image. A ``None`` is right where the phrase is absent, so absent phrases weigh as
-much as single instances, and a model that finds nothing to say about them is not paid for silence.
+An item is an instance with the geometry that a reward compares, or a ``None``: the prediction that
+a phrase is not in the image. A ``None`` is right where the phrase is absent, so an absent phrase
+weighs as much as one instance, and a model that does not mention absent phrases is not rewarded.
 """
 
 from __future__ import annotations
@@ -15,60 +15,72 @@ from rexkit.instances import same_phrase
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 Similarity = Callable[[Sequence[Instance], Sequence[Instance]], Array]
-"""How alike every answered instance is to every true one: (N, M) in [0, 1]."""
+"""The similarity of N predicted to M target instances: (N, M) in [0, 1]."""
 
 
 @dataclass(slots=True)
-class Comparison:
-    """An answer laid beside its truth.
+class Alignment:
+    """A prediction beside its ground truth.
 
     Attributes:
-        likeness: (N, M) of answered and true instances; 0 for those of different phrases.
-        answers: how many items the answer has, each ``None`` about a phrase asked for included.
-        truths: how many items there are to find, each absent phrase included.
-        rejected: how many absent phrases are answered ``None`` and nothing else.
+        similarity: (N, M) of predicted and target instances; 0 for those of different phrases.
+        num_predictions: the number of predicted items, each ``None`` for a phrase of the question
+            included.
+        num_targets: the number of target items, each absent phrase included.
+        num_rejected: the number of absent phrases predicted as ``None`` and nothing else.
     """
 
-    likeness: Array
-    answers: int
-    truths: int
-    rejected: int
+    similarity: Array
+    num_predictions: int
+    num_targets: int
+    num_rejected: int
 
-    def f1(self, hits: float) -> float:
-        """2 · hits / (answers + truths), the rejections added to the hits; 1 of nothing."""
-        whole = self.answers + self.truths
-        return 2 * (hits + self.rejected) / whole if whole else 1.0
+    def f1(self, true_positives: float) -> float:
+        """Return 2 · TP / (predictions + targets), rejected phrases counting as true positives.
+
+        Args:
+            true_positives: the number of matched instances, or the sum of their similarities.
+
+        Returns:
+            The F1 in [0, 1]; 1 if there are neither predictions nor targets.
+        """
+        total = self.num_predictions + self.num_targets
+        return 2 * (true_positives + self.num_rejected) / total if total else 1.0
 
 
-def compare(
+def align(
     prediction: Prediction,
     target: Annotation,
     similarity: Similarity,
-    answers_with: Callable[[Instance], Any],
-    truths_with: Callable[[Instance], Any] | None = None,
-) -> Comparison:
-    """Lay an answer beside its truth.
+    has_geometry: Callable[[Instance], Any],
+    target_has_geometry: Callable[[Instance], Any] | None = None,
+) -> Alignment:
+    """Compare the instances of a prediction with those of its ground truth.
 
-    Ignored instances of the truth are not looked for; an answer about a phrase of which all
-    instances are ignored counts neither for nor against.
+    Ignored target instances need not be found; predictions of a phrase whose target instances are
+    all ignored count neither as right nor as wrong.
 
     Args:
-        prediction: the answer.
-        target: the truth.
-        similarity: of instances that have the geometry to look at.
-        answers_with: whether an answered instance has it; one without it is wrong.
-        truths_with: whether a true instance has it; left out, the same as for answers.
+        prediction: the prediction.
+        target: the ground truth.
+        similarity: the similarity of instances that have the geometry.
+        has_geometry: whether a predicted instance has the geometry; one without it is wrong.
+        target_has_geometry: whether a target instance has it; by default ``has_geometry``.
+
+    Returns:
+        The similarities and the counts of both sides.
     """
-    can_be_found = truths_with or answers_with
-    truths = [i for i in target.instances if not i.ignore and can_be_found(i)]
-    excused = {i.phrase for i in target.instances if i.ignore} - {i.phrase for i in truths}
-    answered = [i for i in prediction.instances if i.phrase not in excused]
-    looked_at = [i for i in answered if answers_with(i)]
+    can_be_found = target_has_geometry or has_geometry
+    targets = [i for i in target.instances if not i.ignore and can_be_found(i)]
+    ignored = {i.phrase for i in target.instances if i.ignore} - {i.phrase for i in targets}
+    predicted = [i for i in prediction.instances if i.phrase not in ignored]
+    compared = [i for i in predicted if has_geometry(i)]
     absent = set(target.absent)
-    denied = {p for p in prediction.absent if p in absent or any(p == t.phrase for t in truths)}
-    likeness = similarity(looked_at, truths) * same_phrase(
-        [i.phrase for i in looked_at], [i.phrase for i in truths]
-    )
-    return Comparison(
-        likeness, len(answered) + len(denied), len(truths) + len(absent), len(denied & absent)
+    nones = {p for p in prediction.absent if p in absent or any(p == t.phrase for t in targets)}
+    same = same_phrase([i.phrase for i in compared], [i.phrase for i in targets])
+    return Alignment(
+        similarity(compared, targets) * same,
+        num_predictions=len(predicted) + len(nones),
+        num_targets=len(targets) + len(absent),
+        num_rejected=len(nones & absent),
     )

@@ -9,21 +9,28 @@ import numpy as np
 from rexkit.geometry import box_iou as iou
 from rexkit.geometry import match
 from rexkit.registry import REWARDS
-from rexkit.rewards.alignment import Comparison, compare
+from rexkit.rewards.alignment import Alignment, align
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 
 @REWARDS.register_module("box_iou")
 def box_iou(prediction: Prediction, target: Annotation) -> float:
-    """F1 of best overlaps: how well answered boxes lie on true ones, and the other way round.
+    """Return the F1 of best overlaps between predicted and target boxes.
 
-    Precision is the mean over answered boxes of their best IoU with a true box of their phrase,
-    recall the mean over true boxes of their best IoU with an answered one; the reward is their
-    harmonic mean, as the Rex-Omni report publishes it. A ``None`` counts 1 where the phrase is
-    absent and 0 elsewhere. Ten copies of a right box cost nothing here; `box_f1` punishes them.
+    Precision is the mean over predicted boxes of their best IoU with a target box of their phrase,
+    recall the mean over target boxes of their best IoU with a predicted one; the reward is their
+    harmonic mean, as published in the Rex-Omni report. A ``None`` counts 1 where the phrase is
+    absent and 0 elsewhere. Duplicates of a right box are not punished here, but by `box_f1`.
 
-    Unlike the published code, bins are divided by 999, boxes are compared within their phrase
-    only, and an empty answer to an empty truth is 1.
+    Unlike in the published code, bins are divided by 999, boxes are compared within their phrase
+    only, and an empty prediction for an empty target is 1.
+
+    Args:
+        prediction: the prediction.
+        target: the ground truth.
+
+    Returns:
+        The reward in [0, 1].
 
     >>> from rexkit.structures import Instance
     >>> cup = Instance("cup", bbox=np.array([0.0, 0, 10, 10]))
@@ -31,32 +38,36 @@ def box_iou(prediction: Prediction, target: Annotation) -> float:
     >>> box_iou(Prediction((20, 20), [half]), Annotation((20, 20), [cup]))
     0.5
     """
-    found = _compared(prediction, target)
-    if not found.answers or not found.truths:
-        return float(found.answers == found.truths)
-    precision = (found.likeness.max(axis=1, initial=0.0).sum() + found.rejected) / found.answers
-    recall = (found.likeness.max(axis=0, initial=0.0).sum() + found.rejected) / found.truths
+    pair = _align(prediction, target)
+    if not pair.num_predictions or not pair.num_targets:
+        return float(pair.num_predictions == pair.num_targets)
+    best_of_predictions = pair.similarity.max(axis=1, initial=0.0).sum()
+    best_of_targets = pair.similarity.max(axis=0, initial=0.0).sum()
+    precision = (best_of_predictions + pair.num_rejected) / pair.num_predictions
+    recall = (best_of_targets + pair.num_rejected) / pair.num_targets
     both = precision + recall
     return float(2 * precision * recall / both) if both else 0.0
 
 
 @REWARDS.register_module("box_f1")
 def box_f1(prediction: Prediction, target: Annotation, threshold: float = 0.5) -> float:
-    """F1 of boxes matched one to one: of ten copies of a right box nine are wrong.
+    """Return the F1 of boxes that are matched one to one, so that duplicates are wrong.
 
     Args:
-        prediction: the answer.
-        target: the truth.
+        prediction: the prediction.
+        target: the ground truth.
         threshold: the least IoU of a right box.
+
+    Returns:
+        The reward in [0, 1].
     """
-    found = _compared(prediction, target)
-    return found.f1(len(match(found.likeness, threshold)[0]))
+    pair = _align(prediction, target)
+    return pair.f1(len(match(pair.similarity, threshold)[0]))
 
 
-def _compared(prediction: Prediction, target: Annotation) -> Comparison:
-    return compare(prediction, target, _overlap, lambda i: i.bbox is not None)
+def _align(prediction: Prediction, target: Annotation) -> Alignment:
+    return align(prediction, target, _overlap, lambda i: i.bbox is not None)
 
 
-def _overlap(a: Sequence[Instance], b: Sequence[Instance]) -> Array:
-    boxes, truths = (np.array([i.bbox for i in side]).reshape(-1, 4) for side in (a, b))
-    return iou(boxes, truths)
+def _overlap(predictions: Sequence[Instance], targets: Sequence[Instance]) -> Array:
+    return iou(*(np.array([i.bbox for i in x]).reshape(-1, 4) for x in (predictions, targets)))

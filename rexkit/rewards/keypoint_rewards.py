@@ -11,10 +11,10 @@ from rexkit.geometry import match
 from rexkit.instances import area, extent
 from rexkit.keypoints import KeypointSchema, find_schema, oks, schema_of
 from rexkit.registry import REWARDS
-from rexkit.rewards.alignment import compare
+from rexkit.rewards.alignment import align
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
-_LEAST = 1e-9  # any likeness is better than none
+_ANY_SIMILARITY = 1e-9  # the threshold of a match: any similarity is better than none
 
 
 @REWARDS.register_module("keypoint_oks")
@@ -23,43 +23,50 @@ def keypoint_oks(
     target: Annotation,
     schema: str | Mapping[str, Any] | KeypointSchema | None = None,
 ) -> float:
-    """Object keypoint similarity of things matched one to one: 2 · Σ OKS / (answers + truths).
+    """Return the object keypoint similarity of instances: 2 · Σ OKS / (predictions + targets).
+
+    Instances are matched one to one.
 
     Args:
-        prediction: the answer.
-        target: the truth; a thing without a visible keypoint is not looked for. The area of a
-            thing is what its data set gives as ``extra["area"]``, else that of its box.
-        schema: whose sigmas; left out, the schema that knows most of the true keypoints.
+        prediction: the prediction.
+        target: the ground truth; an instance without a visible keypoint need not be found. The
+            area of an instance is ``extra["area"]`` where the dataset gives it, else that of its
+            box.
+        schema: the schema whose sigmas are used; by default the one with most of the target
+            keypoints.
+
+    Returns:
+        The reward in [0, 1].
 
     Raises:
-        ValueError: no schema knows the true keypoints; give one.
+        ValueError: no schema has the target keypoints, and none is given.
     """
-    truths = [i for i in target.instances if _has_keypoints(i)]
-    names = [name for i in truths for name in i.keypoints or ()]
-    found_schema = schema_of(names) if schema is None else find_schema(schema)
-    if truths and found_schema is None:
-        raise ValueError(f"no schema knows {names[0]!r}; give keypoint_oks a schema=…")
+    targets = [i for i in target.instances if _has_keypoints(i)]
+    names = [name for i in targets for name in i.keypoints or ()]
+    used_schema = schema_of(names) if schema is None else find_schema(schema)
+    if targets and used_schema is None:
+        raise ValueError(f"no schema has the keypoint {names[0]!r}; set schema=… of keypoint_oks")
 
-    def similarity(answers: Sequence[Instance], wanted: Sequence[Instance]) -> Array:
-        if found_schema is None or not answers or not wanted:
-            return np.zeros((len(answers), len(wanted)))
+    def similarity(predictions: Sequence[Instance], targets: Sequence[Instance]) -> Array:
+        if used_schema is None or not predictions or not targets:
+            return np.zeros((len(predictions), len(targets)))
         return oks(
-            _table(answers, found_schema),
-            _table(wanted, found_schema),
-            np.asarray(found_schema.sigmas),
-            np.array([area(i, extent(i)) for i in wanted]),
+            _keypoints(predictions, used_schema),
+            _keypoints(targets, used_schema),
+            np.asarray(used_schema.sigmas),
+            np.array([area(i, extent(i)) for i in targets]),
         )
 
-    found = compare(prediction, target, similarity, lambda i: bool(i.keypoints), _has_keypoints)
-    rows, columns = match(found.likeness, _LEAST)
-    return found.f1(float(found.likeness[rows, columns].sum()))
+    pair = align(prediction, target, similarity, lambda i: bool(i.keypoints), _has_keypoints)
+    rows, columns = match(pair.similarity, _ANY_SIMILARITY)
+    return pair.f1(float(pair.similarity[rows, columns].sum()))
 
 
 def _has_keypoints(instance: Instance) -> bool:
     return any(xy is not None for xy in (instance.keypoints or {}).values())
 
 
-def _table(instances: Sequence[Instance], schema: KeypointSchema) -> Array:
-    """(N, K, 2) in the schema's order, NaN for what is not visible."""
+def _keypoints(instances: Sequence[Instance], schema: KeypointSchema) -> Array:
+    """Return (N, K, 2) in the order of the schema, NaN for keypoints that are not visible."""
     points = [schema.array(i.keypoints or {}) for i in instances]
     return np.array(points, dtype=np.float64).reshape(-1, len(schema.keypoints), 2)

@@ -9,26 +9,38 @@ import numpy as np
 from rexkit.geometry import Mask, match
 from rexkit.instances import has_outline, in_boxes, in_outlines
 from rexkit.registry import REWARDS
-from rexkit.rewards.alignment import compare
+from rexkit.rewards.alignment import align
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 
 @REWARDS.register_module("point_in_box")
 def point_in_box(prediction: Prediction, target: Annotation) -> float:
-    """F1 of points that lie in true boxes of their phrase, one point for each box.
+    """Return the F1 of points inside target boxes of their phrase, one point per box.
 
-    Unlike the published code, points and boxes are matched so that as many as can be are right,
-    within their phrase only, and bins are divided by 999.
+    Unlike in the published code, points and boxes are matched within their phrase only and so that
+    the most points are right, and bins are divided by 999.
+
+    Args:
+        prediction: the prediction.
+        target: the ground truth.
+
+    Returns:
+        The reward in [0, 1].
     """
     return _f1(prediction, target, lambda i: i.bbox is not None, in_boxes)
 
 
 @REWARDS.register_module("point_in_mask")
 def point_in_mask(prediction: Prediction, target: Annotation) -> float:
-    """F1 of points that lie on true masks of their phrase, one point for each mask.
+    """Return the F1 of points inside target masks of their phrase, one point per mask.
 
-    Masks are COCO run lengths; an instance without one counts by its polygon, and where it has
-    none either, by its box.
+    Args:
+        prediction: the prediction.
+        target: the ground truth; an instance without a mask (COCO RLE) counts by its polygon, one
+            with neither by its box.
+
+    Returns:
+        The reward in [0, 1].
     """
     return _f1(prediction, target, _has_region, _in_regions)
 
@@ -39,18 +51,18 @@ def _f1(
     has_region: Callable[[Instance], bool],
     inside: Callable[[Array, Sequence[Instance]], Mask],
 ) -> float:
-    def lies_in(answers: Sequence[Instance], truths: Sequence[Instance]) -> Array:
-        points = np.array([i.point for i in answers], dtype=np.float64).reshape(-1, 2)
-        return inside(points, truths).astype(np.float64)
+    def similarity(predictions: Sequence[Instance], targets: Sequence[Instance]) -> Array:
+        points = np.array([i.point for i in predictions], dtype=np.float64).reshape(-1, 2)
+        return inside(points, targets).astype(np.float64)
 
-    found = compare(prediction, target, lies_in, lambda i: i.point is not None, has_region)
-    return found.f1(len(match(found.likeness, 1.0)[0]))
+    pair = align(prediction, target, similarity, lambda i: i.point is not None, has_region)
+    return pair.f1(len(match(pair.similarity, 1.0)[0]))
 
 
 def _has_region(instance: Instance) -> bool:
     return has_outline(instance) or instance.bbox is not None
 
 
-def _in_regions(points: Array, truths: Sequence[Instance]) -> Mask:
-    outlined = np.array([has_outline(truth) for truth in truths], dtype=np.bool_)
-    return np.where(outlined, in_outlines(points, truths), in_boxes(points, truths))
+def _in_regions(points: Array, targets: Sequence[Instance]) -> Mask:
+    outlined = np.array([has_outline(i) for i in targets], dtype=np.bool_)
+    return np.where(outlined, in_outlines(points, targets), in_boxes(points, targets))

@@ -1,4 +1,4 @@
-"""Rewards of outlines."""
+"""Reward of polygons."""
 
 from __future__ import annotations
 
@@ -8,27 +8,31 @@ from rexkit.geometry import match
 from rexkit.geometry import polygon_iou as iou
 from rexkit.instances import outline
 from rexkit.registry import REWARDS
-from rexkit.rewards.alignment import compare
+from rexkit.rewards.alignment import align
 from rexkit.structures import Annotation, Array, Instance, Prediction
+
+_ANY_OVERLAP = 1e-9  # the threshold of a match: any overlap is better than none
 
 
 @REWARDS.register_module("polygon_iou")
 def polygon_iou(prediction: Prediction, target: Annotation) -> float:
-    """Overlap of outlines matched one to one: 2 · Σ IoU / (answers + truths).
+    """Return the overlap of polygons matched one to one: 2 · Σ IoU / (predictions + targets).
 
-    An instance without a polygon counts by its box.
+    Args:
+        prediction: the prediction; an instance without a polygon counts by its box.
+        target: the ground truth; likewise.
+
+    Returns:
+        The reward in [0, 1].
     """
-    found = compare(prediction, target, _overlap, _outline_of_any)
-    rows, columns = match(found.likeness, _LEAST)
-    return found.f1(float(found.likeness[rows, columns].sum()))
+    pair = align(prediction, target, _overlap, _has_polygon_or_box)
+    rows, columns = match(pair.similarity, _ANY_OVERLAP)
+    return pair.f1(float(pair.similarity[rows, columns].sum()))
 
 
-_LEAST = 1e-9  # any overlap is better than none
+def _overlap(predictions: Sequence[Instance], targets: Sequence[Instance]) -> Array:
+    return iou([outline(i) for i in predictions], [outline(i) for i in targets])
 
 
-def _overlap(a: Sequence[Instance], b: Sequence[Instance]) -> Array:
-    return iou([outline(i) for i in a], [outline(i) for i in b])
-
-
-def _outline_of_any(instance: Instance) -> bool:
+def _has_polygon_or_box(instance: Instance) -> bool:
     return instance.polygon is not None or instance.bbox is not None

@@ -1,6 +1,6 @@
-"""Several rewards of many answers: weighed, checked and summed up.
+"""Weighted means of several rewards, with checks of what each reward returns.
 
-Each answer is parsed once by whoever calls; every reward sees the same `Prediction`.
+The caller parses each completion once; every reward gets the same `Prediction`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ Reward = Callable[[Prediction, Annotation], float]
 
 
 class RewardError(UserError):
-    """A reward that raised, or gave what no reward may be; the message names it and the sample."""
+    """Raised for a reward that failed or is not in [0, 1]; names the reward and the sample."""
 
 
 @dataclass
 class RewardTable:
-    """Rewards of some answers.
+    """The rewards of N predictions.
 
     Attributes:
         total: (N,) the weighted mean of all rewards, in [0, 1].
-        by_name: (N,) for each reward, unweighed, in [0, 1].
+        by_name: (N,) for each reward, unweighted, in [0, 1].
     """
 
     total: Array
@@ -40,14 +40,20 @@ class RewardTable:
 
 @dataclass
 class WeightedRewards:
-    """Rewards that a config names, with their weights.
+    """Rewards of a config, with their weights.
 
     Args:
-        configs: names or configs of REWARDS; a config may have a ``weight`` (1 if left out) and a
-            ``name`` it is logged under (its ``type`` if left out).
-        on_error: what happens where a reward raises or gives a number that is none or outside
-            [0, 1]: "raise" stops, "zero" gives 0 and counts it in `failures`.
-        key: where the configs stand, for messages.
+        configs: names or configs of REWARDS; a config may have a ``weight`` (default 1) and a
+            ``name`` that it is logged under (default its ``type``).
+        on_error: what to do if a reward raises or is not a number in [0, 1]: "raise" stops, "zero"
+            uses 0 and counts the failure in ``failures``.
+        key: the config key of ``configs``, for error messages.
+
+    Attributes:
+        failures: the number of failures of each reward.
+
+    Raises:
+        UserError: a weight is negative, no weight is above 0, or two rewards have one name.
 
     >>> rewards = WeightedRewards(["format", dict(type="count", weight=3)])
     >>> rewards.score([Prediction((9, 9))], [Annotation((9, 9))], ["a.jpg"]).total
@@ -65,20 +71,22 @@ class WeightedRewards:
         for i, given in enumerate(self.configs):
             config: dict[str, Any] = {"type": given} if isinstance(given, str) else dict(given)
             weight, name = config.pop("weight", 1.0), config.pop("name", None)
-            place = f"{self.key}.{i}"
+            reward_key = f"{self.key}.{i}"
             if not weight >= 0:
-                raise UserError(f"{place}.weight: must not be negative, got {weight}")
+                raise UserError(f"{reward_key}.weight: must be 0 or more, got {weight}")
             name = name or str(config.get("type"))
             if name in self._rewards:
-                raise UserError(f"{place}: there are two rewards {name!r}; give one a name=…")
-            self._rewards[name] = build_reward(config, place)
+                raise UserError(
+                    f"{reward_key}: two rewards have the name {name!r}; set name=… of one"
+                )
+            self._rewards[name] = build_reward(config, reward_key)
             self._weights[name] = float(weight)
         if not sum(self._weights.values()) > 0:
             raise UserError(f"{self.key}: at least one reward needs a weight above 0")
 
     @property
     def names(self) -> list[str]:
-        """The names that rewards are logged under, in order."""
+        """The names that the rewards are logged under, in order."""
         return list(self._rewards)
 
     def score(
@@ -87,25 +95,28 @@ class WeightedRewards:
         targets: Sequence[Annotation],
         sources: Sequence[str],
     ) -> RewardTable:
-        """Reward some answers.
+        """Compute all rewards of N predictions.
 
         Args:
-            predictions: the answers, read.
-            targets: the truth of each.
-            sources: where each comes from, for messages.
+            predictions: the parsed completions.
+            targets: the ground truth of each.
+            sources: the file and line or image of each, for error messages.
+
+        Returns:
+            Each reward and their weighted mean.
 
         Raises:
-            RewardError: with ``on_error="raise"``.
+            RewardError: a reward failed, with ``on_error="raise"``.
         """
         by_name = {
-            name: self._one(name, reward, predictions, targets, sources)
+            name: self._score_one(name, reward, predictions, targets, sources)
             for name, reward in self._rewards.items()
         }
         weights = np.array([self._weights[name] for name in by_name])
         total = weights @ np.array([*by_name.values()]) / weights.sum()
         return RewardTable(total, by_name)
 
-    def _one(
+    def _score_one(
         self,
         name: str,
         reward: Any,
@@ -117,10 +128,10 @@ class WeightedRewards:
         if batch is not None:
             try:
                 values = np.asarray(batch(predictions, targets), dtype=np.float64)
-            except Exception as error:  # noqa: BLE001 - user code; named and raised again
+            except Exception as error:  # noqa: BLE001 - user code; reported with its name
                 return self._all_failed(name, sources, f"raised {error!r}", error)
             if values.shape != (len(predictions),):
-                wrong = f"gave {values.shape} numbers for {len(predictions)} answers"
+                wrong = f"returned {values.shape} numbers for {len(predictions)} predictions"
                 return self._all_failed(name, sources, wrong, None)
         else:
             values = np.array(
@@ -134,7 +145,7 @@ class WeightedRewards:
             )
         wrong_ones = ~((values >= 0) & (values <= 1))
         for i in np.flatnonzero(wrong_ones).tolist():
-            self._fail(name, sources[i], f"gave {values[i]}, which is not in [0, 1]", None)
+            self._fail(name, sources[i], f"returned {values[i]}, which is not in [0, 1]", None)
         return np.where(wrong_ones, 0.0, values)
 
     def _call(
@@ -142,7 +153,7 @@ class WeightedRewards:
     ) -> float:
         try:
             return float(reward(prediction, target))
-        except Exception as error:  # noqa: BLE001 - user code; named and raised again
+        except Exception as error:  # noqa: BLE001 - user code; reported with its name
             self._fail(name, source, f"raised {error!r}", error)
             return 0.0
 
@@ -156,17 +167,24 @@ class WeightedRewards:
     def _fail(self, name: str, source: str, wrong: str, error: Exception | None) -> None:
         if self.on_error == "raise":
             raise RewardError(
-                f"reward {name!r} {wrong} for {source}; mend it, or let such answers count 0 with "
-                "reward_errors='zero'"
+                f"reward {name!r} {wrong} for {source}; fix it, or set reward_errors='zero' to "
+                "count such predictions as 0"
             ) from error
         self.failures[name] = self.failures.get(name, 0) + 1
 
 
 def build_reward(config: Mapping[str, Any], key: str) -> Any:
-    """A reward of REWARDS with its arguments: a function, or an object of a class.
+    """Build a reward of REWARDS: bind the arguments of a function, or construct a class.
+
+    Args:
+        config: the ``type`` of the reward and its arguments.
+        key: the config key, for error messages.
+
+    Returns:
+        A callable ``(prediction, target) -> float``, or an object with a method ``batch``.
 
     Raises:
-        ConfigError: no such reward, or arguments it does not take.
+        ConfigError: the reward is not registered or does not take these arguments.
     """
     component = REWARDS.component(config, key)
     if inspect.isclass(component):

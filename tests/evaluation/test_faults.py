@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hand_made import box, point
+from annotation_builders import box, point
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hand_made import answer, box, noisy_images, point, score, truth
+from annotation_builders import box, gt, noisy_images, point, pred, score
 
 from rexkit.metrics import BoxF1
 from rexkit.metrics.sizes import SIZES
@@ -12,10 +12,8 @@ from rexkit.metrics.sizes import SIZES
 
 class TestBoxF1:
     def test_by_hand(self):
-        target = truth(
-            box("cup", 0, 0, 10, 10), box("cup", 20, 0, 30, 10), box("dog", 50, 50, 90, 90)
-        )
-        given_answer = answer(
+        target = gt(box("cup", 0, 0, 10, 10), box("cup", 20, 0, 30, 10), box("dog", 50, 50, 90, 90))
+        given_answer = pred(
             box("cup", 0, 0, 10, 10),  # exact
             box("cup", 20, 0, 30, 8),  # IoU 0.8
             box("cup", 60, 0, 70, 10),  # nothing there
@@ -38,7 +36,10 @@ class TestBoxF1:
         metric = BoxF1()
         score(
             metric,
-            (answer(box("cup", 0, 0, 9, 9)), truth(box("cup", 0, 0, 9, 9), box("dog", 1, 1, 5, 5))),
+            (
+                pred(box("cup", 0, 0, 9, 9)),
+                gt(box("cup", 0, 0, 9, 9), box("dog", 1, 1, 5, 5)),
+            ),
         )
         table = metric.per_category()
         assert list(table) == ["cup", "dog"]
@@ -54,7 +55,11 @@ class TestBoxF1:
         outlined = box("cup", 0, 400, 100, 500, extra={"area": 500})  # small, as its outline says
         metric = BoxF1()
         figures = score(
-            metric, (answer(near, lost, outlined), truth(small, large, outlined, size=(500, 500)))
+            metric,
+            (
+                pred(near, lost, outlined),
+                gt(small, large, outlined, size=(500, 500)),
+            ),
         )
         assert figures["f1_small@0.5"] == 1.0
         assert figures["f1_medium@0.5"] == figures["f1_large@0.5"] == 0.0
@@ -76,22 +81,24 @@ class TestBoxF1:
 
     def test_duplicate_is_wrong(self):
         cup = box("cup", 0, 0, 10, 10)
-        figures = score(BoxF1(), (answer(cup, cup, cup), truth(cup)))
+        figures = score(BoxF1(), (pred(cup, cup, cup), gt(cup)))
         assert figures["precision@0.5"] == pytest.approx(1 / 3)
         assert figures["recall@0.5"] == 1.0
 
     def test_matching_is_not_greedy(self):
         # The tall answer is nearest to the first truth, but only it can take the second.
-        target = truth(box("cup", 0, 0, 10, 10), box("cup", 0, 0, 10, 13))
-        figures = score(
-            BoxF1(), (answer(box("cup", 0, 0, 10, 11), box("cup", 0, 0, 10, 6)), target)
-        )
+        target = gt(box("cup", 0, 0, 10, 10), box("cup", 0, 0, 10, 13))
+        figures = score(BoxF1(), (pred(box("cup", 0, 0, 10, 11), box("cup", 0, 0, 10, 6)), target))
         assert figures["f1@0.5"] == 1.0
 
     def test_counts_are_summed_before_dividing(self):
         cup = box("cup", 0, 0, 10, 10)
         many = [box("cup", 20 * i, 0, 20 * i + 10, 10) for i in range(4)]
-        figures = score(BoxF1(), (answer(cup), truth(cup)), (answer(), truth(*many)))
+        figures = score(
+            BoxF1(),
+            (pred(cup), gt(cup)),
+            (pred(), gt(*many)),
+        )
         assert figures["f1@0.5"] == pytest.approx(2 / 6)
 
     def test_ignored(self):
@@ -101,17 +108,15 @@ class TestBoxF1:
             box("cup", 46, 0, 54, 8),
             box("dog", 1, 1, 9, 9),
         )
-        assert score(BoxF1(), (answer(inside), truth(crowd)))["f1@0.5"] == 1.0
-        assert score(BoxF1(), (answer(), truth(crowd)))["f1@0.5"] == 1.0
-        assert score(BoxF1(), (answer(other), truth(crowd)))["f1@0.5"] == 0.0
+        assert score(BoxF1(), (pred(inside), gt(crowd)))["f1@0.5"] == 1.0
+        assert score(BoxF1(), (pred(), gt(crowd)))["f1@0.5"] == 1.0
+        assert score(BoxF1(), (pred(other), gt(crowd)))["f1@0.5"] == 0.0
         # Half of it lies inside: excused at 0.5, wrong at every other threshold.
-        assert score(BoxF1(), (answer(half_out), truth(crowd)))["f1@0.5:0.95"] == pytest.approx(0.1)
+        assert score(BoxF1(), (pred(half_out), gt(crowd)))["f1@0.5:0.95"] == pytest.approx(0.1)
         # A true box in a crowd is found all the same.
-        both = score(BoxF1(), (answer(inside), truth(crowd, inside)))
+        both = score(BoxF1(), (pred(inside), gt(crowd, inside)))
         assert both["f1@0.95"] == 1.0
-        assert (
-            score(BoxF1(), (answer(box("cup", 1, 1, 9, 9, ignore=True)), truth()))["f1@0.5"] == 1.0
-        )
+        assert score(BoxF1(), (pred(box("cup", 1, 1, 9, 9, ignore=True)), gt()))["f1@0.5"] == 1.0
 
     def test_nothing_against_nothing(self):
         def values(*pairs):
@@ -122,17 +127,18 @@ class TestBoxF1:
                 for by_size in (False, True)
             )
 
-        assert values((answer(), truth())) == values() == ({1.0}, {-1.0})
+        assert values((pred(), gt())) == values() == ({1.0}, {-1.0})
         cup = box("cup", 0, 0, 10, 10)
-        assert values((answer(cup), truth())) == ({0.0}, {0.0, -1.0})
-        assert values((answer(), truth(cup))) == ({0.0}, {0.0, -1.0})
+        assert values((pred(cup), gt())) == ({0.0}, {0.0, -1.0})
+        assert values((pred(), gt(cup))) == ({0.0}, {0.0, -1.0})
 
     def test_points_are_no_boxes(self):
-        figures = score(BoxF1(), (answer(point("cup", 5, 5)), truth(box("cup", 0, 0, 10, 10))))
+        figures = score(BoxF1(), (pred(point("cup", 5, 5)), gt(box("cup", 0, 0, 10, 10))))
         assert figures["recall@0.5"] == 0.0
 
     def test_broken_box_is_wrong_and_harmless(self):
         figures = score(
-            BoxF1(), (answer(box("cup", np.nan, 0, 1, 1)), truth(box("cup", 0, 0, 10, 10)))
+            BoxF1(),
+            (pred(box("cup", np.nan, 0, 1, 1)), gt(box("cup", 0, 0, 10, 10))),
         )
         assert figures["f1@0.5"] == 0.0

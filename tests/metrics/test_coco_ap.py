@@ -8,7 +8,7 @@ import json
 
 import numpy as np
 import pytest
-from hand_made import answer, box, noisy_images, score, truth
+from annotation_builders import box, gt, noisy_images, pred, score
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -99,19 +99,19 @@ class TestCocoAP:
 
     def test_perfect_without_scores(self):
         boxes = [box("cup", 0, 0, 40, 40), box("dog", 50, 0, 90, 60)]
-        figures = score(CocoAP(), (answer(*boxes), truth(*boxes)))
+        figures = score(CocoAP(), (pred(*boxes), gt(*boxes)))
         assert figures["ap[score=constant]"] == pytest.approx(1.0)
         assert figures["ap_small[score=constant]"] == -1.0
         assert list(figures) == [f"{name}[score=constant]" for name in FIGURES]
 
     def test_one_box_without_score_makes_all_constant(self):
         found = [box("cup", 0, 0, 40, 40, score=0.9), box("cup", 1, 0, 40, 40)]
-        assert "ap[score=constant]" in score(CocoAP(), (answer(*found), truth(found[0])))
+        assert "ap[score=constant]" in score(CocoAP(), (pred(*found), gt(found[0])))
 
     def test_nothing(self):
         assert set(CocoAP().compute().values()) == {-1.0}
-        assert set(score(CocoAP(), (answer(box("a", 0, 0, 9, 9)), truth())).values()) == {-1.0}
-        assert score(CocoAP(), (answer(), truth(box("a", 0, 0, 9, 9))))["ap[score=constant]"] == 0.0
+        assert set(score(CocoAP(), (pred(box("a", 0, 0, 9, 9)), gt())).values()) == {-1.0}
+        assert score(CocoAP(), (pred(), gt(box("a", 0, 0, 9, 9))))["ap[score=constant]"] == 0.0
 
     def test_blood_cells(self, shared_data):
         data = json.loads((shared_data / "bccd" / "val.json").read_text())
@@ -125,6 +125,6 @@ class TestCocoAP:
             phrases = [names[row["category_id"]] for row in rows]
             cells = [box(p, *b) for p, b in zip(phrases, boxes, strict=True)]
             shifted = [box(c.phrase, *(c.bbox + 4.0), score=rng.random()) for c in cells]
-            pairs.append((answer(*shifted[::2]), truth(*cells)))
+            pairs.append((pred(*shifted[::2]), gt(*cells)))
         expected = {f"{k}[score=model]": v for k, v in by_pycocotools(pairs).items()}
         assert score(CocoAP(), *pairs) == pytest.approx(expected, abs=1e-6)

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hand_made import box
+from annotation_builders import box
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

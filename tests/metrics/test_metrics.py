@@ -9,7 +9,7 @@ import sys
 
 import numpy as np
 import pytest
-from hand_made import answer, box, noisy_images, score, truth
+from annotation_builders import box, gt, noisy_images, pred, score
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,9 +28,9 @@ from rexkit.structures import Instance
 
 class TestRejection:
     def test_by_hand(self):
-        target = truth(box("cup", 0, 0, 9, 9), absent=["dog", "cat", "cow"])
-        given_answer = answer(box("cup", 0, 0, 9, 9), box("dog", 0, 0, 5, 5), absent=["cat"])
-        figures = score(Rejection(), (given_answer, target), (answer(), truth()))
+        target = gt(box("cup", 0, 0, 9, 9), absent=["dog", "cat", "cow"])
+        given_answer = pred(box("cup", 0, 0, 9, 9), box("dog", 0, 0, 5, 5), absent=["cat"])
+        figures = score(Rejection(), (given_answer, target), (pred(), gt()))
         assert figures == {
             "rejection_accuracy": pytest.approx(2 / 3),
             "answered_none": pytest.approx(1 / 3),
@@ -41,8 +41,8 @@ class TestRejection:
         assert Rejection().compute() == {"rejection_accuracy": 1, "answered_none": 1, "absent": 0}
 
     def test_ignored_truth_is_not_absent(self):
-        target = truth(box("cup", 0, 0, 9, 9, ignore=True), absent=["cup"])
-        assert score(Rejection(), (answer(box("cup", 0, 0, 9, 9)), target))["absent"] == 0
+        target = gt(box("cup", 0, 0, 9, 9, ignore=True), absent=["cup"])
+        assert score(Rejection(), (pred(box("cup", 0, 0, 9, 9)), target))["absent"] == 0
 
 
 class TestVisualPrompting:
@@ -52,14 +52,14 @@ class TestVisualPrompting:
         things = [Instance("object_1", bbox=i.bbox, ignore=i.ignore) for i in instances]
         for number, (thing, i) in enumerate(zip(things, instances, strict=True)):
             thing.extra = {"category": i.phrase, "reference": number in shown}
-        return truth(*things)
+        return gt(*things)
 
     def test_by_hand(self):
         cups = [box("cup", 20 * i, 0, 20 * i + 10, 10) for i in range(4)]
         target = self.prompted(*cups)
         first, second, third = (box("object_1", *i.bbox) for i in cups[:3])
         wrong, other = box("object_1", 50, 50, 60, 60), box("cup", 60, 0, 70, 10)
-        figures = score(VisualPrompting(), (answer(first, second, third, wrong, other), target))
+        figures = score(VisualPrompting(), (pred(first, second, third, wrong, other), target))
         assert figures["precision@0.5"] == 3 / 4  # the cup by its name is no answer to the prompt
         assert figures["recall@0.5"] == 3 / 4
         assert figures["precision@0.5_without_references"] == pytest.approx(2 / 3)
@@ -71,22 +71,22 @@ class TestVisualPrompting:
     def test_repeating_the_prompt_finds_nothing(self):
         cups = [box("cup", 20 * i, 0, 20 * i + 10, 10) for i in range(3)]
         shown = box("object_1", *(cups[0].bbox + 1))  # IoU 0.68 with its reference
-        figures = score(VisualPrompting(), (answer(shown), self.prompted(*cups)))
+        figures = score(VisualPrompting(), (pred(shown), self.prompted(*cups)))
         assert figures["f1@0.5"] == 0.5
         assert figures["f1@0.5_without_references"] == 0.0
         assert figures["precision@0.5_without_references"] == 0.0
         # Twice the same is once wrong.
-        figures = score(VisualPrompting(), (answer(shown, shown), self.prompted(cups[0])))
+        figures = score(VisualPrompting(), (pred(shown, shown), self.prompted(cups[0])))
         assert figures["precision@0.5"] == 0.5
         assert figures["f1@0.5_without_references"] == 0.0
         # All of it was shown: nothing is left to be found.
-        figures = score(VisualPrompting(), (answer(shown), self.prompted(cups[0])))
+        figures = score(VisualPrompting(), (pred(shown), self.prompted(cups[0])))
         assert figures["f1@0.5"] == figures["f1@0.5_without_references"] == 1.0
         assert figures["ap[score=constant]_without_references"] == -1.0
 
     def test_ap_is_the_mean_over_categories_not_over_prompts(self):
         cup, dog = box("cup", 0, 0, 10, 10), box("dog", 0, 0, 10, 10)
-        found, lost = answer(box("object_1", 0, 0, 10, 10)), answer()
+        found, lost = pred(box("object_1", 0, 0, 10, 10)), pred()
         pairs = [(found, self.prompted(cup)) for _ in range(3)] + [(lost, self.prompted(dog))]
         assert score(VisualPrompting(), *pairs)["ap[score=constant]"] == pytest.approx(0.5)
         assert score(VisualPrompting(["BoxF1"]), *pairs)["f1@0.5"] == pytest.approx(6 / 7)
@@ -100,7 +100,7 @@ def mixed_images(number, seed):
         for i in (*prediction.instances, *target.instances):
             i.point = (i.bbox[:2] + i.bbox[2:]) / 2
         present = {i.phrase for i in target.instances}
-        target.absent = [f"thing {i}" for i in (0, 1, 9) if f"thing {i}" not in present]
+        target.absent = [f"object {i}" for i in (0, 1, 9) if f"object {i}" not in present]
         yield prediction, target
 
 

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hand_made import answer, box, point, score, truth
+from annotation_builders import box, gt, point, pred, score
 
 from rexkit.metrics import CountingError, PointAccuracy, PointF1
 from rexkit.structures import Instance
@@ -14,11 +14,9 @@ from rexkit.structures import Instance
 
 class TestPointF1:
     def test_one_point_for_each_box(self):
-        target = truth(
-            box("cup", 0, 0, 10, 10), box("cup", 5, 0, 20, 10), box("dog", 50, 50, 60, 60)
-        )
+        target = gt(box("cup", 0, 0, 10, 10), box("cup", 5, 0, 20, 10), box("dog", 50, 50, 60, 60))
         # The first lies in both cups, the second in one of them alone: greedy could lose it.
-        given_answer = answer(
+        given_answer = pred(
             point("cup", 7, 5), point("cup", 2, 5), point("cup", 8, 8), point("cat", 55, 55)
         )
         figures = score(PointF1(), (given_answer, target))
@@ -31,47 +29,51 @@ class TestPointF1:
         left = {"size": [100, 100], "counts": [0, 5000, 5000]}
         triangle = np.array([[0, 0], [100, 0], [0, 100]], dtype=float)
         thing = box("cup", 0, 0, 100, 100, polygon=triangle)
-        assert score(PointF1(), (answer(point("cup", 80, 80)), truth(thing)))["f1"] == 0
-        assert score(PointF1(), (answer(point("cup", 80, 10)), truth(thing)))["f1"] == 1
+        assert score(PointF1(), (pred(point("cup", 80, 80)), gt(thing)))["f1"] == 0
+        assert score(PointF1(), (pred(point("cup", 80, 10)), gt(thing)))["f1"] == 1
         thing.mask = left
-        assert score(PointF1(), (answer(point("cup", 80, 10)), truth(thing)))["f1"] == 0
-        assert score(PointF1(), (answer(point("cup", 40, 90)), truth(thing)))["f1"] == 1
+        assert score(PointF1(), (pred(point("cup", 80, 10)), gt(thing)))["f1"] == 0
+        assert score(PointF1(), (pred(point("cup", 40, 90)), gt(thing)))["f1"] == 1
 
     def test_box_and_mask_are_told_apart_where_the_truth_has_both(self):
         left = {"size": [100, 100], "counts": [0, 5000, 5000]}
         cup = box("cup", 0, 0, 100, 100, mask=left)
         dog = box("dog", 0, 0, 100, 100)
         in_both, in_box = point("cup", 20, 20), point("cup", 80, 80)
-        figures = score(PointF1(), (answer(in_both, point("dog", 9, 9)), truth(cup, dog)))
+        figures = score(PointF1(), (pred(in_both, point("dog", 9, 9)), gt(cup, dog)))
         assert figures == dict.fromkeys(["f1", "precision", "recall", "f1_in_box", "f1_in_mask"], 1)
-        figures = score(PointF1(), (answer(in_box), truth(cup, dog)))
+        figures = score(PointF1(), (pred(in_box), gt(cup, dog)))
         assert (figures["f1"], figures["f1_in_box"], figures["f1_in_mask"]) == (0, 1, 0)
         # The boxed cup beside it has no mask: points on cups cannot be told apart here.
-        figures = score(PointF1(), (answer(in_box), truth(cup, box("cup", 70, 70, 90, 90))))
+        figures = score(PointF1(), (pred(in_box), gt(cup, box("cup", 70, 70, 90, 90))))
         assert set(figures) == {"f1", "precision", "recall"}
         # What is answered in vain is wrong by either rule.
-        pairs = [(answer(in_both), truth(cup)), (answer(point("cat", 1, 1)), truth(absent=["cat"]))]
+        pairs = [
+            (pred(in_both), gt(cup)),
+            (pred(point("cat", 1, 1)), gt(absent=["cat"])),
+        ]
         figures = score(PointF1(), *pairs)
         assert figures["f1"] == figures["f1_in_box"] == figures["f1_in_mask"] == 2 / 3
         # A polygon is an outline too.
         triangle = np.array([[0, 0], [100, 0], [0, 100]], dtype=float)
         figures = score(
-            PointF1(), (answer(in_box), truth(box("cup", 0, 0, 99, 99, polygon=triangle)))
+            PointF1(),
+            (pred(in_box), gt(box("cup", 0, 0, 99, 99, polygon=triangle))),
         )
         assert (figures["f1_in_box"], figures["f1_in_mask"]) == (1, 0)
 
     def test_truth_of_points_only(self):
-        target = truth(point("cup", 30, 40), size=(300, 400))  # diagonal 500, radius 10
-        near = score(PointF1(), (answer(point("cup", 36, 48)), target))
-        far = score(PointF1(), (answer(point("cup", 36, 49)), target))
-        wide = score(PointF1(distance=0.03), (answer(point("cup", 36, 49)), target))
+        target = gt(point("cup", 30, 40), size=(300, 400))  # diagonal 500, radius 10
+        near = score(PointF1(), (pred(point("cup", 36, 48)), target))
+        far = score(PointF1(), (pred(point("cup", 36, 49)), target))
+        wide = score(PointF1(distance=0.03), (pred(point("cup", 36, 49)), target))
         assert [x["f1"] for x in (near, far, wide)] == [1, 0, 1]
 
     def test_ignored_and_nothing(self):
         crowd = box("cup", 0, 0, 50, 50, ignore=True)
-        assert score(PointF1(), (answer(point("cup", 5, 5)), truth(crowd)))["f1"] == 1.0
-        assert score(PointF1(), (answer(point("cup", 95, 5)), truth(crowd)))["f1"] == 0.0
-        assert score(PointF1(), (answer(), truth(Instance("cup"))))["f1"] == 1.0
+        assert score(PointF1(), (pred(point("cup", 5, 5)), gt(crowd)))["f1"] == 1.0
+        assert score(PointF1(), (pred(point("cup", 95, 5)), gt(crowd)))["f1"] == 0.0
+        assert score(PointF1(), (pred(), gt(Instance("cup"))))["f1"] == 1.0
 
     def test_nuclei(self, shared_data):
         rows = [
@@ -85,11 +87,14 @@ class TestPointF1:
                 (np.array(x["point"], float), np.array(x["bbox_xyxy"], float))
                 for x in row["instances"]
             ]
-            by_point = truth(*(Instance("nucleus", point=p) for p, _ in found), size=size)
-            by_box = truth(*(Instance("nucleus", bbox=b) for _, b in found), size=size)
+            by_point = gt(*(Instance("nucleus", point=p) for p, _ in found), size=size)
+            by_box = gt(*(Instance("nucleus", bbox=b) for _, b in found), size=size)
             middles = [Instance("nucleus", point=(b[:2] + b[2:]) / 2) for _, b in found]
-            exact.add(answer(*(Instance("nucleus", point=p) for p, _ in found), size=size), by_box)
-            centres.add(answer(*middles, size=size), by_point)
+            exact.add(
+                pred(*(Instance("nucleus", point=p) for p, _ in found), size=size),
+                by_box,
+            )
+            centres.add(pred(*middles, size=size), by_point)
         assert exact.compute()["f1"] == 1.0
         assert centres.compute()["f1"] == 1.0
         assert exact.per_category()["nucleus"]["truths"] == 316
@@ -97,30 +102,30 @@ class TestPointF1:
 
 class TestPointAccuracy:
     def test_by_hand(self):
-        target = truth(point("cup", 30, 40), point("cup", 300, 40), size=(300, 400))  # diagonal 500
-        near = answer(point("cup", 36, 48), point("cup", 30, 44), point("dog", 300, 40))
+        target = gt(point("cup", 30, 40), point("cup", 300, 40), size=(300, 400))  # diagonal 500
+        near = pred(point("cup", 36, 48), point("cup", 30, 44), point("dog", 300, 40))
         figures = score(PointAccuracy(), (near, target))
         assert figures == {"accuracy@0.01": 0.5, "accuracy@0.02": 0.5, "accuracy@0.05": 0.5}
-        figures = score(PointAccuracy((0.005, 0.02)), (near, target), (answer(), truth()))
+        figures = score(PointAccuracy((0.005, 0.02)), (near, target), (pred(), gt()))
         assert figures == {"accuracy@0.005": 0.0, "accuracy@0.02": 0.5}
 
     def test_one_to_one(self):
-        target = truth(point("cup", 10, 10), point("cup", 12, 10))
-        figures = score(PointAccuracy([0.05]), (answer(point("cup", 11, 10)), target))
+        target = gt(point("cup", 10, 10), point("cup", 12, 10))
+        figures = score(PointAccuracy([0.05]), (pred(point("cup", 11, 10)), target))
         assert figures == {"accuracy@0.05": 0.5}
-        both = answer(point("cup", 11, 10), point("cup", 14, 10))
+        both = pred(point("cup", 11, 10), point("cup", 14, 10))
         assert score(PointAccuracy([0.05]), (both, target)) == {"accuracy@0.05": 1.0}
 
     def test_ignored_and_boxes_are_not_looked_at(self):
-        target = truth(point("cup", 10, 10, ignore=True), box("cup", 0, 0, 9, 9))
-        assert set(score(PointAccuracy(), (answer(), target)).values()) == {1.0}
+        target = gt(point("cup", 10, 10, ignore=True), box("cup", 0, 0, 9, 9))
+        assert set(score(PointAccuracy(), (pred(), target)).values()) == {1.0}
 
 
 class TestCountingError:
     def test_by_hand(self):
         cups = [point("cup", 5 * i, 5) for i in range(4)]
-        target = truth(*cups, box("dog", 0, 0, 9, 9), absent=["cat"])
-        given_answer = answer(*cups[:3], point("cat", 1, 1), point("cat", 2, 2), point("bus", 1, 1))
+        target = gt(*cups, box("dog", 0, 0, 9, 9), absent=["cat"])
+        given_answer = pred(*cups[:3], point("cat", 1, 1), point("cat", 2, 2), point("bus", 1, 1))
         metric = CountingError()
         figures = score(metric, (given_answer, target))
         # cup 3 of 4, dog 0 of 1, cat 2 of 0; nobody asked for a bus.
@@ -129,6 +134,6 @@ class TestCountingError:
         assert list(metric.per_category()) == ["cat", "cup", "dog"]
 
     def test_unknown_numbers_are_left_out(self):
-        target = truth(point("cup", 1, 1), point("cup", 2, 2, ignore=True))
-        assert set(score(CountingError(), (answer(), target)).values()) == {0.0}
+        target = gt(point("cup", 1, 1), point("cup", 2, 2, ignore=True))
+        assert set(score(CountingError(), (pred(), target)).values()) == {0.0}
         assert set(CountingError().compute().values()) == {0.0}

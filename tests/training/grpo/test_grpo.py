@@ -32,7 +32,7 @@ from rexkit.training.grpo.reward_function import RewardFunction
 SMALL = dict(hidden_size=64, layers=1, heads=1, vision_hidden_size=64, max_pixels=96 * 96)
 
 # Of random answers no two are equally long.
-VARYING = [dict(type="length", free=1, most=400), "format"]
+VARYING = [dict(type="length", soft_limit=1, hard_limit=400), "format"]
 
 
 def trainer(work_dir: Path, *sources: Source, **arguments: object) -> GRPOTrainer:
@@ -256,8 +256,8 @@ class WrongCount:
 @pytest.mark.parametrize(
     ("broken", "words"),
     [
-        (nan, "gave nan, which is not in"),
-        (too_much, r"gave 1\.5, which is not in"),
+        (nan, "returned nan, which is not in"),
+        (too_much, r"returned 1\.5, which is not in"),
         (raising, r"raised KeyError\('cup'\)"),
         (WrongCount, r"gave \(3,\) numbers for 4 answers"),
     ],

@@ -68,7 +68,7 @@ def job(work_dir: Path, base: Path, lora: bool, batch: int = 2, **options: objec
         work_dir,
         vlm=PretrainedVLM(str(base), lora=LORA if lora else None),
         rollout=dict(type=Scripted),
-        rewards=[dict(type="length", free=10, most=60)],
+        rewards=[dict(type="length", soft_limit=10, hard_limit=60)],
         per_device_train_batch_size=batch,
         max_steps=3,
         learning_rate=1e-3,

@@ -1,4 +1,4 @@
-"""Truth and answers written by hand, or as noise about the truth, and what metrics make of them."""
+"""Predictions and ground truths for tests: built by hand or with noise, and scored by a metric."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from rexkit.structures import Annotation, Instance, Prediction
 SIZE = (100, 100)
 
 
-def box(phrase: str, *xyxy: float, **known: Any) -> Instance:
-    return Instance(phrase, bbox=np.array(xyxy, dtype=float), **known)
+def box(phrase: str, *xyxy: float, **fields: Any) -> Instance:
+    return Instance(phrase, bbox=np.array(xyxy, dtype=float), **fields)
 
 
-def point(phrase: str, x: float, y: float, **known: Any) -> Instance:
-    return Instance(phrase, point=np.array([x, y], dtype=float), **known)
+def point(phrase: str, x: float, y: float, **fields: Any) -> Instance:
+    return Instance(phrase, point=np.array([x, y], dtype=float), **fields)
 
 
-def truth(
+def gt(
     *instances: Instance, absent: Sequence[str] = (), size: tuple[int, int] = SIZE
 ) -> Annotation:
     return Annotation(size, instances, absent)
 
 
-def answer(
+def pred(
     *instances: Instance, absent: Sequence[str] = (), size: tuple[int, int] = SIZE
 ) -> Prediction:
     return Prediction(size, instances, absent)
@@ -40,26 +40,26 @@ def score(metric: Metric, *pairs: tuple[Prediction, Annotation]) -> dict[str, fl
 
 
 def noisy_images(number: int, seed: int, scored: bool) -> Iterator[tuple[Prediction, Annotation]]:
-    """Images of noisy answers, with crowds, misses, and phrases that are not asked for."""
+    """Images with noisy predictions, crowds, misses, and phrases that were not asked for."""
     rng = np.random.default_rng(seed)
     for _ in range(number):
-        phrases = [f"thing {i}" for i in rng.integers(0, 4, rng.integers(0, 7))]
+        phrases = [f"object {i}" for i in rng.integers(0, 4, rng.integers(0, 7))]
         corners = rng.uniform(0, 300, (len(phrases), 2))
         boxes = np.hstack([corners, corners + rng.uniform(5, 200, corners.shape)])
-        wanted = [
+        targets = [
             Instance(p, bbox=b, ignore=bool(rng.random() < 0.1))
             for p, b in zip(phrases, boxes, strict=True)
         ]
-        found = []
-        for i in wanted:
+        predicted = []
+        for i in targets:
             for _ in range(rng.integers(0, 3)):
                 near = i.bbox + rng.normal(0, 6, 4)
-                found.append(
+                predicted.append(
                     Instance(i.phrase, bbox=near, score=float(rng.random()) if scored else None)
                 )
-        extra = Instance("thing 9", bbox=np.array([0.0, 0, 9, 9]), score=0.5 if scored else None)
-        order = rng.permutation(len(found))
+        extra = Instance("object 9", bbox=np.array([0.0, 0, 9, 9]), score=0.5 if scored else None)
+        order = rng.permutation(len(predicted))
         yield (
-            answer(*(found[i] for i in order), extra, size=(640, 480)),
-            truth(*wanted, size=(640, 480)),
+            pred(*(predicted[i] for i in order), extra, size=(640, 480)),
+            gt(*targets, size=(640, 480)),
         )
