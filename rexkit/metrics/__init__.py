@@ -1,4 +1,4 @@
-"""Metrics: many predictions and truths to a table of figures."""
+"""Metrics: evaluation of many predictions against their ground truth."""
 
 from rexkit.metrics.box_f1 import BoxF1
 from rexkit.metrics.coco_ap import CocoAP

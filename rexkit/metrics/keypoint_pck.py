@@ -1,4 +1,4 @@
-"""PCK: the share of keypoints that are found near enough."""
+"""Percentage of correct keypoints (PCK)."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ import numpy as np
 from rexkit.geometry import match
 from rexkit.keypoints import oks
 from rexkit.metrics.keypoint_sets import KeypointSet, keypoint_sets
-from rexkit.metrics.tally import Counts, TallyMetric, precision_recall_f1
+from rexkit.metrics.precision_recall import Counts, PrecisionRecallMetric, precision_recall_f1
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Prediction
 
 
 @METRICS.register_module()
-class KeypointPCK(TallyMetric):
-    """The share of labelled keypoints that are answered within a share of their thing's size.
+class KeypointPCK(PrecisionRecallMetric):
+    """Compute the fraction of labelled keypoints that are predicted close enough.
 
-    The size is the longer side of the true box. Source: Yang and Ramanan, "Articulated Human
-    Detection with Flexible Mixtures of Parts", 2013, whose threshold is α · max(height, width);
-    it is also mmpose's with the normaliser "bbox".
+    The distance is relative to the longer side of the target box. Source: Yang and Ramanan,
+    "Articulated Human Detection with Flexible Mixtures of Parts", 2013, whose threshold is
+    α · max(height, width); mmpose's PCK with the normaliser "bbox" is the same.
 
-    Answered things are paired one to one with the true ones of their phrase, as alike as can be by
-    OKS. All keypoints of a true thing without a partner are wrong. The figure is over all
-    keypoints of all things; things that are ignored, and keypoints that are not labelled, do not
-    count. Answers too many cost nothing, as ever with PCK; `KeypointAP` counts them.
+    Predictions are matched one to one with the targets of their phrase by OKS. All keypoints of a
+    target that is not matched are wrong. The fraction is over all keypoints of all instances;
+    ignored instances and unlabelled keypoints do not count. As always with PCK, surplus predictions
+    are not punished; `KeypointAP` does that.
 
-    Nothing to be found and nothing answered is 1, nothing to be found and something answered is 0.
+    With neither predictions nor targets the values are 1; with predictions only, 0.
 
     Args:
-        thresholds: shares of the longer side.
+        thresholds: distances as fractions of the longer side.
     """
 
     def __init__(self, thresholds: Sequence[float] = (0.05, 0.1, 0.2)):
@@ -38,28 +38,32 @@ class KeypointPCK(TallyMetric):
         self.thresholds = tuple(thresholds)
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
+        """Add the prediction on one image."""
         for group in keypoint_sets(prediction, target):
             self._add(group)
 
-    def figures(self, counts: Counts) -> dict[str, float]:
-        _, shares, _ = precision_recall_f1(counts)
-        return {f"pck@{t:g}": float(x) for t, x in zip(self.thresholds, shares, strict=True)}
+    def metrics_from_counts(self, counts: Counts) -> dict[str, float]:
+        """Compute PCK at each threshold from (3, thresholds) counts."""
+        _, fractions, _ = precision_recall_f1(counts)
+        return {f"pck@{t:g}": float(x) for t, x in zip(self.thresholds, fractions, strict=True)}
 
     def _add(self, group: KeypointSet) -> None:
-        kept = np.array([not i.ignore for i in group.truths], dtype=np.bool_)
-        true = group.true[kept]
+        kept = np.array([not i.ignore for i in group.targets], dtype=np.bool_)
+        targets = group.target_points[kept]
         sizes = (group.boxes[kept, 2:] - group.boxes[kept, :2]).max(axis=1, initial=0.0)
-        alike = oks(group.found, true, group.sigmas, group.areas[kept])
-        rows, columns = match(alike, float(np.finfo(np.float64).tiny))
-        distance = np.linalg.norm(group.found[rows] - true[columns], axis=2)
-        hit = np.zeros((len(self.thresholds), *group.found.shape[:2]), dtype=np.bool_)
+        similarity = oks(group.predicted_points, targets, group.sigmas, group.areas[kept])
+        rows, columns = match(similarity, float(np.finfo(np.float64).tiny))
+        distance = np.linalg.norm(group.predicted_points[rows] - targets[columns], axis=2)
+        correct = np.zeros(
+            (len(self.thresholds), *group.predicted_points.shape[:2]), dtype=np.bool_
+        )
         near = distance <= np.multiply.outer(self.thresholds, sizes[columns])[..., None]
-        hit[:, rows] = near
-        answered = np.isfinite(group.found).all(axis=2)
-        hit = hit[:, answered]
+        correct[:, rows] = near
+        predicted = np.isfinite(group.predicted_points).all(axis=2)
+        correct = correct[:, predicted]
         self.count(
-            [group.phrase] * int(answered.sum()),
+            [group.phrase] * int(predicted.sum()),
             [group.phrase] * int(group.labelled[kept].sum()),
-            hit,
-            np.ones_like(hit),
+            correct,
+            np.ones_like(correct),
         )

@@ -1,4 +1,4 @@
-"""The keypoints of an image as arrays, a phrase at a time."""
+"""Keypoints of one image as arrays, for each phrase."""
 
 from __future__ import annotations
 
@@ -15,73 +15,80 @@ from rexkit.structures import Annotation, Array, Instance, Prediction
 
 @dataclass
 class KeypointSet:
-    """What was answered and what is there of one phrase.
+    """The own_predictions and target instances of one phrase in one image.
 
     Attributes:
-        phrase: what it is called.
-        answers: those with keypoints, in the order of the answer.
-        truths: those with a box and keypoints, and ignored ones with a box.
-        sigmas: (K,), of the schema.
-        found: (N, K, 2) pixels, of the answers; NaN for what is invisible or missing.
-        true: (M, K, 2) pixels, of the truths.
-        boxes: (M, 4) xyxy pixels, of the truths.
-        areas: (M,) square pixels: ``extra["area"]`` where the data set gives a number, as COCO's
-            files do, else those of the box.
+        phrase: the phrase.
+        predictions: the N predictions with keypoints, in their order.
+        targets: the M targets with a box and keypoints, and ignored ones with a box.
+        sigmas: (K,), those of the schema.
+        predicted_points: (N, K, 2) pixels; NaN for keypoints that are invisible or missing.
+        target_points: (M, K, 2) pixels; NaN for keypoints that are invisible or missing.
+        boxes: (M, 4) xyxy pixels, of the targets.
+        areas: (M,) square pixels, of the targets: ``extra["area"]`` where the dataset gives it, as
+            COCO's files do, else those of the boxes.
     """
 
     phrase: str
-    answers: list[Instance]
-    truths: list[Instance]
+    predictions: list[Instance]
+    targets: list[Instance]
     sigmas: Array
-    found: Array
-    true: Array
+    predicted_points: Array
+    target_points: Array
     boxes: Array
     areas: Array
 
     @property
     def labelled(self) -> Mask:
-        """Which keypoints of the truths are labelled: (M, K)."""
-        return np.asarray(np.isfinite(self.true).all(axis=2))
+        """Whether each keypoint of the targets is labelled: (M, K)."""
+        return np.asarray(np.isfinite(self.target_points).all(axis=2))
 
 
 def keypoint_sets(prediction: Prediction, target: Annotation) -> Iterator[KeypointSet]:
-    """The keypoints of every phrase that is answered or there.
+    """Iterate over the phrases with own_predictions or target keypoints.
 
-    The schema is that of the truth; where a phrase is not there, that of the answer.
+    The schema is that of the targets; for a phrase without targets, that of the predictions.
+
+    Args:
+        prediction: the prediction.
+        target: the ground truth.
+
+    Yields:
+        The instances of each phrase.
 
     Raises:
-        ValueError: the truth has keypoints of no known schema.
+        ValueError: no known schema has the target keypoints.
     """
-    answers = [i for i in prediction.instances if i.keypoints is not None and not i.ignore]
-    truths = [
+    predictions = [i for i in prediction.instances if i.keypoints is not None and not i.ignore]
+    targets = [
         i for i in target.instances if i.bbox is not None and (i.keypoints is not None or i.ignore)
     ]
-    for phrase in dict.fromkeys([i.phrase for i in (*truths, *answers)]):
-        answered = [i for i in answers if i.phrase == phrase]
-        wanted = [i for i in truths if i.phrase == phrase]
-        schema = _schema(phrase, answered, wanted)
-        boxes = Annotation(target.image_size, wanted).boxes()
+    for phrase in dict.fromkeys([i.phrase for i in (*targets, *predictions)]):
+        own_predictions = [i for i in predictions if i.phrase == phrase]
+        own_targets = [i for i in targets if i.phrase == phrase]
+        schema = _schema(phrase, own_predictions, own_targets)
+        boxes = Annotation(target.image_size, own_targets).boxes()
         yield KeypointSet(
             phrase,
-            answered,
-            wanted,
+            own_predictions,
+            own_targets,
             np.array([] if schema is None else schema.sigmas, dtype=np.float64),
-            _points(answered, schema),
-            _points(wanted, schema),
+            _points(own_predictions, schema),
+            _points(own_targets, schema),
             boxes,
-            np.array([area(i, box) for i, box in zip(wanted, boxes, strict=True)]),
+            np.array([area(i, box) for i, box in zip(own_targets, boxes, strict=True)]),
         )
 
 
 def _schema(
-    phrase: str, answers: Sequence[Instance], truths: Sequence[Instance]
+    phrase: str, predictions: Sequence[Instance], targets: Sequence[Instance]
 ) -> KeypointSchema | None:
-    names = [name for i in truths for name in i.keypoints or ()]
-    schema = schema_of(names or [name for i in answers for name in i.keypoints or ()])
+    names = [name for i in targets for name in i.keypoints or ()]
+    schema = schema_of(names or [name for i in predictions for name in i.keypoints or ()])
     if names and schema is None:
         listed = ", ".join(dict.fromkeys(names))
         raise ValueError(
-            f"the keypoints of {phrase!r} are of no known schema: {listed}; add theirs with "
+            f"no known schema has the keypoints of {phrase!r}: {listed}; add one with "
             "rexkit.keypoints.find_schema"
         )
     return schema

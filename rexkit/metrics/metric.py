@@ -1,4 +1,4 @@
-"""What a metric is: fed one image at a time, read at the end, merged across processes."""
+"""The base class of metrics: fed one image at a time, merged across processes."""
 
 from __future__ import annotations
 
@@ -10,45 +10,60 @@ from numpy.typing import NDArray
 from rexkit.structures import Annotation, Prediction
 
 State = dict[str, NDArray[Any]]
-"""What a metric knows, as plain arrays of numbers and strings: ``np.savez`` writes them and
+"""The state of a metric as plain arrays of numbers and strings: ``np.savez`` writes them and
 ``np.load`` reads them without pickle."""
 
 
 class Metric(ABC):
-    """A figure over many images.
+    """Evaluate predictions on many images.
 
-    The figures depend neither on the order in which images are added, nor on how they were
-    divided among metrics that are merged in the end. Phrases are compared letter by letter.
-    Instances marked ``ignore`` count neither for nor against.
+    The values depend neither on the order in which images are added, nor on how they are divided
+    among metrics that are merged at the end. Phrases are compared character by character. Instances
+    marked ``ignore`` count neither as right nor as wrong.
+
+    A subclass implements `add`, `compute`, `state` and `absorb`, and is registered with
+    ``METRICS.register_module()``.
     """
 
     @abstractmethod
     def add(self, prediction: Prediction, target: Annotation) -> None:
-        """Take note of one answer and its truth, both in pixels of the same image."""
+        """Add the prediction on one image.
+
+        Args:
+            prediction: the prediction, in pixels of the original image.
+            target: the ground truth, in pixels of the same image.
+        """
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """The figures by name, for everything added so far."""
+        """Return the values by name, over all images added so far."""
 
     def per_category(self) -> dict[str, dict[str, float]]:
-        """The figures of each phrase, for metrics that keep phrases apart; empty for others."""
+        """Return the values of each phrase; empty for metrics that do not separate phrases."""
         return {}
 
     @abstractmethod
     def state(self) -> State:
-        """Everything known so far."""
+        """Return everything that was added, for `absorb`."""
 
     @abstractmethod
     def absorb(self, state: State) -> None:
-        """Add what another metric of this kind knows."""
+        """Add everything that another metric of this class was given.
+
+        Args:
+            state: the other metric's `state`.
+        """
 
     def merge(self, other: Metric) -> None:
-        """Add what another metric knows.
+        """Add everything that another metric was given.
+
+        Args:
+            other: a metric of the same class with the same arguments.
 
         Raises:
-            TypeError: it is of another kind.
+            TypeError: it is of another class.
         """
         if type(other) is not type(self):
-            kinds = f"{type(self).__name__} and {type(other).__name__}"
-            raise TypeError(f"metrics of different kinds cannot be merged: {kinds}")
+            names = f"{type(self).__name__} and {type(other).__name__}"
+            raise TypeError(f"cannot merge metrics of different classes: {names}")
         self.absorb(other.state())

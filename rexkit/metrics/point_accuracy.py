@@ -1,4 +1,4 @@
-"""Accuracy of points by distance: how close to the true points are the answered ones?"""
+"""Accuracy of points by their distance to target points."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ import numpy as np
 
 from rexkit.geometry import match
 from rexkit.instances import same_phrase
-from rexkit.metrics.tally import Counts, TallyMetric, precision_recall_f1
+from rexkit.metrics.precision_recall import Counts, PrecisionRecallMetric, precision_recall_f1
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Prediction
 
 
 @METRICS.register_module()
-class PointAccuracy(TallyMetric):
-    """Share of the true points that have an answered point of their phrase near by.
+class PointAccuracy(PrecisionRecallMetric):
+    """Compute the fraction of target points with a predicted point of their phrase close by.
 
-    ``accuracy@0.02`` is of the points within 0.02 of the image's diagonal, 16 pixels at 640x480.
-    Points are paired one to one (`rexkit.geometry.match`), as many as can be. Points beyond those
-    are not held against an answer here, as in PCK of keypoints; `PointF1` does so. Truths without a
-    point, and ignored ones, are not looked at. Without any true point the share is 1 if nothing was
-    answered, else 0.
+    ``accuracy@0.02`` counts points within 0.02 of the image's diagonal, 16 pixels at 640x480.
+    Predicted and target points are matched one to one (`rexkit.geometry.match`) so that the most
+    are right. Surplus predictions are not punished, as in PCK of keypoints; `PointF1` does that.
+    Targets without a point and ignored ones are not counted. Without targets the value is 1 if
+    nothing was predicted, else 0.
 
     Args:
-        distances: shares of the diagonal.
+        distances: distances as fractions of the diagonal.
     """
 
     def __init__(self, distances: Sequence[float] = (0.01, 0.02, 0.05)):
@@ -33,21 +33,25 @@ class PointAccuracy(TallyMetric):
         self.distances = tuple(distances)
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
-        answers = [i for i in prediction.instances if i.point is not None and not i.ignore]
-        truths = [i for i in target.instances if i.point is not None and not i.ignore]
-        answered, wanted = ([i.phrase for i in side] for side in (answers, truths))
-        points = np.array([i.point for i in answers], dtype=np.float64).reshape(-1, 1, 2)
-        true = np.array([i.point for i in truths], dtype=np.float64).reshape(-1, 2)
-        far = np.hypot(*np.moveaxis(points - true, 2, 0)) / math.hypot(*target.image_size)
-        nearness = np.where(same_phrase(answered, wanted), -far, -np.inf)
-        hit = np.zeros((len(self.distances), len(answers)), dtype=np.bool_)
-        for row, distance in zip(hit, self.distances, strict=True):
+        """Add the prediction on one image."""
+        predictions = [i for i in prediction.instances if i.point is not None and not i.ignore]
+        targets = [i for i in target.instances if i.point is not None and not i.ignore]
+        predicted, required = ([i.phrase for i in side] for side in (predictions, targets))
+        points = np.array([i.point for i in predictions], dtype=np.float64).reshape(-1, 1, 2)
+        target_points = np.array([i.point for i in targets], dtype=np.float64).reshape(-1, 2)
+        distances = np.hypot(*np.moveaxis(points - target_points, 2, 0)) / math.hypot(
+            *target.image_size
+        )
+        nearness = np.where(same_phrase(predicted, required), -distances, -np.inf)
+        correct = np.zeros((len(self.distances), len(predictions)), dtype=np.bool_)
+        for row, distance in zip(correct, self.distances, strict=True):
             row[match(nearness, -distance)[0]] = True
-        self.count(answered, wanted, hit, np.ones_like(hit))
+        self.count(predicted, required, correct, np.ones_like(correct))
 
-    def figures(self, counts: Counts) -> dict[str, float]:
+    def metrics_from_counts(self, counts: Counts) -> dict[str, float]:
+        """Compute the accuracy at each distance from (3, thresholds) counts."""
         _, recall, _ = precision_recall_f1(counts)
         return {
-            f"accuracy@{distance:g}": float(share)
-            for distance, share in zip(self.distances, recall, strict=True)
+            f"accuracy@{distance:g}": float(fraction)
+            for distance, fraction in zip(self.distances, recall, strict=True)
         }

@@ -1,4 +1,4 @@
-"""F1 of points: does a point lie on the thing it was asked for?"""
+"""F1 of points that lie on instances."""
 
 from __future__ import annotations
 
@@ -9,78 +9,80 @@ import numpy as np
 
 from rexkit.geometry import Mask, match
 from rexkit.instances import has_outline, in_boxes, in_outlines, same_phrase
-from rexkit.metrics.tally import Counts, TallyMetric, precision_recall_f1
+from rexkit.metrics.precision_recall import Counts, PrecisionRecallMetric, precision_recall_f1
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 
 @METRICS.register_module()
-class PointF1(TallyMetric):
-    """F1 of points, one to one with the instances they lie on.
+class PointF1(PrecisionRecallMetric):
+    """Compute F1, precision and recall of points matched one to one with instances.
 
-    A point lies on an instance of its own phrase if it is inside its mask; where it has none, its
-    polygon; then its box, edges included. Where the truth is a point alone, it must be within
-    ``distance`` of it. Points and instances are paired so that as many as can be are right
+    A point lies on an instance of its own phrase if it is inside its mask; without a mask, its
+    polygon; else its box, edges included. If the target is only a point, the prediction must be
+    within ``distance`` of it. Points and instances are matched so that the most are right
     (`rexkit.geometry.match`): a second point on the same instance is wrong. A point that is not
-    paired but lies on an ignored instance of its phrase is not counted. Answers without a point are
-    not looked at.
+    matched but lies on an ignored instance of its phrase is not counted. Predictions without a
+    point are not compared.
 
-    ``f1_in_box`` and ``f1_in_mask`` (a polygon counts as a mask) tell the two rules apart. They are
-    of the same points: of the phrases of an image whose instances all have both. So they are
-    there only where some truth has both.
+    ``f1_in_box`` and ``f1_in_mask`` (a polygon counts as a mask) separate the two rules. Both are
+    over the same points: those of phrases whose instances in the image all have a box and a mask.
+    They are reported only if there are such targets.
 
-    Nothing to be found and nothing answered is 1, one without the other is 0.
+    With neither predictions nor targets the values are 1, with only one of the two 0.
 
     Args:
-        distance: how far a point may be from a true point, as a share of the image's diagonal.
+        distance: the maximum distance to a target point, as a fraction of the image's diagonal.
             There is no convention; 0.02 is 16 pixels at 640x480.
     """
 
     def __init__(self, distance: float = 0.02):
-        super().__init__(3)  # by what there is; by box; by mask
+        super().__init__(3)  # by the best geometry, by box, by mask
         self.distance = distance
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
-        answers = [i for i in prediction.instances if i.point is not None and not i.ignore]
-        there = [i for i in target.instances if _can_be_hit(i)]
-        points = np.array([i.point for i in answers], dtype=np.float64).reshape(-1, 2)
-        answered, wanted = [i.phrase for i in answers], [i.phrase for i in there]
-        same = same_phrase(answered, wanted)
-        ignored = np.array([i.ignore for i in there], dtype=np.bool_)
-        in_box, in_mask = in_boxes(points, there), in_outlines(points, there)
-        near = _near(points, there, self.distance * math.hypot(*target.image_size))
-        outlined = np.array([has_outline(i) for i in there], dtype=np.bool_)
-        boxed = np.array([i.bbox is not None for i in there], dtype=np.bool_)
-        by_best = np.where(outlined, in_mask, np.where(boxed, in_box, near))
-        partly = {p for p, both in zip(wanted, outlined & boxed, strict=True) if not both}
-        takes_part = np.array([True] * len(answers), dtype=np.bool_)
-        told_apart = np.array([p not in partly for p in answered], dtype=np.bool_)
-        hits, counted = [], []
-        for inside, asked in ((by_best, takes_part), (in_box, told_apart), (in_mask, told_apart)):
-            right = inside & same & asked[:, None]
-            hit = np.zeros(len(answers), dtype=np.bool_)
-            hit[match(right & ~ignored, 1.0)[0]] = True
-            hits.append(hit)
-            counted.append(asked & (hit | ~(right & ignored).any(axis=1)))
-        truths = [p for p, skip in zip(wanted, ignored, strict=True) if not skip]
-        both = [p not in partly for p in truths]
-        required = np.array([[True] * len(truths), both, both], dtype=np.bool_)
-        self.count(answered, truths, np.array(hits), np.array(counted), required=required)
+        """Add the prediction on one image."""
+        predictions = [i for i in prediction.instances if i.point is not None and not i.ignore]
+        instances = [i for i in target.instances if _has_geometry(i)]
+        points = np.array([i.point for i in predictions], dtype=np.float64).reshape(-1, 2)
+        predicted, phrases = [i.phrase for i in predictions], [i.phrase for i in instances]
+        same = same_phrase(predicted, phrases)
+        ignored = np.array([i.ignore for i in instances], dtype=np.bool_)
+        in_box, in_mask = in_boxes(points, instances), in_outlines(points, instances)
+        near = _near(points, instances, self.distance * math.hypot(*target.image_size))
+        outlined = np.array([has_outline(i) for i in instances], dtype=np.bool_)
+        boxed = np.array([i.bbox is not None for i in instances], dtype=np.bool_)
+        in_best = np.where(outlined, in_mask, np.where(boxed, in_box, near))
+        lacks_one = {p for p, both in zip(phrases, outlined & boxed, strict=True) if not both}
+        all_points = np.array([True] * len(predictions), dtype=np.bool_)
+        comparable = np.array([p not in lacks_one for p in predicted], dtype=np.bool_)
+        correct, counted = [], []
+        for inside, used in ((in_best, all_points), (in_box, comparable), (in_mask, comparable)):
+            right = inside & same & used[:, None]
+            matched = np.zeros(len(predictions), dtype=np.bool_)
+            matched[match(right & ~ignored, 1.0)[0]] = True
+            correct.append(matched)
+            counted.append(used & (matched | ~(right & ignored).any(axis=1)))
+        targets = [p for p, skip in zip(phrases, ignored, strict=True) if not skip]
+        both = [p not in lacks_one for p in targets]
+        required = np.array([[True] * len(targets), both, both], dtype=np.bool_)
+        self.count(predicted, targets, np.array(correct), np.array(counted), required=required)
 
-    def figures(self, counts: Counts) -> dict[str, float]:
-        precision, recall, f1 = (values.tolist() for values in precision_recall_f1(counts))
-        figures = {"f1": f1[0], "precision": precision[0], "recall": recall[0]}
+    def metrics_from_counts(self, counts: Counts) -> dict[str, float]:
+        """Compute F1, precision and recall from (3, thresholds) counts."""
+        precision, recall, f1 = (array.tolist() for array in precision_recall_f1(counts))
+        values = {"f1": f1[0], "precision": precision[0], "recall": recall[0]}
         if counts[2, 1]:
-            figures |= {"f1_in_box": f1[1], "f1_in_mask": f1[2]}
-        return figures
+            values |= {"f1_in_box": f1[1], "f1_in_mask": f1[2]}
+        return values
 
 
-def _can_be_hit(instance: Instance) -> bool:
+def _has_geometry(instance: Instance) -> bool:
     return has_outline(instance) or instance.bbox is not None or instance.point is not None
 
 
 def _near(points: Array, instances: Sequence[Instance], radius: float) -> Mask:
-    """Which points lie within a radius of which instances' points: (N, M)."""
-    nowhere = np.full(2, np.nan)
-    true = np.array([nowhere if i.point is None else i.point for i in instances]).reshape(-1, 2)
-    return np.asarray(np.hypot(*np.moveaxis(points[:, None] - true, 2, 0)) <= radius)
+    """Return whether each point is within a radius of each instance's point: (N, M)."""
+    missing = np.full(2, np.nan)
+    targets = np.array([missing if i.point is None else i.point for i in instances]).reshape(-1, 2)
+    return np.asarray(np.hypot(*np.moveaxis(points[:, None] - targets, 2, 0)) <= radius)

@@ -1,4 +1,4 @@
-"""Visual prompting: what is found of the prompted category, and what of it was not shown."""
+"""Metrics of visual prompting, with and without the reference boxes."""
 
 from __future__ import annotations
 
@@ -13,56 +13,61 @@ from rexkit.metrics.metric import Metric, State
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Instance, Prediction
 
-SHOWN = 0.5
-"""The IoU from which on an answer is the reference that it is paired with."""
+REFERENCE_IOU = 0.5
+"""The least IoU at which a prediction counts as the reference it is matched with."""
 
 
 @METRICS.register_module()
 class VisualPrompting(Metric):
-    """Box metrics of the prompted category, with and without the reference boxes.
+    """Compute metrics of the prompted category, with and without the reference boxes.
 
-    Only answers under the name that the prompt gives the category count; category by category the
-    figures go by ``extra["category"]`` of the truth. References are true boxes too, and easily
-    answered: they stand in the prompt. So each figure is there once more with
-    ``_without_references`` after its name: the references, and the answers that are paired with
-    them one to one among all true boxes (`rexkit.geometry.match`, IoU 0.5), are taken out before
-    scoring. Where all of a category was shown, nothing is left to be found.
+    Only predictions with the name that the prompt gives the category count; categories are those
+    of ``extra["category"]`` of the targets. The references are targets too, and easy ones, since
+    they are part of the prompt. So each value is also given with ``_without_references`` at the end
+    of its name: references, and the predictions that are matched with them one to one among all
+    targets (`rexkit.geometry.match`, IoU 0.5), are removed before scoring. If all instances of a
+    category were references, nothing is left to be found.
 
-    References are the instances with ``extra["reference"]``, as `VisualPromptTask` marks them.
+    References are the instances with ``extra["reference"]``, which `VisualPromptTask` sets.
 
     Args:
-        metrics: names or configs of METRICS that are computed so.
+        metrics: names or configs of METRICS to compute.
     """
 
     def __init__(self, metrics: Sequence[str | Mapping[str, Any]] = ("BoxF1", "CocoAP")):
-        self._all: list[Metric] = []
-        self._rest: list[Metric] = []
+        self._with_references: list[Metric] = []
+        self._without_references: list[Metric] = []
         for number, cfg in enumerate(metrics):
-            for side in (self._all, self._rest):
+            for side in (self._with_references, self._without_references):
                 full = {"type": cfg} if isinstance(cfg, str) else cfg
                 side.append(METRICS.build(full, key=f"metrics.{number}"))
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
+        """Add the prediction on one image."""
         categories = {i.phrase: str(i.extra.get("category", i.phrase)) for i in target.instances}
         prompted = [i for i in prediction.instances if i.phrase in target.phrases]
-        answers = [replace(i, phrase=categories.get(i.phrase, i.phrase)) for i in prompted]
-        truths = [replace(i, phrase=categories[i.phrase]) for i in target.instances]
-        for metric in self._all:
-            _feed(metric, prediction, target, answers, truths)
-        references = [i.extra.get("reference", False) for i in truths]
-        paired = _paired(answers, truths, references)
-        answers = [i for number, i in enumerate(answers) if number not in paired]
-        truths = [i for i, shown in zip(truths, references, strict=True) if not shown]
-        for metric in self._rest:
-            _feed(metric, prediction, target, answers, truths)
+        predictions = [replace(i, phrase=categories.get(i.phrase, i.phrase)) for i in prompted]
+        targets = [replace(i, phrase=categories[i.phrase]) for i in target.instances]
+        for metric in self._with_references:
+            _add(metric, prediction, target, predictions, targets)
+        references = [i.extra.get("reference", False) for i in targets]
+        matched = _matched_references(predictions, targets, references)
+        predictions = [i for number, i in enumerate(predictions) if number not in matched]
+        targets = [
+            i for i, is_reference in zip(targets, references, strict=True) if not is_reference
+        ]
+        for metric in self._without_references:
+            _add(metric, prediction, target, predictions, targets)
 
     def compute(self) -> dict[str, float]:
-        whole = {k: v for metric in self._all for k, v in metric.compute().items()}
-        rest = {k: v for metric in self._rest for k, v in metric.compute().items()}
-        return whole | {f"{name}_without_references": value for name, value in rest.items()}
+        """Return the values by name, over all images added so far."""
+        full = {k: v for metric in self._with_references for k, v in metric.compute().items()}
+        rest = {k: v for metric in self._without_references for k, v in metric.compute().items()}
+        return full | {f"{name}_without_references": value for name, value in rest.items()}
 
     def state(self) -> State:
-        parts = (("all", self._all), ("rest", self._rest))
+        """Return everything that was added, for `absorb`."""
+        parts = (("all", self._with_references), ("rest", self._without_references))
         return {
             f"{side}.{number}.{name}": array
             for side, metrics in parts
@@ -71,34 +76,37 @@ class VisualPrompting(Metric):
         }
 
     def absorb(self, state: State) -> None:
-        for side, metrics in (("all", self._all), ("rest", self._rest)):
+        """Add everything that another metric was given."""
+        for side, metrics in (("all", self._with_references), ("rest", self._without_references)):
             for number, metric in enumerate(metrics):
                 start = f"{side}.{number}."
-                mine = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
-                metric.absorb(mine)
+                own = {k.removeprefix(start): v for k, v in state.items() if k.startswith(start)}
+                metric.absorb(own)
 
 
-def _feed(
+def _add(
     metric: Metric,
     prediction: Prediction,
     target: Annotation,
-    answers: list[Instance],
-    truths: list[Instance],
+    predictions: list[Instance],
+    targets: list[Instance],
 ) -> None:
-    metric.add(replace(prediction, instances=answers), replace(target, instances=truths))
+    metric.add(replace(prediction, instances=predictions), replace(target, instances=targets))
 
 
-def _paired(
-    answers: Sequence[Instance], truths: Sequence[Instance], references: Sequence[bool]
+def _matched_references(
+    predictions: Sequence[Instance], targets: Sequence[Instance], references: Sequence[bool]
 ) -> set[int]:
-    """The places of the answers that are a reference."""
-    found = [n for n, i in enumerate(answers) if i.bbox is not None and not i.ignore]
-    true = [n for n, i in enumerate(truths) if i.bbox is not None and not i.ignore]
-    boxes, true_boxes = (
+    """Return the indices of the predictions that are matched with a reference."""
+    found = [n for n, i in enumerate(predictions) if i.bbox is not None and not i.ignore]
+    required = [n for n, i in enumerate(targets) if i.bbox is not None and not i.ignore]
+    boxes, target_boxes = (
         np.array([side[n].bbox for n in numbers], dtype=np.float64)
-        for side, numbers in ((answers, found), (truths, true))
+        for side, numbers in ((predictions, found), (targets, required))
     )
-    rows, columns = match(box_iou(boxes, true_boxes), SHOWN)
+    rows, columns = match(box_iou(boxes, target_boxes), REFERENCE_IOU)
     return {
-        found[row] for row, column in zip(rows, columns, strict=True) if references[true[column]]
+        found[row]
+        for row, column in zip(rows, columns, strict=True)
+        if references[required[column]]
     }

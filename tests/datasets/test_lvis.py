@@ -74,12 +74,12 @@ def test_it_reaches_the_metric_through_a_task(tmp_path: Path, lvis: dict[str, An
     for sample in map(write(tmp_path, lvis).__getitem__, range(2)):
         example = GroundingTask().example(sample, np.random.default_rng(0), training=False)
         metric.add(Prediction((64, 48), example.target.instances), example.target)
-    figures = metric.compute()
-    assert figures["ap_rare[score=constant]"] == pytest.approx(1.0)
-    assert figures["ap_common[score=constant]"] == pytest.approx(1.0)
-    assert figures["ap_frequent[score=constant]"] == -1.0
+    values = metric.compute()
+    assert values["ap_rare[score=constant]"] == pytest.approx(1.0)
+    assert values["ap_common[score=constant]"] == pytest.approx(1.0)
+    assert values["ap_frequent[score=constant]"] == -1.0
     state = metric.state()
-    assert state["truths"][:, 8].tolist() == [0, 1, 0]
+    assert state["targets"][:, 8].tolist() == [0, 1, 0]
     assert state["phrases"][state["negatives"][:, 1].astype(int)].tolist() == ["cup"]
 
 

@@ -40,7 +40,7 @@ def test_figures_per_category_are_written(tmp_path):
     (file,) = tmp_path.rglob("per_category.json")
     table = json.loads(file.read_text())
     truths = [i.phrase for n in range(6) for i in examples[n].target.instances]
-    assert {phrase: row["truths"] for phrase, row in table.items()} == dict(Counter(truths))
+    assert {phrase: row["targets"] for phrase, row in table.items()} == dict(Counter(truths))
     assert all(row["f1@0.5"] == 1.0 for row in table.values())
 
 

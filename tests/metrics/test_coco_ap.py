@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rexkit.metrics import CocoAP
-from rexkit.metrics.coco_ap import FIGURES
+from rexkit.metrics.coco_ap import METRIC_NAMES
 
 
 def by_pycocotools(pairs):
-    """The twelve figures of the reference code, images numbered as they come."""
+    """The twelve values of the reference code, with images in the given order."""
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
@@ -55,7 +55,7 @@ def by_pycocotools(pairs):
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return dict(zip(FIGURES, evaluation.stats, strict=True))
+    return dict(zip(METRIC_NAMES, evaluation.stats, strict=True))
 
 
 class TestCocoAP:
@@ -64,11 +64,11 @@ class TestCocoAP:
         for _, target in pairs[:20]:
             for i in target.instances:
                 i.extra["area"] = 0.6 * float((i.bbox[2:] - i.bbox[:2]).prod())
-        figures = score(CocoAP(), *pairs)
+        values = score(CocoAP(), *pairs)
         out, err = capfd.readouterr()
         expected = by_pycocotools(pairs)
-        assert 0.1 < figures["ap[score=model]"] < 0.9
-        assert figures == pytest.approx(
+        assert 0.1 < values["ap[score=model]"] < 0.9
+        assert values == pytest.approx(
             {f"{k}[score=model]": v for k, v in expected.items()}, abs=1e-6
         )
         assert (out, err) == ("", "")
@@ -84,31 +84,31 @@ class TestCocoAP:
         """Ties are ranked by image, so the images must come in the metric's own order."""
         pairs = list(noisy_images(40, seed=1, scored=False))
         metric = CocoAP()
-        figures = score(metric, *pairs)
+        values = score(metric, *pairs)
         order = np.lexsort(metric.state()["keys"].T[::-1])
         expected = by_pycocotools([pairs[i] for i in order])
-        assert figures == pytest.approx(
+        assert values == pytest.approx(
             {f"{k}[score=constant]": v for k, v in expected.items()}, abs=1e-6
         )
 
     def test_many_phrases_are_evaluated_in_parts(self, monkeypatch):
         pairs = list(noisy_images(20, seed=2, scored=True))
         whole = score(CocoAP(), *pairs)
-        monkeypatch.setattr("rexkit.metrics.coco_tables.PHRASES_AT_ONCE", 1)
+        monkeypatch.setattr("rexkit.metrics.coco_evaluation.PHRASES_AT_ONCE", 1)
         assert score(CocoAP(), *pairs) == pytest.approx(whole, abs=1e-12)
 
     def test_perfect_without_scores(self):
         boxes = [box("cup", 0, 0, 40, 40), box("dog", 50, 0, 90, 60)]
-        figures = score(CocoAP(), (pred(*boxes), gt(*boxes)))
-        assert figures["ap[score=constant]"] == pytest.approx(1.0)
-        assert figures["ap_small[score=constant]"] == -1.0
-        assert list(figures) == [f"{name}[score=constant]" for name in FIGURES]
+        values = score(CocoAP(), (pred(*boxes), gt(*boxes)))
+        assert values["ap[score=constant]"] == pytest.approx(1.0)
+        assert values["ap_small[score=constant]"] == -1.0
+        assert list(values) == [f"{name}[score=constant]" for name in METRIC_NAMES]
 
     def test_one_box_without_score_makes_all_constant(self):
         found = [box("cup", 0, 0, 40, 40, score=0.9), box("cup", 1, 0, 40, 40)]
         assert "ap[score=constant]" in score(CocoAP(), (pred(*found), gt(found[0])))
 
-    def test_nothing(self):
+    def test_empty_predictions_and_targets(self):
         assert set(CocoAP().compute().values()) == {-1.0}
         assert set(score(CocoAP(), (pred(box("a", 0, 0, 9, 9)), gt())).values()) == {-1.0}
         assert score(CocoAP(), (pred(), gt(box("a", 0, 0, 9, 9))))["ap[score=constant]"] == 0.0

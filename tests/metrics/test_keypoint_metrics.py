@@ -1,4 +1,4 @@
-"""PCK on cases worked out by hand, and OKS AP against pycocotools."""
+"""PCK on cases computed by hand, and OKS AP against pycocotools."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pycocotools.cocoeval import COCOeval
 
 from rexkit.keypoints import SCHEMAS
 from rexkit.metrics import KeypointAP, KeypointPCK
-from rexkit.metrics.keypoint_ap import FIGURES
+from rexkit.metrics.keypoint_ap import METRIC_NAMES
 from rexkit.registry import METRICS
 from rexkit.structures import Annotation, Instance, Prediction
 
@@ -21,7 +21,7 @@ SIZE = (400, 400)
 FIGURE = SCHEMAS["figure"].keypoints
 
 
-def figure(points, box=(0, 0, 50, 100), phrase="person", schema=FIGURE, **known):
+def instance(points, box=(0, 0, 50, 100), phrase="person", schema=FIGURE, **known):
     """An instance with its keypoints in the order of a schema; None is invisible."""
     places = {
         name: None if xy is None else np.array(xy, dtype=float)
@@ -31,8 +31,8 @@ def figure(points, box=(0, 0, 50, 100), phrase="person", schema=FIGURE, **known)
 
 
 def score(metric, *pairs):
-    for answers, truths in pairs:
-        metric.add(Prediction(SIZE, answers), Annotation(SIZE, truths))
+    for predictions, targets in pairs:
+        metric.add(Prediction(SIZE, predictions), Annotation(SIZE, targets))
     return metric.compute()
 
 
@@ -43,64 +43,66 @@ class TestPCK:
     def test_by_hand(self):
         # The longer side is 100, so the thresholds are 5, 10 and 20 pixels.
         found = [(25, 15), (59, 40), None, (40, 81), (10, 100)]
-        assert score(KeypointPCK(), ([figure(found)], [figure(TRUE)])) == {
+        assert score(KeypointPCK(), ([instance(found)], [instance(TRUE)])) == {
             "pck@0.05": 1 / 4,
             "pck@0.1": 2 / 4,
             "pck@0.2": 3 / 4,
         }
 
-    def test_thresholds_are_given_and_name_the_figures(self):
+    def test_values_are_named_by_thresholds(self):
         metric = METRICS.build({"type": "KeypointPCK", "thresholds": [0.5]})
-        assert score(metric, ([figure(TRUE)], [figure(TRUE)])) == {"pck@0.5": 1.0}
+        assert score(metric, ([instance(TRUE)], [instance(TRUE)])) == {"pck@0.5": 1.0}
 
     def test_pairs_are_one_to_one_whatever_the_order(self):
         far = [None if xy is None else (xy[0] + 200, xy[1]) for xy in TRUE]
-        truths = [figure(TRUE), figure(far, (200, 0, 250, 100))]
-        both = [figure(far), figure(TRUE)]
-        assert set(score(KeypointPCK(), (both, truths)).values()) == {1.0}
-        twice = [figure(TRUE), figure(TRUE)]
-        assert set(score(KeypointPCK(), (twice, truths)).values()) == {0.5}
-        assert set(score(KeypointPCK(), ([], truths)).values()) == {0.0}
+        targets = [instance(TRUE), instance(far, (200, 0, 250, 100))]
+        both = [instance(far), instance(TRUE)]
+        assert set(score(KeypointPCK(), (both, targets)).values()) == {1.0}
+        twice = [instance(TRUE), instance(TRUE)]
+        assert set(score(KeypointPCK(), (twice, targets)).values()) == {0.5}
+        assert set(score(KeypointPCK(), ([], targets)).values()) == {0.0}
 
     def test_only_the_own_phrase_counts(self):
-        other = figure(TRUE, phrase="dog")
-        assert score(KeypointPCK(), ([other], [figure(TRUE)]))["pck@0.2"] == 0
+        other = instance(TRUE, phrase="dog")
+        assert score(KeypointPCK(), ([other], [instance(TRUE)]))["pck@0.2"] == 0
 
-    def test_ignored_things_do_not_count(self):
-        crowd = figure([None] * 5, (100, 0, 200, 200), ignore=True)
-        unlabelled = figure([None] * 5, (100, 0, 200, 200))
-        pair = ([figure(TRUE), figure(TRUE)], [figure(TRUE), crowd, unlabelled])
+    def test_ignored_instances_do_not_count(self):
+        crowd = instance([None] * 5, (100, 0, 200, 200), ignore=True)
+        unlabelled = instance([None] * 5, (100, 0, 200, 200))
+        pair = ([instance(TRUE), instance(TRUE)], [instance(TRUE), crowd, unlabelled])
         assert set(score(KeypointPCK(), pair).values()) == {1.0}
 
-    def test_nothing_to_find(self):
+    def test_empty_targets(self):
         assert score(KeypointPCK(), ([], []))["pck@0.2"] == 1
-        assert score(KeypointPCK(), ([figure(TRUE)], []))["pck@0.2"] == 0
+        assert score(KeypointPCK(), ([instance(TRUE)], []))["pck@0.2"] == 0
 
-    def test_keypoints_that_the_answer_names_otherwise_are_missed(self):
-        odd = figure(TRUE)
+    def test_keypoints_with_another_name_are_missed(self):
+        odd = instance(TRUE)
         odd.keypoints["head"] = odd.keypoints.pop("nose")
-        assert score(KeypointPCK(), ([odd], [figure(TRUE)]))["pck@0.2"] == 3 / 4
+        assert score(KeypointPCK(), ([odd], [instance(TRUE)]))["pck@0.2"] == 3 / 4
 
     def test_an_unknown_schema_is_an_error(self):
-        bee = figure([(1, 1)], schema=["antenna"])
-        with pytest.raises(ValueError, match=r"'person' are of no known schema: antenna"):
+        bee = instance([(1, 1)], schema=["antenna"])
+        with pytest.raises(
+            ValueError, match=r"no known schema has the keypoints of 'person': antenna"
+        ):
             score(KeypointPCK(), ([], [bee]))
 
     def test_per_category(self):
-        cat = figure(TRUE, phrase="cat")
+        cat = instance(TRUE, phrase="cat")
         metric = KeypointPCK()
-        score(metric, ([cat], [cat, figure(TRUE)]))
+        score(metric, ([cat], [cat, instance(TRUE)]))
         assert metric.per_category()["cat"]["pck@0.05"] == 1
         assert metric.per_category()["person"]["pck@0.2"] == 0
 
 
 def crowded_images(number, seed, scored, phrases=("person",)):
-    """Answers and truths with every case: hidden, unlabelled, crowds, misses, extras, ties."""
+    """Answers and targets with every case: hidden, unlabelled, crowds, misses, extras, ties."""
     rng = np.random.default_rng(seed)
     schema = SCHEMAS["person"].keypoints
     pairs = []
     for _ in range(number):
-        truths, answers = [], []
+        targets, predictions = [], []
         for _ in range(rng.integers(0, 6)):
             corner, side = rng.uniform(0, 250, 2), rng.choice([20.0, 60.0, 150.0])
             points = corner + rng.uniform(0, 1, (17, 2)) * side
@@ -111,28 +113,32 @@ def crowded_images(number, seed, scored, phrases=("person",)):
             known["extra"] = {"area": float(0.6 * side**2)} if rng.random() < 0.8 else {}
             box = (*corner, *(corner + side))
             hidden = [tuple(xy) if see else None for xy, see in zip(points, shown, strict=True)]
-            truths.append(figure(hidden, box, phrase, schema, **known))
+            targets.append(instance(hidden, box, phrase, schema, **known))
             for _ in range(rng.integers(0, 4)):
                 near = points + rng.normal(0, 0.05 * side * rng.uniform(0, 2), (17, 2))
-                answers.append(figure(near, box, phrase, schema))
+                predictions.append(instance(near, box, phrase, schema))
         for _ in range(rng.integers(0, 3)):
-            answers.append(figure(rng.uniform(0, 400, (17, 2)), phrase="person", schema=schema))
+            predictions.append(
+                instance(rng.uniform(0, 400, (17, 2)), phrase="person", schema=schema)
+            )
         if rng.random() < 0.2:
-            answers += [figure(rng.uniform(0, 400, (17, 2)), schema=schema) for _ in range(25)]
-        order = rng.permutation(len(answers))
-        answers = [answers[i] for i in order]
-        for i in answers:
+            predictions += [
+                instance(rng.uniform(0, 400, (17, 2)), schema=schema) for _ in range(25)
+            ]
+        order = rng.permutation(len(predictions))
+        predictions = [predictions[i] for i in order]
+        for i in predictions:
             i.score = float(rng.integers(1, 6)) / 5 if scored else None
-        pairs.append((answers, truths))
+        pairs.append((predictions, targets))
     return pairs
 
 
 def by_pycocotools(pairs):
-    """The ten figures, the images numbered as they come."""
+    """The ten values of the reference code, with images in the given order."""
     names = sorted({i.phrase for pair in pairs for part in pair for i in part})
-    truths, answers = [], []
+    targets, predictions = [], []
     for number, (found, true) in enumerate(pairs, 1):
-        for part, rows in ((true, truths), (found, answers)):
+        for part, rows in ((true, targets), (found, predictions)):
             for i in part:
                 triples = [(0, 0, 0) if xy is None else (*xy, 2) for xy in i.keypoints.values()]
                 x0, y0, x1, y1 = i.bbox.tolist()
@@ -158,10 +164,10 @@ def by_pycocotools(pairs):
         wanted.dataset = {
             "images": [{"id": i + 1} for i in range(len(pairs))],
             "categories": [{"id": i + 1} for i in range(len(names))],
-            "annotations": truths,
+            "annotations": targets,
         }
         wanted.createIndex()
-        evaluation = COCOeval(wanted, wanted.loadRes(answers), "keypoints")
+        evaluation = COCOeval(wanted, wanted.loadRes(predictions), "keypoints")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -180,12 +186,12 @@ class TestAP:
             order = np.lexsort(metric.state()["keys"].T[::-1])
             reference = by_pycocotools([pairs[i] for i in order])
             source = "model" if scored else "constant"
-            assert list(mine) == [f"{name}[score={source}]" for name in FIGURES]
+            assert list(mine) == [f"{name}[score={source}]" for name in METRIC_NAMES]
             largest = max(largest, np.abs(np.array([*mine.values()]) - reference).max())
             assert 0.05 < mine[f"oks_ap[score={source}]"] < 0.9
         assert largest < 1e-9
 
-    def test_the_order_of_adding_and_merging_changes_nothing(self):
+    def test_results_do_not_depend_on_order_or_merging(self):
         pairs = crowded_images(16, 7, False, ("cat", "person"))
         whole = score(KeypointAP(), *pairs)
         assert score(KeypointAP(), *pairs[::-1]) == whole
@@ -202,37 +208,39 @@ class TestAP:
 
     def test_sigmas_are_those_of_the_schema(self):
         hand = SCHEMAS["hand"]
-        true = figure([(10.0 * i, 20) for i in range(21)], (0, 0, 200, 100), "hand", hand.keypoints)
-        moved = figure([(10.0 * i + 6, 20) for i in range(21)], true.bbox, "hand", hand.keypoints)
+        true = instance(
+            [(10.0 * i, 20) for i in range(21)], (0, 0, 200, 100), "hand", hand.keypoints
+        )
+        moved = instance([(10.0 * i + 6, 20) for i in range(21)], true.bbox, "hand", hand.keypoints)
         alike = np.exp(-36 / (2 * 200 * 100 * (2 * np.array(hand.sigmas)) ** 2)).mean()
         assert 0.5 < alike < 0.75
-        figures = score(KeypointAP(), ([moved], [true]))
-        assert figures["oks_ap50[score=constant]"] == pytest.approx(1)
-        assert figures["oks_ap75[score=constant]"] == 0
+        values = score(KeypointAP(), ([moved], [true]))
+        assert values["oks_ap50[score=constant]"] == pytest.approx(1)
+        assert values["oks_ap75[score=constant]"] == 0
         passed = np.mean(alike >= np.linspace(0.5, 0.95, 10))
-        assert figures["oks_ar[score=constant]"] == pytest.approx(passed)
+        assert values["oks_ar[score=constant]"] == pytest.approx(passed)
 
-    def test_a_keypoint_that_is_not_answered_is_like_none(self):
-        part = figure([*TRUE[:2], None, None, None])
-        figures = score(KeypointAP(), ([part], [figure(TRUE)]))
-        assert figures["oks_ap50[score=constant]"] == pytest.approx(1)  # OKS is 2 of 4
-        assert figures["oks_ap75[score=constant]"] == 0
+    def test_a_keypoint_that_is_not_predicted_has_no_similarity(self):
+        part = instance([*TRUE[:2], None, None, None])
+        values = score(KeypointAP(), ([part], [instance(TRUE)]))
+        assert values["oks_ap50[score=constant]"] == pytest.approx(1)  # OKS is 2 of 4
+        assert values["oks_ap75[score=constant]"] == 0
 
-    def test_an_unlabelled_thing_excuses_one_answer_and_a_crowd_any_number(self):
-        right, near = figure(TRUE), figure([(x + 100, 50) for x in range(0, 50, 10)])
+    def test_an_unlabelled_instance_takes_one_prediction_and_a_crowd_any_number(self):
+        right, near = instance(TRUE), instance([(x + 100, 50) for x in range(0, 50, 10)])
         region = {"points": [None] * 5, "box": (100, 0, 150, 100), "ignore": True}
         pair = [near, near, right]
-        crowd = [figure(TRUE), figure(**region)]
-        unlabelled = [figure(TRUE), figure(**region, extra={"iscrowd": False})]
+        crowd = [instance(TRUE), instance(**region)]
+        unlabelled = [instance(TRUE), instance(**region, extra={"iscrowd": False})]
         assert score(KeypointAP(), (pair, crowd))["oks_ap[score=constant]"] == pytest.approx(1)
         assert score(KeypointAP(), (pair, unlabelled))["oks_ap[score=constant]"] == pytest.approx(
             0.5
         )
 
-    def test_nothing_to_find(self):
+    def test_empty_targets(self):
         assert set(score(KeypointAP()).values()) == {-1.0}
-        assert set(score(KeypointAP(), ([figure(TRUE)], [])).values()) == {-1.0}
-        assert score(KeypointAP(), ([], [figure(TRUE)]))["oks_ap[score=constant]"] == 0
+        assert set(score(KeypointAP(), ([instance(TRUE)], [])).values()) == {-1.0}
+        assert score(KeypointAP(), ([], [instance(TRUE)]))["oks_ap[score=constant]"] == 0
 
-    def test_figures_can_be_written_as_json(self):
-        assert json.dumps(score(KeypointAP(), ([figure(TRUE)], [figure(TRUE)])))
+    def test_values_can_be_written_as_json(self):
+        assert json.dumps(score(KeypointAP(), ([instance(TRUE)], [instance(TRUE)])))

@@ -1,4 +1,4 @@
-"""What holds for every metric; rejection and visual prompting on cases worked out by hand."""
+"""Properties of every metric; rejection and visual prompting on cases computed by hand."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from rexkit.structures import Instance
 class TestRejection:
     def test_by_hand(self):
         target = gt(box("cup", 0, 0, 9, 9), absent=["dog", "cat", "cow"])
-        given_answer = pred(box("cup", 0, 0, 9, 9), box("dog", 0, 0, 5, 5), absent=["cat"])
-        figures = score(Rejection(), (given_answer, target), (pred(), gt()))
-        assert figures == {
+        prediction = pred(box("cup", 0, 0, 9, 9), box("dog", 0, 0, 5, 5), absent=["cat"])
+        values = score(Rejection(), (prediction, target), (pred(), gt()))
+        assert values == {
             "rejection_accuracy": pytest.approx(2 / 3),
             "answered_none": pytest.approx(1 / 3),
             "absent": 3,
         }
 
-    def test_none_asked(self):
+    def test_no_absent_phrase(self):
         assert Rejection().compute() == {"rejection_accuracy": 1, "answered_none": 1, "absent": 0}
 
-    def test_ignored_truth_is_not_absent(self):
+    def test_ignored_targets_are_not_absent(self):
         target = gt(box("cup", 0, 0, 9, 9, ignore=True), absent=["cup"])
         assert score(Rejection(), (pred(box("cup", 0, 0, 9, 9)), target))["absent"] == 0
 
@@ -48,41 +48,41 @@ class TestRejection:
 class TestVisualPrompting:
     @staticmethod
     def prompted(*instances, shown=(0,)):
-        """A truth as the task makes it: everything under the name of the prompt."""
-        things = [Instance("object_1", bbox=i.bbox, ignore=i.ignore) for i in instances]
-        for number, (thing, i) in enumerate(zip(things, instances, strict=True)):
-            thing.extra = {"category": i.phrase, "reference": number in shown}
-        return gt(*things)
+        """A target as the task returns it: every phrase is the name in the prompt."""
+        renamed = [Instance("object_1", bbox=i.bbox, ignore=i.ignore) for i in instances]
+        for number, (instance, i) in enumerate(zip(renamed, instances, strict=True)):
+            instance.extra = {"category": i.phrase, "reference": number in shown}
+        return gt(*renamed)
 
     def test_by_hand(self):
         cups = [box("cup", 20 * i, 0, 20 * i + 10, 10) for i in range(4)]
         target = self.prompted(*cups)
         first, second, third = (box("object_1", *i.bbox) for i in cups[:3])
         wrong, other = box("object_1", 50, 50, 60, 60), box("cup", 60, 0, 70, 10)
-        figures = score(VisualPrompting(), (pred(first, second, third, wrong, other), target))
-        assert figures["precision@0.5"] == 3 / 4  # the cup by its name is no answer to the prompt
-        assert figures["recall@0.5"] == 3 / 4
-        assert figures["precision@0.5_without_references"] == pytest.approx(2 / 3)
-        assert figures["recall@0.5_without_references"] == pytest.approx(2 / 3)
-        assert figures["f1@0.5"] == 0.75
-        assert figures["f1@0.5_without_references"] == pytest.approx(2 / 3)
-        assert figures["ap50[score=constant]"] > figures["ap50[score=constant]_without_references"]
+        values = score(VisualPrompting(), (pred(first, second, third, wrong, other), target))
+        assert values["precision@0.5"] == 3 / 4  # the phrase cup is not in the prompt
+        assert values["recall@0.5"] == 3 / 4
+        assert values["precision@0.5_without_references"] == pytest.approx(2 / 3)
+        assert values["recall@0.5_without_references"] == pytest.approx(2 / 3)
+        assert values["f1@0.5"] == 0.75
+        assert values["f1@0.5_without_references"] == pytest.approx(2 / 3)
+        assert values["ap50[score=constant]"] > values["ap50[score=constant]_without_references"]
 
     def test_repeating_the_prompt_finds_nothing(self):
         cups = [box("cup", 20 * i, 0, 20 * i + 10, 10) for i in range(3)]
         shown = box("object_1", *(cups[0].bbox + 1))  # IoU 0.68 with its reference
-        figures = score(VisualPrompting(), (pred(shown), self.prompted(*cups)))
-        assert figures["f1@0.5"] == 0.5
-        assert figures["f1@0.5_without_references"] == 0.0
-        assert figures["precision@0.5_without_references"] == 0.0
-        # Twice the same is once wrong.
-        figures = score(VisualPrompting(), (pred(shown, shown), self.prompted(cups[0])))
-        assert figures["precision@0.5"] == 0.5
-        assert figures["f1@0.5_without_references"] == 0.0
-        # All of it was shown: nothing is left to be found.
-        figures = score(VisualPrompting(), (pred(shown), self.prompted(cups[0])))
-        assert figures["f1@0.5"] == figures["f1@0.5_without_references"] == 1.0
-        assert figures["ap[score=constant]_without_references"] == -1.0
+        values = score(VisualPrompting(), (pred(shown), self.prompted(*cups)))
+        assert values["f1@0.5"] == 0.5
+        assert values["f1@0.5_without_references"] == 0.0
+        assert values["precision@0.5_without_references"] == 0.0
+        # A duplicate is wrong.
+        values = score(VisualPrompting(), (pred(shown, shown), self.prompted(cups[0])))
+        assert values["precision@0.5"] == 0.5
+        assert values["f1@0.5_without_references"] == 0.0
+        # All instances were references: nothing is left to be found.
+        values = score(VisualPrompting(), (pred(shown), self.prompted(cups[0])))
+        assert values["f1@0.5"] == values["f1@0.5_without_references"] == 1.0
+        assert values["ap[score=constant]_without_references"] == -1.0
 
     def test_ap_is_the_mean_over_categories_not_over_prompts(self):
         cup, dog = box("cup", 0, 0, 10, 10), box("dog", 0, 0, 10, 10)
@@ -108,7 +108,7 @@ class TestAllMetrics:
     @pytest.mark.parametrize("kind", METRIC_TYPES)
     @settings(max_examples=10, deadline=None)
     @given(st.randoms(use_true_random=False), st.integers(0, 12))
-    def test_order_and_shards_change_nothing(self, kind, random, cut):
+    def test_results_do_not_depend_on_order_or_shards(self, kind, random, cut):
         pairs = list(mixed_images(12, seed=7))
         whole = kind()
         expected = score(whole, *pairs)
@@ -121,7 +121,7 @@ class TestAllMetrics:
         assert third.compute() == pytest.approx(expected, abs=1e-12)
 
     @pytest.mark.parametrize("kind", METRIC_TYPES)
-    def test_state_travels_as_plain_arrays(self, kind):
+    def test_state_is_plain_arrays(self, kind):
         whole = kind()
         expected = score(whole, *mixed_images(6, seed=3))
         file = io.BytesIO()
@@ -136,11 +136,11 @@ class TestAllMetrics:
         assert copy.compute() == expected
 
     @pytest.mark.parametrize("kind", METRIC_TYPES)
-    def test_figures_are_plain_json(self, kind):
-        figures = score(kind(), *mixed_images(3, seed=5))
-        assert json.loads(json.dumps(figures, allow_nan=False)) == figures
+    def test_values_are_plain_json(self, kind):
+        values = score(kind(), *mixed_images(3, seed=5))
+        assert json.loads(json.dumps(values, allow_nan=False)) == values
 
-    def test_kinds_do_not_mix(self):
+    def test_other_classes_cannot_be_merged(self):
         with pytest.raises(TypeError, match="BoxF1 and PointF1"):
             BoxF1().merge(PointF1())
 

@@ -1,4 +1,4 @@
-"""Rewards replayed on files: every spelling of the ground truth, histogram and worst answers."""
+"""Rewards of files: every format of the ground truth, means, and the worst completions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(path, *rows):
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("key", ["raw_response", "raw_output"])
-def test_every_spelling_is_read(tmp_path, target, key):
+def test_every_format_is_read(tmp_path, target, key):
     file = write(tmp_path / "a.jsonl", {"image_size": [100, 50], key: TEXT, **target})
     (rewarded,) = replay(file, WeightedRewards(["box_f1", "rejection", "format"]))
     assert rewarded.total == 1.0
@@ -49,7 +49,7 @@ def test_every_spelling_is_read(tmp_path, target, key):
         ([1, 2], "JSON object"),
     ],
 )
-def test_a_bad_line_is_named(tmp_path, row, words):
+def test_an_invalid_line_is_named(tmp_path, row, words):
     good = {"image_size": [100, 50], "raw_response": TEXT, **TARGETS[0]}
     file = write(tmp_path / "a.jsonl", good, row)
     with pytest.raises(UserError, match=words) as error:

@@ -259,7 +259,7 @@ class WrongCount:
         (nan, "returned nan, which is not in"),
         (too_much, r"returned 1\.5, which is not in"),
         (raising, r"raised KeyError\('cup'\)"),
-        (WrongCount, r"gave \(3,\) numbers for 4 answers"),
+        (WrongCount, r"returned \(3,\) numbers for 4 predictions"),
     ],
 )
 def test_a_broken_reward_stops_with_its_name_or_is_counted(tmp_path, broken, words):

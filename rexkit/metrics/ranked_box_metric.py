@@ -1,4 +1,4 @@
-"""Boxes of many images as rows of numbers, for metrics that rank all answers in the end."""
+"""Base class of metrics that rank the predicted boxes of all images."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from rexkit.structures import Annotation, Array, Instance, Prediction
 Keys = NDArray[np.uint64]
 
 
-class BoxRows(Metric):
-    """Keeps a row for each true and each answered box: 8 numbers, whatever the images' size.
+class RankedBoxMetric(Metric):
+    """Keep one row of numbers for each target and each predicted box.
 
-    Rows begin with the numbers of their image and phrase. Two keys an image depend on nothing
-    but its truth and its answer: sorted by them, the images come in the same order whichever
+    Rows start with the indices of their image and phrase. Each image has two keys that depend only
+    on its ground truth and its prediction: sorted by them, the images have the same order whatever
     order they were added in.
 
-    A subclass with tables of its own names them in ``columns`` and adds to them in its ``add``.
+    A subclass with further tables names them in ``columns`` and adds to them in its ``add``.
     """
 
     columns: ClassVar[dict[str, int]] = {
-        "truths": 8,  # image, phrase, x0, y0, x1, y1, area, ignored
-        "answers": 7,  # image, phrase, x0, y0, x1, y1, score or NaN
+        "targets": 8,  # image, phrase, x0, y0, x1, y1, area, ignored
+        "predictions": 7,  # image, phrase, x0, y0, x1, y1, score or NaN
     }
 
     def __init__(self) -> None:
@@ -38,24 +38,27 @@ class BoxRows(Metric):
         self._rows: dict[str, list[Array]] = {name: [] for name in self.columns}
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
-        truth = [i for i in target.instances if i.bbox is not None]
-        answer = [i for i in prediction.instances if i.bbox is not None and not i.ignore]
-        boxes = Annotation(target.image_size, truth).boxes()
-        truths = self._table(truth, boxes, *self._known(truth, boxes))
-        scores = [np.nan if i.score is None else i.score for i in answer]
-        answers = self._table(answer, Annotation(target.image_size, answer).boxes(), scores)
-        self._rows["truths"].append(truths)
-        self._rows["answers"].append(answers)
-        key = [_key(truth, truths[:, 2:]), _key(answer, answers[:, 2:])]
+        """Add the prediction on one image."""
+        targets = [i for i in target.instances if i.bbox is not None]
+        predictions = [i for i in prediction.instances if i.bbox is not None and not i.ignore]
+        boxes = Annotation(target.image_size, targets).boxes()
+        target_rows = self._table(targets, boxes, *self._target_columns(targets, boxes))
+        boxes = Annotation(target.image_size, predictions).boxes()
+        scores = [np.nan if i.score is None else i.score for i in predictions]
+        prediction_rows = self._table(predictions, boxes, scores)
+        self._rows["targets"].append(target_rows)
+        self._rows["predictions"].append(prediction_rows)
+        key = [_key(targets, target_rows[:, 2:]), _key(predictions, prediction_rows[:, 2:])]
         self._keys.append(np.array([key], dtype=np.uint64))
         self._images += 1
 
-    def _known(self, truth: Sequence[Instance], boxes: Array) -> list[list[Any]]:
-        """The columns of true boxes after their coordinates."""
-        areas = [area(i, box) for i, box in zip(truth, boxes, strict=True)]
-        return [areas, [i.ignore for i in truth]]
+    def _target_columns(self, targets: Sequence[Instance], boxes: Array) -> list[list[Any]]:
+        """Return the columns of target boxes after their coordinates."""
+        areas = [area(i, box) for i, box in zip(targets, boxes, strict=True)]
+        return [areas, [i.ignore for i in targets]]
 
     def state(self) -> State:
+        """Return everything that was added, for `absorb`."""
         return {
             "phrases": np.array(list(self._phrases), dtype=np.str_),
             "keys": np.concatenate([np.empty((0, 2), np.uint64), *self._keys]),
@@ -66,12 +69,13 @@ class BoxRows(Metric):
         }
 
     def absorb(self, state: State) -> None:
+        """Add everything that another metric was given."""
         phrases = np.array([self._index(p) for p in state["phrases"].tolist()], dtype=np.int64)
-        for name, mine in self._rows.items():
+        for name, tables in self._rows.items():
             rows = state[name].copy()
             rows[:, 0] += self._images
             rows[:, 1] = phrases[rows[:, 1].astype(np.int64)]
-            mine.append(rows)
+            tables.append(rows)
         self._keys.append(state["keys"])
         self._images += len(state["keys"])
 
@@ -84,13 +88,16 @@ class BoxRows(Metric):
         return self._phrases.setdefault(phrase, len(self._phrases))
 
 
-def fill_scores(answers: Array) -> str:
-    """What served as score: "model" where every answer has one; else all get 1, "constant".
+def fill_scores(predictions: Array) -> str:
+    """Set all scores to 1 unless every prediction has one.
 
     Args:
-        answers: the rows; without scores, they are changed.
+        predictions: the prediction rows, which are changed in place.
+
+    Returns:
+        The source of the scores, "model" or "constant".
     """
-    scores = answers[:, 6]
+    scores = predictions[:, 6]
     if len(scores) > 0 and np.isfinite(scores).all():
         return "model"
     scores[:] = 1.0
@@ -98,6 +105,6 @@ def fill_scores(answers: Array) -> str:
 
 
 def _key(instances: Sequence[Instance], numbers: Array) -> int:
-    """A number that stands for some instances and is the same in every process."""
+    """Return a hash of instances that is the same in every process."""
     phrases = "\n".join(i.phrase for i in instances).encode("utf-8", "replace")
     return int.from_bytes(blake2b(phrases + numbers.tobytes(), digest_size=8).digest())

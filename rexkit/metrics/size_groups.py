@@ -1,4 +1,4 @@
-"""Small, medium and large, as COCO has them."""
+"""Size groups of COCO: small, medium and large."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from rexkit.geometry import Indices
 
 SIZES = ("small", "medium", "large")
 LIMITS = (32**2, 96**2)
-"""Square pixels: where medium and large begin."""
+"""The least areas of medium and large, in square pixels."""
 
 
 def size_of(areas: ArrayLike) -> Indices:
-    """The place in ``SIZES`` of each area; one that is no number is small.
+    """Return the index in ``SIZES`` of each area.
+
+    Args:
+        areas: (N,) in square pixels; NaN counts as small.
+
+    Returns:
+        (N,) indices.
 
     >>> size_of([100, 1024, 9215, 9216]).tolist()
     [0, 1, 1, 2]

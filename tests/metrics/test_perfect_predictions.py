@@ -1,4 +1,4 @@
-"""The chain on real data: the truth, encoded and read again, scores as perfect as bins allow."""
+"""Metrics of the ground truth of real data as prediction: perfect up to the bins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rexkit.grammar import to_bins, to_pixels
 from rexkit.registry import METRICS, PARSERS
 from rexkit.tasks import GroundingTask, PointingTask, VisualPromptTask
 
-# COCO looks at 100 answers a phrase and image; one image has 101 nuclei.
+# COCO ranks 100 predictions per phrase and image; one image has 101 nuclei.
 LOST = {"nuclei": 0.01, "bccd train": 0, "bccd val": 0, "gui": 0}
 
 
@@ -26,8 +26,8 @@ def sources(shared_data):
     }
 
 
-def answered_with_the_truth(task, dataset, training):
-    """Figures against the truth, figures against its bins, and answers with their examples."""
+def predict_the_ground_truth(task, dataset, training):
+    """Values against the ground truth and against its bins; predictions with their examples."""
     parse = PARSERS.build(task.parser)
     exact, binned = ([METRICS.build({"type": name}) for name in task.metrics] for _ in range(2))
     pairs = []
@@ -46,14 +46,14 @@ def answered_with_the_truth(task, dataset, training):
     ), pairs
 
 
-def in_bins(truth):
-    """The truth as far as an answer can tell."""
-    size = truth.image_size
+def in_bins(target):
+    """The ground truth rounded to bins."""
+    size = target.image_size
     return replace(
-        truth,
+        target,
         instances=[
             replace(i, bbox=None if i.bbox is None else to_pixels(to_bins(i.bbox, size), size))
-            for i in truth.instances
+            for i in target.instances
         ],
     )
 
@@ -61,15 +61,15 @@ def in_bins(truth):
 @pytest.mark.parametrize("name", ["bccd train", "bccd val", "gui", "nuclei"])
 @pytest.mark.parametrize("training", [False, True])
 def test_boxes(shared_data, name, training):
-    figures, binned, pairs = answered_with_the_truth(
+    values, binned, pairs = predict_the_ground_truth(
         GroundingTask(), sources(shared_data)[name], training
     )
     assert binned["f1@0.95"] == binned["precision@0.95"] == binned["recall@0.95"] == 1.0
-    for figure in ("ap", "ar100"):
-        assert binned[f"{figure}[score=constant]"] == pytest.approx(1.0, abs=1e-6 + LOST[name])
+    for value in ("ap", "ar100"):
+        assert binned[f"{value}[score=constant]"] == pytest.approx(1.0, abs=1e-6 + LOST[name])
     # Nuclei of 20 pixels are 7 bins wide: to IoU 0.75 a bin is much.
-    assert figures["f1@0.5"] == figures["rejection_accuracy"] == 1.0
-    assert figures["f1@0.75"] > 0.98
+    assert values["f1@0.5"] == values["rejection_accuracy"] == 1.0
+    assert values["f1@0.75"] > 0.98
     for prediction, example in pairs:
         for phrase in example.phrases:
             off = np.abs(prediction.boxes(phrase) - example.target.boxes(phrase))
@@ -78,27 +78,27 @@ def test_boxes(shared_data, name, training):
 
 @pytest.mark.parametrize("name", ["bccd train", "bccd val", "gui", "nuclei"])
 def test_points(shared_data, name):
-    figures, _, pairs = answered_with_the_truth(PointingTask(), sources(shared_data)[name], False)
-    assert figures["accuracy@0.01"] == figures["accuracy@0.05"] == 1.0
-    assert figures["counting_mae"] == figures["counting_relative"] == 0.0
-    assert figures["f1"] == pytest.approx(1.0, abs=0.02 if name == "nuclei" else 0)
+    values, _, pairs = predict_the_ground_truth(PointingTask(), sources(shared_data)[name], False)
+    assert values["accuracy@0.01"] == values["accuracy@0.05"] == 1.0
+    assert values["counting_mae"] == values["counting_relative"] == 0.0
+    assert values["f1"] == pytest.approx(1.0, abs=0.02 if name == "nuclei" else 0)
     if name == "nuclei":
         # A bin is 0.7 pixels: a point on the rim of a mask may fall beside it.
-        assert figures["f1_in_mask"] == figures["f1"]
-        assert figures["f1_in_box"] >= figures["f1_in_mask"]
+        assert values["f1_in_mask"] == values["f1"]
+        assert values["f1_in_box"] >= values["f1_in_mask"]
         assert sum(len(prediction.points()) for prediction, _ in pairs) == 316
     else:
-        assert "f1_in_mask" not in figures
+        assert "f1_in_mask" not in values
 
 
 @pytest.mark.parametrize("name", ["bccd train", "bccd val", "gui", "nuclei"])
 @pytest.mark.parametrize("training", [False, True])
 def test_visual_prompts(shared_data, name, training):
-    figures, binned, pairs = answered_with_the_truth(
+    values, binned, pairs = predict_the_ground_truth(
         VisualPromptTask(), sources(shared_data)[name], training
     )
     for end in ("", "_without_references"):
-        assert binned[f"f1@0.95{end}"] == figures[f"f1@0.5{end}"] == 1.0
+        assert binned[f"f1@0.95{end}"] == values[f"f1@0.5{end}"] == 1.0
         assert binned[f"ap[score=constant]{end}"] == pytest.approx(1.0, abs=1e-6 + LOST[name])
     several = [e for _, e in pairs if len(e.target.instances) > 1]
     assert several
