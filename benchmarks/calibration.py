@@ -26,7 +26,7 @@ from rexkit.grammar import read
 from rexkit.metrics import CocoAP
 from rexkit.models import TinyVLM
 from rexkit.structures import Annotation, Prediction
-from rexkit.tasks import GroundingTask
+from rexkit.tasks import GroundingTask, QuestionArguments
 
 IMAGES = 200
 SEED = 2024
@@ -42,7 +42,7 @@ def answers(number: int) -> list[tuple[Prediction, Prediction, Annotation]]:
     requests = []
     for sample in samples:
         truth = sample.annotation
-        question = task.ask(truth.image_size, categories=sorted(truth.phrases))
+        question = task.question(truth.image_size, QuestionArguments(sorted(truth.phrases)))
         requests.append(Request(sample.image, question.prompt, task.answer_form(question)))
     backend = TransformersBackend(
         TinyVLM(), batch_size=100, max_new_tokens=160, presence="marginal", constrain=True

@@ -45,6 +45,7 @@ from rexkit.tasks import (
     OCRPolygonTask,
     PointingTask,
     Question,
+    QuestionArguments,
     Task,
     VisualPromptTask,
 )
@@ -66,13 +67,16 @@ def questions() -> dict[str, tuple[Task, Question]]:
     tasks: dict[str, tuple[Task, dict[str, Any]]] = {
         "detection": (GroundingTask(), {"categories": THINGS}),
         "pointing": (PointingTask(), {"categories": THINGS}),
-        "visual_prompting": (VisualPromptTask(), {"reference_boxes": [[1, 2, 30, 40]]}),
+        "visual_prompting": (VisualPromptTask(), {"visual_prompt_boxes": [[1, 2, 30, 40]]}),
         "ocr_box": (OCRBoxTask(), {}),
         "ocr_polygon": (OCRPolygonTask(), {}),
         "ocr_inline": (OCRBoxTask(transcription="inline"), {}),
         "keypoint": (KeypointTask(HAND), {}),
     }
-    return {kind: (task, task.ask(SIZE, **words)) for kind, (task, words) in tasks.items()}
+    return {
+        kind: (task, task.question(SIZE, QuestionArguments(**words)))
+        for kind, (task, words) in tasks.items()
+    }
 
 
 def count_problems(number: int) -> Counter[str]:

@@ -29,7 +29,7 @@ from PIL import Image
 from rexkit.backends import Generation, Request, TransformersBackend
 from rexkit.datasets import ShapesDataset
 from rexkit.models import TinyVLM
-from rexkit.tasks import GroundingTask
+from rexkit.tasks import GroundingTask, QuestionArguments
 
 ROUNDS = 5
 TOKENS = 40
@@ -42,7 +42,7 @@ Run = Callable[[], Sequence[Generation]]
 
 def question(image: Image.Image, things: Sequence[str]) -> Request:
     task = GroundingTask()
-    asked = task.ask(image.size, categories=list(things))
+    asked = task.question(image.size, QuestionArguments(list(things)))
     return Request(image, asked.prompt, task.answer_form(asked))
 
 

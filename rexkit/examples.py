@@ -94,7 +94,6 @@ class ExampleDataset:
     def _example(self, task: Any, sample: Sample, rng: np.random.Generator) -> Example:
         with _errors_of_sample(sample.source, task):
             example: Example = task.example(sample, rng, self.training)
-        example.image_path = sample.image_path
         return example
 
     def source_of(self, index: int) -> int:

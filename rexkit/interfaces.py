@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from rexkit.backends import Generation, Request
     from rexkit.grammar import AnswerForm
-    from rexkit.tasks import Question
+    from rexkit.tasks import Question, QuestionArguments
 
 
 class Dataset(Protocol):
@@ -89,13 +89,14 @@ class Task(Protocol):
         """
         ...
 
-    def ask(self, image_size: ImageSize) -> Question:
+    def question(
+        self, image_size: ImageSize, arguments: QuestionArguments | None = None
+    ) -> Question:
         """Return the question for an image without annotation, in the wording that tests use.
-
-        What is asked for (such as ``categories``) comes as keyword arguments.
 
         Args:
             image_size: (width, height) in pixels.
+            arguments: what to ask for, such as categories.
 
         Raises:
             ValueError: something the task needs is missing, or it does not accept what is given.

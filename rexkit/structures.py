@@ -223,29 +223,68 @@ class Sample:
     image_path: str | None = None
 
 
-@dataclass(slots=True, eq=False)
-class Example:
-    """One question about one image with its answer, as a task gives it.
+@dataclass(slots=True)
+class Question:
+    """What a model is asked about one image.
 
     Attributes:
-        image: RGB.
-        prompt: the question in words, without chat markup or image.
-        response: the answer as the grammar spells it; what training learns to write.
-        target: the part of the truth that was asked for.
-        phrases: what was asked for, in the order of the prompt.
-        task: the task's name, such as "detection".
-        source: as in `Sample`.
-        image_path: as in `Sample`.
+        prompt: the wording, without chat markup or image.
+        phrases: what is asked for, in the order of the prompt.
+        task: name of the task that asks, such as "detection".
+        keypoints: names of the keypoints that are asked for; empty for those of the task.
     """
 
-    image: Image
     prompt: str
-    response: str
-    target: Annotation
     phrases: list[str]
     task: str
-    source: str
-    image_path: str | None = None
+    keypoints: tuple[str, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Example:
+    """One question about one image with its response, as a task makes it of a sample.
+
+    Attributes:
+        sample: the image with all of its ground truth.
+        question: what is asked about it.
+        response: the response in the answer grammar, which training teaches.
+        target: the part of the ground truth that is asked for.
+    """
+
+    sample: Sample
+    question: Question
+    response: str
+    target: Annotation
+
+    @property
+    def image(self) -> Image:
+        """The image, RGB."""
+        return self.sample.image
+
+    @property
+    def prompt(self) -> str:
+        """The wording of the question."""
+        return self.question.prompt
+
+    @property
+    def phrases(self) -> list[str]:
+        """What is asked for, in the order of the prompt."""
+        return self.question.phrases
+
+    @property
+    def task(self) -> str:
+        """The name of the task, such as "detection"."""
+        return self.question.task
+
+    @property
+    def source(self) -> str:
+        """Where the sample comes from, for messages: "train.annotations.tsv:17"."""
+        return self.sample.source
+
+    @property
+    def image_path(self) -> str | None:
+        """The file of the image, if it has one of its own."""
+        return self.sample.image_path
 
 
 def _coordinates(name: str, values: Any, shape: tuple[int | None, ...]) -> Array:

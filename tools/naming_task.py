@@ -9,8 +9,8 @@ import numpy as np
 from rexkit.grammar import write
 from rexkit.grammar.tokens import OBJECT_REF_END, OBJECT_REF_START, SPAN_SEPARATOR
 from rexkit.registry import TASK_FNS
-from rexkit.structures import Annotation, Example, Instance, Sample
-from rexkit.tasks import Question, Subject, Task
+from rexkit.structures import Annotation, Example, ImageSize, Instance, Sample
+from rexkit.tasks import Question, QuestionArguments, Task
 
 
 @TASK_FNS.register_module()
@@ -22,28 +22,21 @@ class NamingTask(Task):
 
     name = "naming"
     metrics = ()
-    has_use_for = ("reference_boxes",)
+    accepts = ("visual_prompt_boxes",)
 
-    def question(self, subject: Subject) -> Question:
-        """The question about some boxes."""
-        boxes = np.reshape(np.asarray(subject.reference_boxes, dtype=np.float64), (-1, 4))
+    def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
+        """Return the question about the given boxes."""
+        boxes = np.reshape(np.asarray(arguments.visual_prompt_boxes, dtype=np.float64), (-1, 4))
         things = [Instance("", bbox=box) for box in boxes]
-        return Question(_prompt(things, Annotation(subject.image_size)), [])
+        return Question(_prompt(things, Annotation(image_size)), [], self.name)
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """All objects in random order."""
         truth = sample.annotation
         things = [truth.instances[i] for i in rng.permutation(len(truth.instances))]
         names = [f"{OBJECT_REF_START}{thing.phrase}{OBJECT_REF_END}" for thing in things]
-        return Example(
-            image=sample.image,
-            prompt=_prompt(things, truth),
-            response=SPAN_SEPARATOR.join(names),
-            target=truth,
-            phrases=[thing.phrase for thing in things],
-            task=self.name,
-            source=sample.source,
-        )
+        question = Question(_prompt(things, truth), [thing.phrase for thing in things], self.name)
+        return Example(sample, question, SPAN_SEPARATOR.join(names), truth)
 
 
 def _prompt(things: list[Instance], truth: Annotation) -> str:

@@ -68,6 +68,7 @@ import numpy as np
 import pytest
 
 from rexkit import DATASETS, METRICS, PARSERS, TASK_FNS
+from rexkit.tasks import QuestionArguments
 
 
 @pytest.fixture
@@ -86,7 +87,7 @@ def test_the_truth_as_answer_is_perfect(task):
 
 
 def test_it_asks_in_its_own_words(task):
-    question = task.ask((640, 480), categories=["cup", "dog"])
+    question = task.question((640, 480), QuestionArguments(["cup", "dog"]))
     assert question.prompt == "Find cup, dog for the $task task."
 ''',
     "README.md": """\

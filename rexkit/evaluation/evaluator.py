@@ -26,7 +26,6 @@ from rexkit.formats.predictions import PredictionRecord
 from rexkit.metrics.metric import Metric
 from rexkit.registry import METRICS
 from rexkit.structures import Example, Prediction
-from rexkit.tasks import Question
 
 if TYPE_CHECKING:
     from rexkit.backends import Backend, Generation
@@ -189,7 +188,7 @@ def _windows(
 
     Every process gives equally many windows, maybe empty ones: they wait for each other at each.
     """
-    from rexkit.inference.requests import request
+    from rexkit.inference.requests import build_request
 
     size = WINDOW * processes.count
     with Progress(transient=True, disable=processes.rank > 0) as progress:
@@ -201,7 +200,7 @@ def _windows(
             tasks = [examples.sources[examples.source_of(number)].task for number in numbers]
             generations = backend.generate(
                 [
-                    request(e.image, task, Question(e.prompt, e.phrases))
+                    build_request(e.image, task, e.question)
                     for e, task in zip(asked, tasks, strict=True)
                 ]
             )

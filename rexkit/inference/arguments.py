@@ -12,7 +12,7 @@ from PIL import Image
 
 from rexkit.errors import UserError
 from rexkit.formats.image_sources import ImageSource
-from rexkit.tasks import Task
+from rexkit.tasks import QuestionArguments, Task
 from rexkit.tasks.named import task_named
 
 
@@ -68,7 +68,7 @@ class Arguments:
             found["visual_prompt_boxes"] = self.visual_prompt_boxes
         return found
 
-    def __iter__(self) -> Iterator[tuple[ImageSource, Task, Sequence[str], str | None, Any]]:
+    def __iter__(self) -> Iterator[tuple[ImageSource, Task, QuestionArguments]]:
         lists = self.lists
         number = -1
         for number, image in enumerate(cast(Iterable[ImageSource], self.images)):
@@ -77,14 +77,9 @@ class Arguments:
                 if number >= len(values):
                     raise UserError(_wrong_length(name, len(values), f"more than {number}"))
                 given[name] = values[number]
-            categories = given["categories"]
-            yield (
-                image,
-                self._task(given["task"]),
-                [categories] if isinstance(categories, str) else list(categories or ()),
-                given["keypoint_type"],
-                given["visual_prompt_boxes"],
-            )
+            task, categories = given.pop("task"), given.pop("categories")
+            phrases = [categories] if isinstance(categories, str) else list(categories or ())
+            yield image, self._task(task), QuestionArguments(phrases, **given)
         for name, values in lists.items():
             if len(values) != number + 1:
                 raise UserError(_wrong_length(name, len(values), str(number + 1)))

@@ -16,14 +16,14 @@ from rexkit.backends import Backend, Generation, Request, model_source
 from rexkit.errors import ConfigError, DataError, UserError, did_you_mean
 from rexkit.formats.image_sources import ImageSource, describe_source, open_source
 from rexkit.inference.arguments import Arguments
-from rexkit.inference.requests import parse_generation, request
+from rexkit.inference.requests import build_request, parse_generation
 from rexkit.inference.result import Result
 from rexkit.models import VLM, PretrainedVLM, TinyVLM
 from rexkit.models.pixels import grid_size, stable_grid_size
 from rexkit.registry import BACKENDS, PARSERS, accepted_arguments
-from rexkit.structures import ImageSize
-from rexkit.tasks import Question, Task
-from rexkit.tasks.categories import clean_boxes, clean_category
+from rexkit.structures import ImageSize, Question
+from rexkit.tasks import QuestionArguments, Task
+from rexkit.tasks.categories import clean_arguments
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -200,16 +200,16 @@ class Predictor:
         rows = iter(arguments)
         with ThreadPoolExecutor(_OPENERS, thread_name_prefix="open") as pool:
 
-            def read_ahead() -> list[_Asked]:
+            def read_ahead() -> list[_Pending]:
                 opened: dict[Any, Future[_Opened]] = {}
-                asked = []
-                for source, task, *question in islice(rows, window):
+                pending = []
+                for source, task, its_arguments in islice(rows, window):
                     # Several questions about one image share it, and its way through the model.
                     key = source if isinstance(source, str) else id(source)
                     if key not in opened:
                         opened[key] = pool.submit(self._open, source, allow_urls)
-                    asked.append(_Asked(source, task, question, opened[key]))
-                return asked
+                    pending.append(_Pending(source, task, its_arguments, opened[key]))
+                return pending
 
             number = 0
             ahead = read_ahead()
@@ -228,11 +228,11 @@ class Predictor:
         return None if processor is None else stable_grid_size(size, processor)
 
     def _answer(
-        self, asked: Sequence[_Asked], first: int, on_error: OnError, allow_urls: bool
+        self, batch: Sequence[_Pending], first: int, on_error: OnError, allow_urls: bool
     ) -> Iterator[Result]:
         results: list[Result] = []
         requests: dict[int, Request] = {}
-        for place, row in enumerate(asked):
+        for place, row in enumerate(batch):
             result = Result(row.source, row.task.name, allow_urls=allow_urls)
             results.append(result)
             try:
@@ -249,22 +249,16 @@ class Predictor:
                 result.error = error.reason
             else:
                 result.seconds = opened.seconds
-                requests[place] = request(opened.image, row.task, question)
+                requests[place] = build_request(opened.image, row.task, question)
         generations = self.backend.generate(list(requests.values())) if requests else []
         for place, generation in zip(requests, generations, strict=True):
-            self._fill(results[place], asked[place].task, generation)
+            self._fill(results[place], batch[place].task, generation)
         yield from results
 
-    def _question(self, row: _Asked, size: ImageSize, number: int) -> Question:
-        categories, keypoint_type, boxes = row.question
-        boxes = None if boxes is None else clean_boxes(boxes, size)
+    def _question(self, row: _Pending, size: ImageSize, number: int) -> Question:
         try:
-            return row.task.ask(
-                size,
-                categories=[clean_category(c, self._special_tokens) for c in categories],
-                keypoint_type=keypoint_type,
-                reference_boxes=boxes,
-            )
+            arguments = clean_arguments(row.arguments, size, self._special_tokens)
+            return row.task.question(size, arguments)
         except DataError:
             raise
         except ValueError as error:
@@ -310,10 +304,10 @@ class _Opened:
 
 
 @dataclass(slots=True)
-class _Asked:
+class _Pending:
     source: ImageSource
     task: Task
-    question: list[Any]
+    arguments: QuestionArguments
     opened: Future[_Opened]
 
 

@@ -5,15 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rexkit.backends import Backend, Generation, Request, with_scores
-from rexkit.structures import ImageSize, Prediction
-from rexkit.tasks import Question, Task
+from rexkit.structures import ImageSize, Prediction, Question
+from rexkit.tasks import Task
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def request(image: Image, task: Task, question: Question) -> Request:
-    """What a backend is asked, with the form of the answer for those that constrain."""
+def build_request(image: Image, task: Task, question: Question) -> Request:
+    """Return the request that a question about an image makes to a backend.
+
+    Args:
+        image: RGB.
+        task: the task that asks; it tells the answer format, for constrained decoding.
+        question: of that task.
+    """
     return Request(image, question.prompt, task.answer_form(question))
 
 

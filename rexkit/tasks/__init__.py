@@ -1,11 +1,12 @@
 """Tasks: how a question is asked and what its answer is."""
 
+from rexkit.structures import Question
 from rexkit.tasks.grounding import GroundingTask
 from rexkit.tasks.keypoint import KeypointTask
 from rexkit.tasks.ocr import OCRBoxTask, OCRPolygonTask
 from rexkit.tasks.phrase import PhraseTask
 from rexkit.tasks.pointing import PointingTask
-from rexkit.tasks.task import Question, Subject, Task
+from rexkit.tasks.task import QuestionArguments, Task
 from rexkit.tasks.visual_prompt import VisualPromptTask
 
 __all__ = [
@@ -16,7 +17,7 @@ __all__ = [
     "PhraseTask",
     "PointingTask",
     "Question",
-    "Subject",
+    "QuestionArguments",
     "Task",
     "VisualPromptTask",
 ]

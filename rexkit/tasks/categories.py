@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,31 @@ from numpy.typing import ArrayLike
 
 from rexkit.errors import DataError, UserError
 from rexkit.structures import Array, ImageSize
+from rexkit.tasks.task import QuestionArguments
 
 _SPECIAL = re.compile(r"<\|[^|<>]*\|>|<[0-9]+>")
+
+
+def clean_arguments(
+    arguments: QuestionArguments, image_size: ImageSize, special_tokens: Collection[str] = ()
+) -> QuestionArguments:
+    """Return arguments of users with their categories and boxes checked and normalised.
+
+    Args:
+        arguments: what a user asks for.
+        image_size: (width, height) of the image in pixels.
+        special_tokens: the special tokens of the model's tokenizer.
+
+    Raises:
+        UserError: see `clean_category`.
+        DataError: see `clean_boxes`.
+    """
+    boxes = arguments.visual_prompt_boxes
+    return replace(
+        arguments,
+        categories=[clean_category(c, special_tokens) for c in arguments.categories],
+        visual_prompt_boxes=None if boxes is None else clean_boxes(boxes, image_size),
+    )
 
 
 def clean_category(category: Any, special_tokens: Iterable[str] = ()) -> str:

@@ -13,9 +13,9 @@ from rexkit.grammar.forms import KeypointForm
 from rexkit.grammar.writer import legal_phrase, write_keypoints
 from rexkit.keypoints import KeypointSchema, find_schema
 from rexkit.registry import TASK_FNS
-from rexkit.structures import Annotation, Example, Instance, Sample
+from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.phrase import PhraseTask
-from rexkit.tasks.task import Question, Subject
+from rexkit.tasks.task import QuestionArguments
 
 
 @TASK_FNS.register_module()
@@ -40,7 +40,7 @@ class KeypointTask(PhraseTask):
     name = "keypoint"
     geometry = "bbox"
     places = ("phrases", "keypoints")
-    has_use_for = ("categories", "keypoint_type")
+    accepts = ("categories", "keypoint_type")
     metrics = ("KeypointPCK", "KeypointAP")
     templates = (
         "Can you detect each {phrases} in the image using a [x0, y0, x1, y1] box format, and then "
@@ -72,16 +72,18 @@ class KeypointTask(PhraseTask):
             seen.sort(key=self._left)
         return write_keypoints(seen, target.image_size)
 
-    def question(self, subject: Subject) -> Question:
-        """The question about a subject; it may leave out whose keypoints, and what is looked for.
+    def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
+        """Return the question for the given categories and keypoints.
 
-        Left out, the keypoints are the task's, and the category is what the schema is called.
+        Without ``keypoint_type`` the keypoints are those of the task's schema, and without
+        categories the phrase is the name of the schema.
         """
-        told = subject.keypoint_type
-        schema = self.schema if told is None else find_schema(told)
-        categories = subject.categories or [schema.name]
+        given = arguments.keypoint_type
+        schema = self.schema if given is None else find_schema(given)
+        categories = arguments.categories or [schema.name]
         phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(categories)]
-        return Question(self.prompt(phrases, schema=schema), phrases, tuple(schema.keypoints))
+        prompt = self.prompt(phrases, schema=schema)
+        return Question(prompt, phrases, self.name, tuple(schema.keypoints))
 
     def answer_form(self, question: Question) -> KeypointForm:
         names = question.keypoints or tuple(self.schema.keypoints)
@@ -89,8 +91,9 @@ class KeypointTask(PhraseTask):
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         labelled = [self._labelled(i, sample.source) for i in sample.annotation.instances]
-        truth = replace(sample.annotation, instances=labelled)
-        return super().example(replace(sample, annotation=truth), rng, training)
+        target = replace(sample.annotation, instances=labelled)
+        example = super().example(replace(sample, annotation=target), rng, training)
+        return replace(example, sample=sample)
 
     def answerable(self, instance: Instance) -> Instance | None:
         return None if instance.keypoints is None or instance.bbox is None else instance

@@ -14,9 +14,9 @@ from rexkit.geometry import box_corners, order_polygon, polygon_bounds
 from rexkit.grammar.forms import SpanForm
 from rexkit.grammar.writer import Transcription, legal_phrase, write
 from rexkit.registry import TASK_FNS
-from rexkit.structures import Annotation, Example, Instance, Sample
+from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.reading_order import reading_order
-from rexkit.tasks.task import Question, Subject, Task
+from rexkit.tasks.task import QuestionArguments, Task
 
 LEVELS = ("word", "text line")
 """What is read as one piece. An image may have instances of both; a task asks for one."""
@@ -65,10 +65,10 @@ class OCRTask(Task):
         """The question for some levels; with a generator, in a template drawn by it."""
         return self.template(rng).replace("{phrases}", ", ".join(phrases))
 
-    def question(self, subject: Subject) -> Question:
-        """The question about a subject; left out, the level of the task is asked for."""
-        phrases = [legal_phrase(p) for p in dict.fromkeys(subject.categories or [self.level])]
-        return Question(self.prompt(phrases), phrases)
+    def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
+        """Return the question for the given categories; without any, for the task's level."""
+        phrases = [legal_phrase(p) for p in dict.fromkeys(arguments.categories or [self.level])]
+        return Question(self.prompt(phrases), phrases, self.name)
 
     def answer_form(self, question: Question) -> SpanForm:
         phrases = tuple(question.phrases)
@@ -76,15 +76,9 @@ class OCRTask(Task):
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         target = self._target(sample)
-        return Example(
-            image=sample.image,
-            prompt=self.prompt([self.level], rng if training else None),
-            response=self._response(target, sample.source),
-            target=target,
-            phrases=[self.level],
-            task=self.name,
-            source=sample.source,
-        )
+        prompt = self.prompt([self.level], rng if training else None)
+        response = self._response(target, sample.source)
+        return Example(sample, Question(prompt, [self.level], self.name), response, target)
 
     @abstractmethod
     def answerable(self, instance: Instance) -> Instance | None:

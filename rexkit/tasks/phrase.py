@@ -10,8 +10,8 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.grammar.forms import AnswerForm, SpanForm
 from rexkit.grammar.writer import Geometry, legal_phrase, write
-from rexkit.structures import Annotation, Example, Instance, Sample
-from rexkit.tasks.task import Question, Subject, Task
+from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
+from rexkit.tasks.task import QuestionArguments, Task
 
 
 class PhraseTask(Task):
@@ -64,11 +64,11 @@ class PhraseTask(Task):
             seen.sort(key=self._left)
         return write(seen, target.image_size, phrases=phrases, geometry=self.geometry)
 
-    def question(self, subject: Subject) -> Question:
-        if not subject.categories:
-            raise ValueError(f"categories: {self.name} must be told what to look for")
-        phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(subject.categories)]
-        return Question(self.prompt(phrases), phrases)
+    def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
+        if not arguments.categories:
+            raise ValueError(f"categories: the task {self.name!r} needs at least one")
+        phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(arguments.categories)]
+        return Question(self.prompt(phrases), phrases, self.name)
 
     def answer_form(self, question: Question) -> AnswerForm:
         return SpanForm(tuple(question.phrases), self.geometry)
@@ -87,15 +87,9 @@ class PhraseTask(Task):
         elif not training:
             phrases = sorted(phrases)
         target = self._target(sample.annotation, phrases)
-        return Example(
-            image=sample.image,
-            prompt=self.prompt(phrases, rng if training else None),
-            response=self.response(target, phrases),
-            target=target,
-            phrases=phrases,
-            task=self.name,
-            source=sample.source,
-        )
+        prompt = self.prompt(phrases, rng if training else None)
+        response = self.response(target, phrases)
+        return Example(sample, Question(prompt, phrases, self.name), response, target)
 
     def answerable(self, instance: Instance) -> Instance | None:
         """The instance with the geometry this task writes, or None where it has none."""

@@ -11,49 +11,32 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rexkit.grammar.forms import AnswerForm
-from rexkit.structures import Example, ImageSize, Sample
+from rexkit.structures import Example, ImageSize, Question, Sample
 
 
 @dataclass(slots=True)
-class Question:
-    """A question without its answer.
+class QuestionArguments:
+    """What a question about an image is to ask for; each task accepts some of it.
 
     Attributes:
-        prompt: the question in words, without chat markup or image.
-        phrases: what is asked for, in the order of the prompt.
-        keypoints: the names of keypoints asked for; where there are none, those of the task.
+        categories: the phrases to look for.
+        keypoint_type: the keypoint schema, such as "person".
+        visual_prompt_boxes: (N, 4) xyxy pixels of the original image, examples of what to look for.
     """
 
-    prompt: str
-    phrases: list[str]
-    keypoints: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Subject:
-    """What a question is about.
-
-    Attributes:
-        image_size: (width, height) of the image.
-        categories: what to look for.
-        keypoint_type: whose keypoints: a schema such as "person".
-        reference_boxes: (N, 4) xyxy pixels, examples of what to look for.
-    """
-
-    image_size: ImageSize
     categories: Sequence[str] = ()
     keypoint_type: str | None = None
-    reference_boxes: ArrayLike | None = None
+    visual_prompt_boxes: ArrayLike | None = None
 
     @property
     def given(self) -> list[str]:
-        """The names of what is told besides the size."""
-        told = {
+        """The names of the fields that are set."""
+        is_given = {
             "categories": len(self.categories) > 0,
             "keypoint_type": self.keypoint_type is not None,
-            "reference_boxes": self.reference_boxes is not None,
+            "visual_prompt_boxes": self.visual_prompt_boxes is not None,
         }
-        return [name for name, is_told in told.items() if is_told]
+        return [name for name, value in is_given.items() if value]
 
 
 class Task(ABC):
@@ -71,7 +54,7 @@ class Task(ABC):
             "box_eval". A class that sets only a name gets ``NAME_eval``.
         templates: prompts.
         places: names that stand in braces in every template.
-        has_use_for: which fields of a `Subject` the task asks by.
+        accepts: the fields of `QuestionArguments` that the task accepts.
     """
 
     name: ClassVar[str]
@@ -80,7 +63,7 @@ class Task(ABC):
     metrics: ClassVar[tuple[str | Mapping[str, Any], ...]]
     templates: ClassVar[tuple[str, ...]] = ()
     places: ClassVar[tuple[str, ...]] = ()
-    has_use_for: ClassVar[tuple[str, ...]] = ("categories",)
+    accepts: ClassVar[tuple[str, ...]] = ("categories",)
 
     def __init__(self, templates: Sequence[str] | None = None):
         self.prompt_templates = tuple(type(self).templates if templates is None else templates)
@@ -107,34 +90,43 @@ class Task(ABC):
             DataError: the sample holds nothing that this task could ask for.
         """
 
-    def ask(
-        self,
-        image_size: ImageSize,
-        *,
-        categories: Sequence[str] = (),
-        keypoint_type: str | None = None,
-        reference_boxes: ArrayLike | None = None,
+    def question(
+        self, image_size: ImageSize, arguments: QuestionArguments | None = None
     ) -> Question:
-        """The question for an image of one's own, in the words that testing uses.
+        """Return the question about an image without ground truth, in the wording that tests use.
 
         Args:
-            image_size, categories, keypoint_type, reference_boxes: as of `Subject`.
+            image_size: (width, height) of the image in pixels.
+            arguments: what to ask for; left out, nothing is said about it.
 
         Raises:
-            ValueError: something the task needs is not given, or something it has no use for is.
+            ValueError: the task needs an argument that is not given, or does not accept one that
+                is.
+
+        >>> from rexkit.tasks import GroundingTask
+        >>> question = GroundingTask().question((640, 480), QuestionArguments(["cup", "dog"]))
+        >>> question.phrases, question.prompt[:16]
+        (['cup', 'dog'], 'Detect cup, dog.')
         """
-        subject = Subject(image_size, categories, keypoint_type, reference_boxes)
-        for name in subject.given:
-            if name not in self.has_use_for:
-                raise ValueError(f"{name}: {self.name} has no use for it")
-        return self.question(subject)
+        arguments = arguments or QuestionArguments()
+        for name in arguments.given:
+            if name not in self.accepts:
+                raise ValueError(
+                    f"{name}: the task {self.name!r} does not accept it, only "
+                    f"{' and '.join(self.accepts) or 'an image'}"
+                )
+        return self.build_question(image_size, arguments)
 
     @abstractmethod
-    def question(self, subject: Subject) -> Question:
-        """The question about a subject that holds nothing the task has no use for.
+    def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
+        """Return the question for arguments that the task accepts; `question` checks that.
+
+        Args:
+            image_size: (width, height) of the image in pixels.
+            arguments: what to ask for.
 
         Raises:
-            ValueError: something the task needs is not told.
+            ValueError: an argument that the task needs is not given.
         """
 
     def template(self, rng: np.random.Generator | None = None) -> str:

@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike
 from rexkit.errors import DataError
 from rexkit.grammar import SpanForm, write, write_references
 from rexkit.registry import TASK_FNS
-from rexkit.structures import Annotation, Array, Example, ImageSize, Instance, Sample
-from rexkit.tasks.task import Question, Subject, Task
+from rexkit.structures import Annotation, Array, Example, ImageSize, Instance, Question, Sample
+from rexkit.tasks.task import QuestionArguments, Task
 
 
 @TASK_FNS.register_module()
@@ -46,7 +46,7 @@ class VisualPromptTask(Task):
         "find all similar objects in the image and output their bounding boxes.",
     )
     places = ("references",)
-    has_use_for = ("reference_boxes",)
+    accepts = ("visual_prompt_boxes",)
     object_name = "object_1"
 
     def __init__(
@@ -77,11 +77,11 @@ class VisualPromptTask(Task):
         references = write_references({self.object_name: boxes}, image_size)
         return self.template(rng).replace("{references}", references)
 
-    def question(self, subject: Subject) -> Question:
-        if subject.reference_boxes is None:
-            raise ValueError(f"reference_boxes: {self.name} must be shown what to look for")
-        boxes = _checked(subject.reference_boxes)
-        return Question(self.prompt(boxes, subject.image_size), [self.object_name])
+    def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
+        if arguments.visual_prompt_boxes is None:
+            raise ValueError(f"visual_prompt_boxes: the task {self.name!r} needs at least one")
+        boxes = _checked(arguments.visual_prompt_boxes)
+        return Question(self.prompt(boxes, image_size), [self.object_name], self.name)
 
     def answer_form(self, question: Question) -> SpanForm:
         return SpanForm(tuple(question.phrases))
@@ -96,15 +96,9 @@ class VisualPromptTask(Task):
         if self.left_to_right:
             seen.sort(key=_left)
         phrases = [self.object_name]
-        return Example(
-            image=sample.image,
-            prompt=self.prompt(np.array(shown), truth.image_size, rng if training else None),
-            response=write(seen, truth.image_size, phrases=phrases, geometry="bbox"),
-            target=target,
-            phrases=phrases,
-            task=self.name,
-            source=sample.source,
-        )
+        prompt = self.prompt(np.array(shown), truth.image_size, rng if training else None)
+        response = write(seen, truth.image_size, phrases=phrases, geometry="bbox")
+        return Example(sample, Question(prompt, phrases, self.name), response, target)
 
     def _choose(self, sample: Sample, draw: np.random.Generator) -> str:
         seen = [i for i in sample.annotation.instances if not i.ignore]
@@ -160,7 +154,11 @@ def _checked(boxes: ArrayLike) -> Array:
     """
     xyxy = np.atleast_2d(np.asarray(boxes, dtype=np.float64))
     if xyxy.ndim != 2 or xyxy.shape[1] != 4 or not len(xyxy):
-        raise ValueError(f"reference_boxes must be (N, 4) xyxy pixels, got shape {np.shape(boxes)}")
+        raise ValueError(
+            f"visual_prompt_boxes must be (N, 4) xyxy pixels, got shape {np.shape(boxes)}"
+        )
     if not np.isfinite(xyxy).all() or (xyxy[:, 2:] < xyxy[:, :2]).any():
-        raise ValueError(f"reference_boxes must be finite x0 y0 x1 y1 in order: {xyxy.tolist()}")
+        raise ValueError(
+            f"visual_prompt_boxes must be finite, x0 <= x1 and y0 <= y1, got {xyxy.tolist()}"
+        )
     return xyxy

@@ -24,6 +24,7 @@ from rexkit.tasks import (
     OCRBoxTask,
     OCRPolygonTask,
     PointingTask,
+    QuestionArguments,
     VisualPromptTask,
 )
 
@@ -44,7 +45,7 @@ TASKS = {
 ASKED = {
     "detection": {"categories": THINGS},
     "pointing": {"categories": THINGS},
-    "visual_prompting": {"reference_boxes": [[1, 2, 30, 40]]},
+    "visual_prompting": {"visual_prompt_boxes": [[1, 2, 30, 40]]},
 }
 ANSWERS = 500
 
@@ -67,7 +68,7 @@ def test_an_untrained_model_answers_every_task_without_a_problem(untrained):
     image = ShapesDataset(1)[0].image
     requests, parsers = [], []
     for kind, task in TASKS.items():
-        question = task.ask(SIZE, **ASKED.get(kind, {}))
+        question = task.question(SIZE, QuestionArguments(**ASKED.get(kind, {})))
         request = Request(image, question.prompt, task.answer_form(question))
         requests += [request] * ANSWERS
         parsers += [PARSERS.build(task.parser)] * ANSWERS
@@ -103,7 +104,7 @@ def test_a_constraint_does_not_change_an_answer_that_is_within_it():
     task = GroundingTask()
     requests = []
     for number in range(len(images)):
-        question = task.ask(SIZE, categories=sorted(images[number].annotation.phrases))
+        question = task.question(SIZE, QuestionArguments(sorted(images[number].annotation.phrases)))
         form = task.answer_form(question)
         requests.append(Request(images[number].image, question.prompt, form))
     free, bound = (

@@ -16,8 +16,8 @@ from rexkit.geometry import box_iou
 from rexkit.grammar import read, write
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models import TinyVLM
-from rexkit.structures import Annotation, Example, Instance
-from rexkit.tasks import GroundingTask
+from rexkit.structures import Annotation, Example, Instance, Question, Sample
+from rexkit.tasks import GroundingTask, QuestionArguments
 
 SIZE = (999, 999)
 
@@ -40,7 +40,9 @@ def answered(vlm):
     requests, truths = [], []
     for number in range(len(images)):
         sample = images[number]
-        question = task.ask(sample.annotation.image_size, categories=sample.annotation.phrases)
+        question = task.question(
+            sample.annotation.image_size, QuestionArguments(sample.annotation.phrases)
+        )
         requests.append(Request(sample.image, question.prompt, task.answer_form(question)))
         truths.append(sample.annotation)
     backend = TransformersBackend(
@@ -53,7 +55,8 @@ def test_log_probabilities_are_those_of_reading_the_answer_over(vlm, answered):
     requests, _, answers = answered
     for request, answer in list(zip(requests, answers, strict=True))[:3]:
         target = Annotation(request.image.size)
-        example = Example(request.image, request.prompt, answer.text, target, [], "t", "s")
+        question = Question(request.prompt, [], "t")
+        example = Example(Sample(request.image, target, "s"), question, answer.text, target)
         batch = vlm.encoder.examples([example])
         labels = batch.pop("labels")[0]
         with torch.no_grad():

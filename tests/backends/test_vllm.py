@@ -30,10 +30,17 @@ from rexkit.backends.http_client import Server
 from rexkit.datasets import ShapesDataset
 from rexkit.errors import ConfigError
 from rexkit.inference.predictor import Predictor
-from rexkit.inference.requests import request as ask
+from rexkit.inference.requests import build_request
 from rexkit.models import PretrainedVLM, TinyVLM
 from rexkit.registry import PARSERS
-from rexkit.tasks import GroundingTask, KeypointTask, OCRBoxTask, PointingTask, VisualPromptTask
+from rexkit.tasks import (
+    GroundingTask,
+    KeypointTask,
+    OCRBoxTask,
+    PointingTask,
+    QuestionArguments,
+    VisualPromptTask,
+)
 
 os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, where there is no GPU
 
@@ -114,12 +121,14 @@ def questions() -> list[tuple[Any, Request]]:
         if isinstance(task, KeypointTask):
             phrases = ["small hand"]
         boxes = np.array([[10.0, 10.0, 60.0, 60.0]])
-        question = task.ask(
+        question = task.question(
             image.size,
-            categories=() if isinstance(task, VisualPromptTask) else phrases,
-            reference_boxes=boxes if isinstance(task, VisualPromptTask) else None,
+            QuestionArguments(
+                categories=() if isinstance(task, VisualPromptTask) else phrases,
+                visual_prompt_boxes=boxes if isinstance(task, VisualPromptTask) else None,
+            ),
         )
-        found.append((task, ask(image, task, question)))
+        found.append((task, build_request(image, task, question)))
     return found
 
 

@@ -18,7 +18,8 @@ from rexkit.errors import UserError
 from rexkit.formats.image_sources import open_source
 from rexkit.inference.predictor import Predictor
 from rexkit.models import TinyVLM
-from rexkit.tasks import Question, Subject, Task
+from rexkit.structures import ImageSize
+from rexkit.tasks import Question, QuestionArguments, Task
 from rexkit.tasks.categories import clean_category
 
 ORIENTATION = 0x0112
@@ -41,13 +42,14 @@ class Alike(Task):
 
     name = "alike"
     metrics = ()
-    has_use_for = ("categories", "reference_boxes")
+    accepts = ("categories", "visual_prompt_boxes")
 
     def example(self, sample: Any, rng: Any, training: bool) -> Any:
         raise NotImplementedError
 
-    def question(self, subject: Subject) -> Question:
-        return Question(str(np.asarray(subject.reference_boxes).tolist()), ["object_1"])
+    def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
+        boxes = np.asarray(arguments.visual_prompt_boxes)
+        return Question(str(boxes.tolist()), ["object_1"], self.name)
 
 
 @pytest.fixture(scope="module")

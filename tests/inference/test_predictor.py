@@ -157,9 +157,9 @@ def test_one_bad_image_fails_alone(predictor, tmp_path):
 def test_what_is_asked_wrongly_raises(predictor):
     with pytest.raises(ConfigError, match="did you mean 'detection'"):
         predictor.predict(blank(), task="detecton", categories="cup")
-    with pytest.raises(UserError, match=r"image 0 .*detection must be told what to look for"):
+    with pytest.raises(UserError, match=r"image 0 .*categories: the task 'detection' needs"):
         predictor.predict(blank())
-    with pytest.raises(UserError, match=r"keypoint_type: detection has no use for it"):
+    with pytest.raises(UserError, match=r"keypoint_type: the task 'detection' does not accept it"):
         predictor.predict(blank(), categories="cup", keypoint_type="person")
     with pytest.raises(UserError, match="images: expected an image or several"):
         predictor.predict(5, categories="cup")

@@ -19,7 +19,7 @@ from rexkit.models.pixels import pixel_budget
 from rexkit.models.tiny import SHIPPED_WEIGHTS
 from rexkit.models.tiny_tokenizer import build_tiny_tokenizer
 from rexkit.models.vlm import part_of
-from rexkit.structures import Annotation, Example
+from rexkit.structures import Annotation, Example, Question, Sample
 
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")
 PROMPT = "Detect cup. Output the bounding box coordinates in [x0, y0, x1, y1] format."
@@ -30,9 +30,9 @@ def example(
     prompt: str = PROMPT, answer: str = ANSWER, size: tuple[int, int] = (128, 128)
 ) -> Example:
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
-    return Example(
-        Image.fromarray(noise), prompt, answer, Annotation(size), ["cup"], "detection", "x:1"
-    )
+    target = Annotation(size)
+    sample = Sample(Image.fromarray(noise), target, "x:1")
+    return Example(sample, Question(prompt, ["cup"], "detection"), answer, target)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

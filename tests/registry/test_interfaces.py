@@ -34,7 +34,10 @@ def without(base: type, name: str) -> type:
     ("registry", "name"),
     [
         *(("DATASETS", "__len__"), ("DATASETS", "__getitem__"), ("TRANSFORMS", "__call__")),
-        *(("TASK_FNS", n) for n in ("name", "parser", "metrics", "example", "ask", "answer_form")),
+        *(
+            ("TASK_FNS", n)
+            for n in ("name", "parser", "metrics", "example", "question", "answer_form")
+        ),
         *(("PARSERS", "__call__"), ("REWARDS", "__call__")),
         *(("METRICS", n) for n in ("add", "compute", "per_category", "state", "absorb", "merge")),
         *(("VISUALIZERS", "draw"), ("VISUALIZERS", "side_by_side"), ("MODELS", "forbidden_ids")),

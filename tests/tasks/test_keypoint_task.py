@@ -14,7 +14,7 @@ from rexkit.grammar.bins import to_bins, to_pixels
 from rexkit.keypoints import SCHEMAS, find_schema
 from rexkit.metrics import KeypointAP, KeypointPCK
 from rexkit.structures import Annotation, Instance, Prediction, Sample
-from rexkit.tasks import KeypointTask
+from rexkit.tasks import KeypointTask, QuestionArguments
 
 PARTS = ("eye", "ear", "front elbow", "back elbow", "front knee", "back knee")
 PAWS = ("front paw", "back paw")
@@ -61,21 +61,23 @@ def test_the_question_is_the_public_one():
         f"provide the coordinates of its {names} as [x0, y0]? Output the answer in JSON format."
     )
     task = KeypointTask()
-    assert task.ask((100, 100)).prompt == prompt
+    assert task.question((100, 100)).prompt == prompt
     example = task.example(sample(being()), rng(), training=False)
     assert (example.prompt, example.phrases, example.task) == (prompt, ["person"], "keypoint")
 
 
 def test_a_phrase_may_differ_from_the_schema():
-    question = KeypointTask().ask((9, 9), categories=["cat"], keypoint_type="animal")
+    question = KeypointTask().question((9, 9), QuestionArguments(["cat"], keypoint_type="animal"))
     assert question.phrases == ["cat"]
     assert "each cat in" in question.prompt
     assert "of its left eye, right eye, nose, neck, root of tail," in question.prompt
-    assert KeypointTask().ask((9, 9), keypoint_type="hand").phrases == ["hand"]
+    assert KeypointTask().question((9, 9), QuestionArguments(keypoint_type="hand")).phrases == [
+        "hand"
+    ]
     with pytest.raises(ValueError, match="'animals'; did you mean 'animal'"):
-        KeypointTask().ask((9, 9), keypoint_type="animals")
-    with pytest.raises(ValueError, match="reference_boxes"):
-        KeypointTask().ask((9, 9), reference_boxes=[[0, 0, 1, 1]])
+        KeypointTask().question((9, 9), QuestionArguments(keypoint_type="animals"))
+    with pytest.raises(ValueError, match="visual_prompt_boxes"):
+        KeypointTask().question((9, 9), QuestionArguments(visual_prompt_boxes=[[0, 0, 1, 1]]))
 
 
 def test_the_answer_is_json_with_every_keypoint_in_order():

@@ -16,7 +16,7 @@ from rexkit.datasets import DataError, JsonlDataset, RenderedTextDataset
 from rexkit.grammar import read, to_pixels
 from rexkit.registry import METRICS, PARSERS, TASK_FNS
 from rexkit.structures import Annotation, Instance, Sample
-from rexkit.tasks import OCRBoxTask, OCRPolygonTask
+from rexkit.tasks import OCRBoxTask, OCRPolygonTask, QuestionArguments
 from rexkit.tasks.reading_order import reading_order
 
 TASKS = [OCRBoxTask, OCRPolygonTask]
@@ -54,8 +54,8 @@ def answer(task, of):
 
 class TestPrompt:
     def test_the_public_words(self):
-        assert OCRBoxTask().ask((9, 9)).prompt == "Detect all word and recognize them."
-        question = OCRPolygonTask("text line").ask((9, 9))
+        assert OCRBoxTask().question((9, 9)).prompt == "Detect all word and recognize them."
+        question = OCRPolygonTask("text line").question((9, 9))
         assert question.prompt == (
             "Can you detect all text line in this image in polygon format like "
             "[x0, y0, x1, y1, x2, y2 ...] and then recognize them?"
@@ -66,7 +66,7 @@ class TestPrompt:
         lines = (shared_data / "rexomni_outputs" / "outputs.jsonl").read_text("utf-8").splitlines()
         (row,) = [row for row in map(json.loads, lines) if row["task"] == "ocr_polygon"]
         task = OCRPolygonTask()
-        assert task.ask((9, 9), categories=row["categories"]).prompt == row["prompt"]
+        assert task.question((9, 9), QuestionArguments(row["categories"])).prompt == row["prompt"]
         prediction = PARSERS.build(task.parser)(row["raw_output"], tuple(row["image_size"]))
         assert prediction.problems == []
         texts = [i.text for i in prediction.instances]
@@ -80,7 +80,7 @@ class TestPrompt:
     def test_training_draws_the_template(self, task):
         prompts = [task().example(SIGN, rng(seed), training=True).prompt for seed in range(30)]
         assert set(prompts) == {t.replace("{phrases}", "word") for t in task.templates}
-        assert task().example(SIGN, rng(3), training=False).prompt == task().ask((9, 9)).prompt
+        assert task().example(SIGN, rng(3), training=False).prompt == task().question((9, 9)).prompt
 
     @pytest.mark.parametrize(
         ("wrong", "message"),
@@ -95,10 +95,10 @@ class TestPrompt:
             OCRBoxTask(**wrong)
 
     def test_what_it_has_no_use_for(self):
-        with pytest.raises(ValueError, match="keypoint_type: ocr_box"):
-            OCRBoxTask().ask((9, 9), keypoint_type="hand")
-        with pytest.raises(ValueError, match="reference_boxes: ocr_polygon"):
-            OCRPolygonTask().ask((9, 9), reference_boxes=[[0, 0, 1, 1]])
+        with pytest.raises(ValueError, match=r"keypoint_type: the task .ocr_box"):
+            OCRBoxTask().question((9, 9), QuestionArguments(keypoint_type="hand"))
+        with pytest.raises(ValueError, match=r"visual_prompt_boxes: .* not accept"):
+            OCRPolygonTask().question((9, 9), QuestionArguments(visual_prompt_boxes=[[0, 0, 1, 1]]))
 
     def test_by_name(self):
         task = TASK_FNS.build(dict(type="OCRPolygonTask", transcription="inline"))

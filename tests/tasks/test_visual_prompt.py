@@ -11,7 +11,7 @@ from PIL import Image
 from rexkit.datasets import DataError, ShapesDataset
 from rexkit.grammar import read, read_references
 from rexkit.structures import Annotation, Instance, Sample
-from rexkit.tasks import VisualPromptTask
+from rexkit.tasks import QuestionArguments, VisualPromptTask
 
 SIZE = (100, 100)
 
@@ -121,26 +121,28 @@ def test_ask_is_the_question_of_testing(sample):
     task = VisualPromptTask()
     example = task.example(sample, rng(), training=False)
     shown = np.array([i.bbox for i in example.target.instances if i.extra["reference"]])
-    question = task.ask(SIZE, reference_boxes=shown)
+    question = task.question(SIZE, QuestionArguments(visual_prompt_boxes=shown))
     assert (question.prompt, question.phrases) == (example.prompt, example.phrases)
-    assert task.ask(SIZE, reference_boxes=shown[0]).phrases == ["object_1"]
+    assert task.question(SIZE, QuestionArguments(visual_prompt_boxes=shown[0])).phrases == [
+        "object_1"
+    ]
 
 
 @pytest.mark.parametrize(
     ("wrong", "name"),
     [
-        (dict(), "reference_boxes: visual_prompting must be shown"),
-        (dict(reference_boxes=[]), "reference_boxes must be"),
-        (dict(reference_boxes=[[1, 2, 3]]), "reference_boxes must be"),
-        (dict(reference_boxes=[[9, 9, 1, 1]]), "in order"),
-        (dict(reference_boxes=[[0, 0, np.nan, 1]]), "finite"),
-        (dict(reference_boxes=[[0, 0, 1, 1]], categories=["cup"]), "categories"),
-        (dict(reference_boxes=[[0, 0, 1, 1]], keypoint_type="hand"), "keypoint_type"),
+        (dict(), "visual_prompt_boxes: the task 'visual_prompting' needs"),
+        (dict(visual_prompt_boxes=[]), "visual_prompt_boxes must be"),
+        (dict(visual_prompt_boxes=[[1, 2, 3]]), "visual_prompt_boxes must be"),
+        (dict(visual_prompt_boxes=[[9, 9, 1, 1]]), "x0 <= x1"),
+        (dict(visual_prompt_boxes=[[0, 0, np.nan, 1]]), "finite"),
+        (dict(visual_prompt_boxes=[[0, 0, 1, 1]], categories=["cup"]), "categories"),
+        (dict(visual_prompt_boxes=[[0, 0, 1, 1]], keypoint_type="hand"), "keypoint_type"),
     ],
 )
 def test_ask_names_what_is_wrong(wrong, name):
     with pytest.raises(ValueError, match=name):
-        VisualPromptTask().ask(SIZE, **wrong)
+        VisualPromptTask().question(SIZE, QuestionArguments(**wrong))
 
 
 def test_nothing_to_show_is_an_error(sample):

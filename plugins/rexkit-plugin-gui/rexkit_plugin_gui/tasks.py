@@ -34,7 +34,9 @@ class GUIGroundingTask(ElementTask):
     The first template is the public one of the Rex-Omni weights, its doubled quotation mark
     included. Arguments: see `ElementTask`.
 
-    >>> print(GUIGroundingTask().ask((1080, 2400), categories=["search field"]).prompt)
+    >>> from rexkit.tasks import QuestionArguments
+    >>> arguments = QuestionArguments(["search field"])
+    >>> print(GUIGroundingTask().question((1080, 2400), arguments).prompt)
     Detect element "search field"" in the image.
     """
 
@@ -54,7 +56,9 @@ class GUIPointingTask(ElementTask, PointingTask):
 
     The first template is the public one of the Rex-Omni weights. Arguments: see `ElementTask`.
 
-    >>> print(GUIPointingTask().ask((1080, 2400), categories=["search field"]).prompt)
+    >>> from rexkit.tasks import QuestionArguments
+    >>> arguments = QuestionArguments(["search field"])
+    >>> print(GUIPointingTask().question((1080, 2400), arguments).prompt)
     Point to element "search field".
     """
 

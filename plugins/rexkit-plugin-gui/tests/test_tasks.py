@@ -8,6 +8,7 @@ from rexkit_plugin_gui import SyntheticScreenshotDataset
 
 from rexkit import METRICS, PARSERS, TASK_FNS
 from rexkit.errors import ConfigError
+from rexkit.tasks import QuestionArguments
 
 GROUNDING, POINTING = dict(type="GUIGroundingTask"), dict(type="GUIPointingTask")
 
@@ -22,7 +23,7 @@ GROUNDING, POINTING = dict(type="GUIGroundingTask"), dict(type="GUIPointingTask"
 def test_public_prompts(cfg, name, prompt):
     task = TASK_FNS.build(cfg)
     assert task.name == name
-    assert task.ask((640, 480), categories=["log in"]).prompt == prompt
+    assert task.question((640, 480), QuestionArguments(["log in"])).prompt == prompt
 
 
 @pytest.mark.parametrize("cfg", [GROUNDING, POINTING])
@@ -57,6 +58,6 @@ def test_several_elements_at_once():
 def test_arguments_are_checked():
     with pytest.raises(ConfigError, match="'num_negatives'"):
         TASK_FNS.build(dict(num_negative=1, **POINTING))
-    assert TASK_FNS.build(dict(templates=["Where is {phrases}?"], **POINTING)).ask(
-        (9, 9), categories=["x"]
+    assert TASK_FNS.build(dict(templates=["Where is {phrases}?"], **POINTING)).question(
+        (9, 9), QuestionArguments(["x"])
     )

@@ -11,11 +11,11 @@ from trl.models.utils import unwrap_model_for_generation
 
 from rexkit.backends import Backend, model_source
 from rexkit.errors import ConfigError
-from rexkit.inference.requests import request
+from rexkit.inference.requests import build_request
 from rexkit.models.whole_weights import whole_weights
 from rexkit.registry import BACKENDS, accepted_arguments
 from rexkit.structures import Example
-from rexkit.tasks import Question, Task
+from rexkit.tasks import Task
 
 
 class BackendRollouts:
@@ -59,7 +59,7 @@ class BackendRollouts:
         """Answer ``trainer.asked``, whose prompts as conversations are given."""
         examples: list[Example] = [row["example"] for row in trainer.asked]
         requests = [
-            request(e.image, self.tasks[row["source"]], Question(e.prompt, e.phrases))
+            build_request(e.image, self.tasks[row["source"]], e.question)
             for e, row in zip(examples, trainer.asked, strict=True)
         ]
         prompt_ids = trainer._tokenize_prompts(prompts)[0]
