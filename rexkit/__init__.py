@@ -1,15 +1,18 @@
-"""rexkit: fine-tune, run, score and show vision-language models that answer in text.
+"""Fine-tune, run, evaluate and draw vision-language models that answer in text.
 
 >>> from rexkit import grammar
->>> answer = "<|object_ref_start|>cup<|object_ref_end|><|box_start|><0><0><999><999><|box_end|>"
->>> grammar.read(answer, image_size=(640, 480)).to_dict()
+>>> text = "<|object_ref_start|>cup<|object_ref_end|><|box_start|><0><0><999><999><|box_end|>"
+>>> grammar.read(text, image_size=(640, 480)).to_dict()
 {'cup': [{'type': 'box', 'coords': [0.0, 0.0, 640.0, 480.0]}]}
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rexkit.errors import ConfigError, DataError, UserError
+from rexkit.lazy_names import lazy_names
+from rexkit.plugins import hook
 from rexkit.registry import (
     BACKENDS,
     DATASETS,
@@ -41,18 +44,16 @@ __all__ = [
     "TRANSFORMS",
     "VISUALIZERS",
     "Annotation",
+    "ConfigError",
+    "DataError",
     "Example",
     "Instance",
     "Prediction",
+    "Predictor",
     "Problem",
     "Sample",
+    "UserError",
+    "hook",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """`Predictor`, imported when it is first asked for, since it needs torch."""
-    if name == "Predictor":
-        from rexkit.inference.predictor import Predictor
-
-        return Predictor
-    raise AttributeError(f"module 'rexkit' has no attribute {name!r}")
+__getattr__ = lazy_names(__name__, {"Predictor": "rexkit.inference.predictor"})

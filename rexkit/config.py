@@ -20,6 +20,8 @@ from mmengine.config import Config
 
 from rexkit.errors import ConfigError, ErrorCollector, did_you_mean
 from rexkit.registry import REGISTRIES, Registry, accepted_arguments, check_names
+
+__all__ = ["KEYS", "SOURCE_KEYS", "load_config"]
 from rexkit.shipped_configs import find_config
 
 KEYS: dict[str, str] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+__all__ = ["edit_distance"]
+
 
 def edit_distance(a: str, b: str) -> int:
     """The Levenshtein distance: insertions, deletions and replacements of single characters.

@@ -6,6 +6,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "InterfaceError",
+    "UserError",
+    "did_you_mean",
+    "near_misses",
+]
+
 
 class UserError(ValueError):
     """An error that the user can correct: the message says what is wrong, where, and what to do.

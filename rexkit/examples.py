@@ -15,6 +15,8 @@ from rexkit.errors import ConfigError, DataError, ErrorCollector, did_you_mean
 from rexkit.registry import DATASETS, PARSERS, TASK_FNS, TRANSFORMS, errors_at
 from rexkit.structures import Example, Sample
 
+__all__ = ["ExampleDataset", "Source", "build_examples"]
+
 Key = tuple[int, int]
 """(epoch, index): what a sampler hands to the data set."""
 

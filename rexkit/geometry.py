@@ -14,6 +14,23 @@ from numpy.typing import ArrayLike, NDArray
 
 from rexkit.structures import Array
 
+__all__ = [
+    "Indices",
+    "Mask",
+    "box_corners",
+    "box_coverage",
+    "box_iou",
+    "decode_mask",
+    "match",
+    "order_polygon",
+    "points_in_boxes",
+    "points_in_mask",
+    "points_in_polygon",
+    "polygon_bounds",
+    "polygon_coverage",
+    "polygon_iou",
+]
+
 Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 

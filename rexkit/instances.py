@@ -16,6 +16,8 @@ from rexkit.geometry import (
 )
 from rexkit.structures import Array, Instance
 
+__all__ = ["area", "extent", "has_outline", "in_boxes", "in_outlines", "outline", "same_phrase"]
+
 
 def same_phrase(a: Sequence[str], b: Sequence[str]) -> Mask:
     """Which phrases are equal, letter by letter: (N, M).

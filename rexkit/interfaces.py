@@ -24,6 +24,21 @@ if TYPE_CHECKING:
     from rexkit.grammar import AnswerForm
     from rexkit.tasks import Question, QuestionArguments
 
+__all__ = [
+    "Backend",
+    "BatchReward",
+    "Dataset",
+    "Metric",
+    "Model",
+    "Parser",
+    "Reward",
+    "Task",
+    "Trainer",
+    "Transform",
+    "Visualizer",
+    "check_component",
+]
+
 
 class Dataset(Protocol):
     """A sequence of samples (registry DATASETS; see `docs/extend/dataset.md`).
@@ -234,7 +249,7 @@ class Backend(Protocol):
             ``model``; "remote": a server has it, under the name ``model``.
     """
 
-    model_source: Literal["given", "own", "remote"]
+    model_source: ClassVar[Literal["given", "own", "remote"]]
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Return one generation for each request, in order."""

@@ -22,6 +22,8 @@ from rexkit.plugins import call_hook
 from rexkit.registry import BACKENDS, MODELS, TRAINERS, VISUALIZERS
 from rexkit.training.curves import plot_curves
 
+__all__ = ["test", "train"]
+
 logger = logging.getLogger(__name__)
 
 

@@ -17,6 +17,8 @@ from numpy.typing import ArrayLike
 from rexkit.errors import did_you_mean
 from rexkit.structures import Array
 
+__all__ = ["SCHEMAS", "KeypointSchema", "Keypoints", "Side", "find_schema", "oks", "schema_of"]
+
 Side = Literal["left", "right"]
 Keypoints = Mapping[str, Array | None]
 """Name -> (2,) pixels, or None for one that is not visible: `Instance.keypoints`."""

@@ -24,6 +24,8 @@ from typing import Any
 
 import pluggy
 
+__all__ = ["GROUP", "HookSpecs", "Plugin", "call_hook", "failed_plugins", "hook", "load_plugins"]
+
 GROUP = "rexkit.plugins"
 
 hookspec = pluggy.HookspecMarker("rexkit")

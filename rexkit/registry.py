@@ -21,6 +21,22 @@ from rexkit.errors import ConfigError, ErrorCollector, UserError, did_you_mean, 
 from rexkit.interfaces import check_component
 from rexkit.plugins import credit_component, failed_plugins, load_plugins
 
+__all__ = [
+    "BACKENDS",
+    "DATASETS",
+    "METRICS",
+    "MODELS",
+    "PARSERS",
+    "REGISTRIES",
+    "REWARDS",
+    "TASK_FNS",
+    "TRAINERS",
+    "TRANSFORMS",
+    "VISUALIZERS",
+    "Registry",
+    "accepted_arguments",
+]
+
 
 class Registry(mmengine.registry.Registry):
     """A registry of components, filled by decorators.

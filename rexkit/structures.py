@@ -17,6 +17,17 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+__all__ = [
+    "Annotation",
+    "Array",
+    "Example",
+    "ImageSize",
+    "Instance",
+    "Prediction",
+    "Problem",
+    "Sample",
+]
+
 ImageSize = tuple[int, int]
 Array = NDArray[np.float64]
 

@@ -14,6 +14,8 @@ from importlib.metadata import PackageNotFoundError, version
 from rexkit import __version__
 from rexkit.errors import UserError, did_you_mean
 
+__all__ = ["COMMANDS", "main", "run"]
+
 COMMANDS = {
     "train": ("rexkit.cli.train_command", "train what a config describes"),
     "test": ("rexkit.cli.test_command", "test a checkpoint on a config's test data"),

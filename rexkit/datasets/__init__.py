@@ -15,14 +15,11 @@ from rexkit.datasets.stick_figures_dataset import StickFiguresDataset
 from rexkit.datasets.synthetic_dataset import SyntheticDataset
 from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
 from rexkit.datasets.tsv_dataset import TSVDataset
-from rexkit.errors import DataError
-from rexkit.formats.tsv import TSVWriter
 
 __all__ = [
     "CocoDataset",
     "ColorJitter",
     "ConcatDataset",
-    "DataError",
     "IcdarDataset",
     "InstanceMaskDataset",
     "JsonlDataset",
@@ -37,6 +34,5 @@ __all__ = [
     "StickFiguresDataset",
     "SyntheticDataset",
     "TSVDataset",
-    "TSVWriter",
     "folder_dataset",
 ]

@@ -6,7 +6,7 @@ from rexkit.metrics.counting import CountingError
 from rexkit.metrics.keypoint_ap import KeypointAP
 from rexkit.metrics.keypoint_pck import KeypointPCK
 from rexkit.metrics.lvis_ap import LvisAP
-from rexkit.metrics.metric import Metric
+from rexkit.metrics.metric import Metric, State
 from rexkit.metrics.ocr_hmean import OCRHmean
 from rexkit.metrics.point_accuracy import PointAccuracy
 from rexkit.metrics.point_f1 import PointF1
@@ -25,5 +25,6 @@ __all__ = [
     "PointAccuracy",
     "PointF1",
     "Rejection",
+    "State",
     "VisualPrompting",
 ]

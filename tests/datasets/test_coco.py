@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rexkit.datasets import CocoDataset, DataError
+from rexkit.datasets import CocoDataset
+from rexkit.errors import DataError
 from rexkit.formats.coco import is_coco
 from rexkit.geometry import decode_mask
 from rexkit.registry import DATASETS

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rexkit.datasets import DataError, IcdarDataset, JsonlDataset
+from rexkit.datasets import IcdarDataset, JsonlDataset
+from rexkit.errors import DataError
 from rexkit.registry import DATASETS
 
 LINES = (

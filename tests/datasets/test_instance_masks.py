@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rexkit.datasets import DataError, InstanceMaskDataset, JsonlDataset
+from rexkit.datasets import InstanceMaskDataset, JsonlDataset
+from rexkit.errors import DataError
 from rexkit.geometry import decode_mask, points_in_mask
 
 

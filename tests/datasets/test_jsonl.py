@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rexkit.datasets import DataError, JsonlDataset
+from rexkit.datasets import JsonlDataset
+from rexkit.errors import DataError
 from rexkit.registry import DATASETS
 
 

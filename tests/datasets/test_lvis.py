@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rexkit.datasets import DataError, LvisDataset
+from rexkit.datasets import LvisDataset
+from rexkit.errors import DataError
 from rexkit.metrics import LvisAP
 from rexkit.structures import Prediction
 from rexkit.tasks import GroundingTask

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rexkit.datasets import DataError, RexOmniEvalDataset
+from rexkit.datasets import RexOmniEvalDataset
+from rexkit.errors import DataError
 from rexkit.registry import DATASETS
 from rexkit.structures import Annotation
 from rexkit.tasks import GroundingTask, PointingTask

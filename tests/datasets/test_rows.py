@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from rexkit.datasets import ConcatDataset, DataError, JsonlDataset
+from rexkit.datasets import ConcatDataset, JsonlDataset
 from rexkit.datasets import row_dataset as rows_module
+from rexkit.errors import DataError
 from rexkit.registry import DATASETS
 
 

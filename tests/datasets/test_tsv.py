@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from strategies import annotations, plain
 
-from rexkit.datasets import DataError, TSVDataset, TSVWriter
-from rexkit.errors import ConfigError
+from rexkit.datasets import TSVDataset
+from rexkit.errors import ConfigError, DataError
+from rexkit.formats import TSVWriter
 from rexkit.formats.annotation_records import to_record
 from rexkit.registry import DATASETS
 from rexkit.structures import Annotation

@@ -15,7 +15,9 @@ from paths import ROOT
 from PIL import Image
 
 from rexkit.cli.convert_command import main
-from rexkit.datasets import CocoDataset, DataError, JsonlDataset, TSVDataset, TSVWriter
+from rexkit.datasets import CocoDataset, JsonlDataset, TSVDataset
+from rexkit.errors import DataError
+from rexkit.formats import TSVWriter
 
 OUTPUTS = ("out/d.images.tsv", "out/d.annotations.tsv", "out/d.annotations.tsv.lineidx")
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rexkit.datasets import CocoDataset, DataError, StickFiguresDataset
+from rexkit.datasets import CocoDataset, StickFiguresDataset
+from rexkit.errors import DataError
 from rexkit.grammar import read
 from rexkit.grammar.bins import to_bins, to_pixels
 from rexkit.keypoints import SCHEMAS, find_schema

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from rexkit.datasets import DataError, JsonlDataset, RenderedTextDataset
+from rexkit.datasets import JsonlDataset, RenderedTextDataset
+from rexkit.errors import DataError
 from rexkit.grammar import read, to_pixels
 from rexkit.registry import METRICS, PARSERS, TASK_FNS
 from rexkit.structures import Annotation, Instance, Sample

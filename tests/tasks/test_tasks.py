@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rexkit.datasets import DataError
+from rexkit.errors import DataError
 from rexkit.grammar import read
 from rexkit.structures import Annotation, Instance, Sample
 from rexkit.tasks import GroundingTask, PointingTask

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rexkit.datasets import DataError, ShapesDataset
+from rexkit.datasets import ShapesDataset
+from rexkit.errors import DataError
 from rexkit.grammar import read, read_references
 from rexkit.structures import Annotation, Instance, Sample
 from rexkit.tasks import QuestionArguments, VisualPromptTask

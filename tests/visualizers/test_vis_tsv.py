@@ -14,7 +14,8 @@ from PIL import Image
 
 from rexkit.cli import run
 from rexkit.cli.vis_tsv_command import main
-from rexkit.datasets import TSVDataset, TSVWriter
+from rexkit.datasets import TSVDataset
+from rexkit.formats import TSVWriter
 from rexkit.visualizers import PillowVisualizer
 from rexkit.visualizers.colors import phrase_color
 

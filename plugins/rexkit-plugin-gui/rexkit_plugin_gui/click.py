@@ -1,8 +1,9 @@
-"""Clicks: where an answer says to click, and whether that is on the element asked for.
+"""Click accuracy: whether a predicted point lies on the requested element.
 
 The measure is that of ScreenSpot (Cheng et al., "SeeClick: Harnessing GUI Grounding for Advanced
-Visual GUI Agents", 2024, arXiv:2401.10935, with its public test script): an answer's point, or the
-centre of its box, must lie inside the true box, edges included. An answer without either is wrong.
+Visual GUI Agents", 2024, arXiv:2401.10935, with its public test script): the predicted point, or
+the centre of the predicted box, must lie inside the ground-truth box, edges included. A prediction
+without either is wrong.
 """
 
 from __future__ import annotations
@@ -14,25 +15,24 @@ import numpy as np
 
 from rexkit import METRICS, REWARDS, Annotation, Instance, Prediction
 from rexkit.geometry import points_in_boxes
-from rexkit.metrics import Metric
-from rexkit.metrics.metric import State
+from rexkit.metrics import Metric, State
 from rexkit.structures import Array
 
 
 @METRICS.register_module()
 class ClickAccuracy(Metric):
-    """Which share of the elements asked for would be clicked, as ScreenSpot counts.
+    """Compute the share of requested elements that would be clicked, as ScreenSpot does.
 
-    ``click_accuracy`` is over all of them. ``click_accuracy/mobile``, ``…/text`` and
-    ``…/mobile/text`` are over those of a platform, of an element type and of both, as the truth's
-    ``extra["platform"]`` and ``extra["data_type"]`` say; the average that ScreenSpot's tables give
-    is the mean of the six figures of the last kind. ``clicks`` is how many were asked for; with
-    none, nothing was missed and ``click_accuracy`` is 1.
+    ``click_accuracy`` is over all elements. ``click_accuracy/mobile``, ``…/text`` and
+    ``…/mobile/text`` are over the elements of a platform, of an element type and of both, by the
+    target's ``extra["platform"]`` and ``extra["data_type"]``; the average in ScreenSpot's tables
+    is the mean of the six values of the last form. ``clicks`` is the number of elements; with none,
+    ``click_accuracy`` is 1.
 
-    Of several places answered the first is clicked. Of several elements that share the words asked
-    for, any may be hit. Where one element is asked for, the answer's own words do not matter; where
-    several are, each is sought under its words. Words that are not in the image are no element:
-    `Rejection` counts those. A click that hits only an ignored element does not count.
+    Of several predicted positions the first one is clicked. Of several elements with the same
+    phrase, any may be hit. If a single element is requested, the predicted phrase does not matter;
+    otherwise phrases must be equal. Absent phrases are no elements: `Rejection` counts those. A
+    click that hits only an ignored element does not count.
     """
 
     def __init__(self) -> None:
@@ -68,15 +68,21 @@ class ClickAccuracy(Metric):
 
 @REWARDS.register_module("click")
 def click(prediction: Prediction, target: Annotation) -> float:
-    """The share of right clicks: 1 for a click on each element asked for, and none in vain.
+    """Return the share of correct clicks, counting each absent phrase that is rejected as one.
 
-    An element counts as in `ClickAccuracy`; words that are not in the image count as right where
-    the answer claims nothing of that name. With nothing to judge the reward is 1.
+    An element counts as in `ClickAccuracy`. An absent phrase counts as correct if nothing is
+    predicted for it. With nothing to judge the reward is 1.
 
-    >>> box = Instance("menu", bbox=np.array([0.0, 0.0, 8.0, 8.0]))
-    >>> near, far = (Instance("menu", point=np.array([x, 4.0])) for x in (7.0, 9.0))
-    >>> truth = Annotation((20, 20), [box])
-    >>> click(Prediction((20, 20), [near]), truth), click(Prediction((20, 20), [far]), truth)
+    Args:
+        prediction: points or boxes, in pixels.
+        target: the ground-truth boxes of the same image.
+
+    Returns:
+        A score in [0, 1].
+
+    >>> target = Annotation((20, 20), [Instance("menu", bbox=[0, 0, 8, 8])])
+    >>> near, far = (Instance("menu", point=[x, 4]) for x in (7, 9))
+    >>> click(Prediction((20, 20), [near]), target), click(Prediction((20, 20), [far]), target)
     (1.0, 0.0)
     """
     claimed = {i.phrase for i in prediction.instances}
@@ -87,38 +93,38 @@ def click(prediction: Prediction, target: Annotation) -> float:
 
 
 def judge_clicks(prediction: Prediction, target: Annotation) -> Iterator[tuple[Instance, bool]]:
-    """Each element asked for, and whether it would be clicked; `ClickAccuracy` says how."""
+    """Yield each requested element and whether it would be clicked, as `ClickAccuracy` counts."""
     alone = len(target.phrases) == 1
     for phrase in target.phrases:
         boxed = [i for i in target.of(phrase) if i.bbox is not None]
         elements = [i for i in boxed if not i.ignore]
         if not elements:
             continue
-        place = _place(prediction.of(None if alone else phrase))
-        if _hits(place, elements):
+        position = _position(prediction.of(None if alone else phrase))
+        if _hits(position, elements):
             yield elements[0], True
-        elif not _hits(place, [i for i in boxed if i.ignore]):
+        elif not _hits(position, [i for i in boxed if i.ignore]):
             yield elements[0], False
 
 
-def _place(answers: Sequence[Instance]) -> Array | None:
-    """Where an answer is clicked: its first point or centre of a box, x y in pixels."""
-    for answer in answers:
-        if answer.point is not None:
-            return answer.point
-        if answer.bbox is not None:
-            x0, y0, x1, y1 = answer.bbox
+def _position(predicted: Sequence[Instance]) -> Array | None:
+    """The first predicted point or centre of a box, x y in pixels."""
+    for instance in predicted:
+        if instance.point is not None:
+            return instance.point
+        if instance.bbox is not None:
+            x0, y0, x1, y1 = instance.bbox
             return np.array([(x0 + x1) / 2, (y0 + y1) / 2])
     return None
 
 
-def _hits(place: Array | None, elements: Sequence[Instance]) -> bool:
+def _hits(position: Array | None, elements: Sequence[Instance]) -> bool:
     boxes = [i.bbox for i in elements if i.bbox is not None]
-    return place is not None and bool(points_in_boxes([place], boxes).any())
+    return position is not None and bool(points_in_boxes([position], boxes).any())
 
 
 def _groups(element: Instance) -> list[str]:
-    """The groups an element belongs to: all, its platform, its type, both."""
+    """The groups of an element: all, its platform, its type, both."""
     platform, kind = (element.extra.get(name) for name in ("platform", "data_type"))
     parts = product({"", str(platform or "")}, {"", str(kind or "")})
     return sorted({"/".join(filter(None, pair)) for pair in parts})

@@ -1,4 +1,4 @@
-"""Screenshots from files: one element a record as ScreenSpot has it, several a line, or COCO."""
+"""Screenshots from files: ScreenSpot records, JSON lines with several elements, COCO JSON."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from rexkit import DATASETS
-from rexkit.datasets import DataError, OnError, RowDataset
+from rexkit import DATASETS, DataError
+from rexkit.datasets import OnError, RowDataset
 from rexkit.formats import BoxFormat, is_coco, parse_json, read_coco
 
 PLATFORMS = {
@@ -17,12 +17,12 @@ PLATFORMS = {
     **dict.fromkeys(("windows", "macos", "linux"), "desktop"),
     **dict.fromkeys(("web", "gitlab", "shop", "forum", "tool"), "web"),
 }
-"""ScreenSpot's sources and its successors' platforms, and which of three platforms each is."""
+"""Platform of each data source of ScreenSpot and its successors."""
 
 
 @DATASETS.register_module()
 class ScreenshotDataset(RowDataset):
-    """Screenshots with their elements, from JSON, JSON lines or COCO JSON.
+    """Read screenshots with their elements from JSON, JSON lines or COCO JSON.
 
     A JSON file is a list of records, JSON lines are one record each. A record names its image by
     ``img_filename``, ``image`` or ``image_name``, and is one element itself, as in ScreenSpot, or
@@ -33,29 +33,29 @@ class ScreenshotDataset(RowDataset):
         {"image": "b.png", "platform": "web",
          "elements": [{"bbox": [5, 5, 60, 20], "name": "Button", "instruction": "log in"}]}
 
-    An element goes by its ``instruction``, or where it has none by its class ``name``; in COCO JSON
-    by its category. Of an element, `Instance.extra` holds what else is known and always
+    The phrase of an element is its ``instruction``, or its class ``name`` if it has none; in COCO
+    JSON, its category. `Instance.extra` has the other fields of an element, and always
 
     - ``data_type``: "text" or "icon", as ``data_type`` or ``ui_type`` says; else "text" if the
-      class name has the word in it, "icon" otherwise; unknown for an element without either
-    - ``platform``: "mobile", "desktop" or "web", as ``platform`` or ``data_source`` of the element
-      or record says (`PLATFORMS`; another one stays as it is); else as the argument says
+      class name contains the word, "icon" otherwise; missing for an element without either
+    - ``platform``: "mobile", "desktop" or "web", by ``platform`` or ``data_source`` of the element
+      or record (see `PLATFORMS`; an unknown one is kept); otherwise the argument
 
     The parsed file stays in memory.
 
     Args:
-        ann_file: the file.
-        image_dir: the folder that images are named in; left out, that of ``ann_file``.
-        words: "instruction" as above, or "name" to call every element by its class.
-        box_format: what ``bbox`` means: "xywh" in ScreenSpot, its second version and COCO, "xyxy"
-            in ScreenSpot-Pro. A ``bbox_xyxy`` is always that.
-        platform: of elements that do not tell.
-        on_error: "raise" or "skip", as `rexkit.datasets.row_dataset.RowDataset` tells.
+        ann_file: the annotation file.
+        image_dir: the folder of the images; left out, the folder of ``ann_file``.
+        words: "instruction" as above, or "name" to use the class of every element as its phrase.
+        box_format: format of ``bbox``: "xywh" in ScreenSpot, ScreenSpot-v2 and COCO, "xyxy" in
+            ScreenSpot-Pro. A ``bbox_xyxy`` is always xyxy.
+        platform: platform of elements for which the file has none.
+        on_error: "raise" or "skip", as in `rexkit.datasets.RowDataset`.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
-        DataError: it is not JSON, or COCO annotations name an image that is not listed. Whatever
-            is wrong with a record is raised when it is read.
+        DataError: the file is not JSON, or a COCO annotation names an image that is not listed.
+            An error in a record is raised when that record is read.
     """
 
     def __init__(
@@ -91,11 +91,11 @@ class ScreenshotDataset(RowDataset):
         if not isinstance(elements, list):
             raise DataError("elements must be a list")
         size = {side: record[side] for side in ("width", "height") if side in record}
-        things = [self._thing(element, record) for element in elements]
-        return {**size, "boxes": things}, self._image_dir / str(record[named[0]])
+        elements = [self._element(element, record) for element in elements]
+        return {**size, "boxes": elements}, self._image_dir / str(record[named[0]])
 
-    def _thing(self, element: Any, record: Mapping[str, Any]) -> Any:
-        """An element as a thing of a rexkit record; what is no object stays, for its checks."""
+    def _element(self, element: Any, record: Mapping[str, Any]) -> Any:
+        """An element as an object of a rexkit record; what is no JSON object is left as it is."""
         if not isinstance(element, Mapping):
             return element
         name = element.get("name")
@@ -112,19 +112,19 @@ class ScreenshotDataset(RowDataset):
             ),
             self._platform,
         )
-        thing = {"phrase": name if instruction is None else instruction, **element}
+        row = {"phrase": name if instruction is None else instruction, **element}
         if element is record:  # its own fields are the element's, the image's are not
             for key in ("img_filename", "image", "image_name", "width", "height"):
-                thing.pop(key, None)
+                row.pop(key, None)
         if kind is not None:
-            thing["data_type"] = str(kind)
+            row["data_type"] = str(kind)
         if platform is not None:
-            thing["platform"] = PLATFORMS.get(str(platform).lower(), str(platform))
-        return thing
+            row["platform"] = PLATFORMS.get(str(platform).lower(), str(platform))
+        return row
 
 
 def _read_coco(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """PredictionWriter of a COCO file, each with its place."""
+    """Yield the records of a COCO file, each with its source."""
     data = read_coco(path)
     names = {category["id"]: category["name"] for category in data["categories"]}
     annotations = defaultdict(list)
@@ -146,7 +146,7 @@ def _read_coco(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _read_records(path: Path) -> Iterator[tuple[str, Any]]:
-    """PredictionWriter of a JSON list, or lines of JSON yet to be parsed, each with its place."""
+    """Yield the records of a JSON list, or unparsed lines of JSON, each with its source."""
     data = path.read_bytes()
     if data.lstrip()[:1] == b"[":
         try:

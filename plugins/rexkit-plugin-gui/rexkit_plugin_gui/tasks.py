@@ -10,11 +10,11 @@ from rexkit.tasks import PhraseTask, PointingTask
 
 
 class ElementTask(PhraseTask):
-    """Asks for elements of a screenshot, one at a time as benchmarks do.
+    """Ask for elements of a screenshot, one at a time as benchmarks do.
 
     Args:
-        num_categories: how many elements are asked for at once, a number or (fewest, most); None
-            asks for every element the screenshot names.
+        num_categories: number of elements in one question, or (fewest, most); None asks for every
+            element of the screenshot.
         options: the other arguments of `rexkit.tasks.PhraseTask`.
     """
 
@@ -23,16 +23,16 @@ class ElementTask(PhraseTask):
 
     @classmethod
     def extra_arguments(cls) -> set[str]:
-        """What goes into ``options``, for rexkit to check configs by."""
+        """Return the names that ``options`` accepts, for the check of configs."""
         return accepted_arguments(PhraseTask) or set()
 
 
 @TASK_FNS.register_module()
 class GUIGroundingTask(ElementTask):
-    """A box around the element of a screenshot that some words are about.
+    """Locate an element of a screenshot by a box.
 
-    The first template is the public one of the Rex-Omni weights, its doubled quotation mark
-    included. Arguments: see `ElementTask`.
+    The first template is the one that the Rex-Omni weights were trained with, its doubled quotation
+    mark included. See `ElementTask` for the arguments.
 
     >>> from rexkit.tasks import QuestionArguments
     >>> arguments = QuestionArguments(["search field"])
@@ -52,9 +52,10 @@ class GUIGroundingTask(ElementTask):
 
 @TASK_FNS.register_module()
 class GUIPointingTask(ElementTask, PointingTask):
-    """A point on the element of a screenshot that some words are about: where to click.
+    """Locate an element of a screenshot by a point, as a click needs it.
 
-    The first template is the public one of the Rex-Omni weights. Arguments: see `ElementTask`.
+    The first template is the one that the Rex-Omni weights were trained with. See `ElementTask` for
+    the arguments.
 
     >>> from rexkit.tasks import QuestionArguments
     >>> arguments = QuestionArguments(["search field"])

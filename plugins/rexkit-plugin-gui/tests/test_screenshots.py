@@ -11,7 +11,7 @@ from PIL import Image
 from rexkit_plugin_gui import ScreenshotDataset
 
 from rexkit import METRICS, PARSERS, TASK_FNS
-from rexkit.datasets import DataError
+from rexkit.errors import DataError
 
 
 @pytest.fixture
