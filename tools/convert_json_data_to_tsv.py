@@ -1,4 +1,4 @@
-"""The same as ``rexkit convert``, by its public name."""
+"""Run ``rexkit convert``, under the name of the public Rex-Omni tool."""
 
 from rexkit.cli import run
 from rexkit.cli.convert_command import main

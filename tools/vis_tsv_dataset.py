@@ -1,4 +1,4 @@
-"""The same as ``rexkit vis-tsv``, under the name and flags of the public Rex-Omni tools."""
+"""Run ``rexkit vis-tsv``, under the name and flags of the public Rex-Omni tool."""
 
 from rexkit.cli import run
 from rexkit.cli.vis_tsv_command import main

@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> int:
         table.add_row(*map(escape, shown[:3]), *cells[3:])
     Console().print(table)
     if args.markdown:
-        text = markdown(comparison.header, comparison.texts("**{}**"), words=3)
+        text = markdown(comparison.header, comparison.texts("**{}**"), text_columns=3)
         args.markdown.write_text(text, "utf-8")
     if args.csv:
         rows = [[row.task, row.dataset, row.metric, *row.values] for row in comparison.rows]

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--parser",
         metavar="NAME[:KEY=VALUE,…]",
-        help="of PARSERS, to read the texts anew, such as SpanParser:transcription=inline; "
+        help="of PARSERS, to read the texts again, such as SpanParser:transcription=inline; "
         "default: the predictions as the run read them",
     )
     parser.add_argument("--worst", type=int, default=10, help="how many completions to show")

@@ -1,4 +1,4 @@
-"""``rexkit vis-tsv``: draw samples of TSV files, to see whether they hold what they should."""
+"""``rexkit vis-tsv``: draw samples of TSV files, to check their annotations."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ the exit code is then 1.
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the words and draw; exit code 1 if a row could not be used."""
+    """Parse the arguments and draw; return 1 if a row could not be used."""
     parser = argparse.ArgumentParser(prog="rexkit vis-tsv", description=__doc__, epilog=EPILOG)
     parser.add_argument("--img_tsv_file", type=Path, required=True, help="*.images.tsv")
     parser.add_argument("--ann_tsv_file", type=Path, required=True, help="*.annotations.tsv")
     parser.add_argument("--ann_lineidx_file", type=Path, required=True, help="*.lineidx")
-    parser.add_argument("--output_dir", type=Path, required=True, help="where images go")
-    parser.add_argument("--num_samples", type=int, default=20, help="at most; default: 20")
+    parser.add_argument("--output_dir", type=Path, required=True, help="folder for the images")
+    parser.add_argument(
+        "--num_samples", type=int, default=20, help="most images drawn; default: 20"
+    )
     args = parser.parse_args(argv)
     if args.num_samples < 1:
         parser.error(f"--num_samples must be at least 1, got {args.num_samples}")

@@ -1,4 +1,4 @@
-"""COCO datasets: one JSON file of images, annotations and categories, images in a folder."""
+"""COCO data sets: one JSON file of images, annotations and categories, images in a folder."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CocoDataset(RowDataset):
         image_dir: the folder of ``file_name``; left out, that of ``ann_file``.
         exhaustive: whether every category was looked for in every image. If so, those without an
             annotation are known to be absent. COCO does so for its 80, federated sets such as LVIS
-            do not, and the file does not tell.
+            do not, and the file does not say.
         keypoints: the schema of the file's keypoints, a name or a config
             (`rexkit.keypoints.find_schema`). Those labelled, hidden ones (v = 1) too, have a place
             in ``Instance.keypoints``; the others (v = 0) are None.
@@ -69,10 +69,12 @@ class CocoDataset(RowDataset):
         super().__init__(len(self._images), "xyxy", on_error)
 
     def row_source(self, row: int) -> str:
+        """Return the place of a row, for messages."""
         number, image, _ = self._images[row]
         return f"{self._path}: image {number}" + (f" ({image['file_name']})" if image else "")
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
+        """Return the annotation record of a row, and its image."""
         _, image, annotations = self._images[row]
         if image is None:
             raise DataError(f"{len(annotations)} annotations name this image, 'images' does not")
@@ -84,7 +86,7 @@ class CocoDataset(RowDataset):
         return {**size, "boxes": entries}, self._image_dir / str(image["file_name"])
 
     def _name(self, category: dict[str, Any]) -> Any:
-        """The phrase of a category."""
+        """Return the phrase of a category."""
         return category["name"]
 
     def _annotated_phrases(self, image: dict[str, Any]) -> list[Any]:
@@ -92,7 +94,7 @@ class CocoDataset(RowDataset):
         return [self._name(c) for c in self._categories.values()] if self._exhaustive else []
 
     def _entry(self, annotation: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
-        """The entry of an annotation record that a COCO annotation stands for."""
+        """Return the entry of an annotation record that a COCO annotation stands for."""
         number = annotation["category_id"]
         if number not in self._categories:
             raise DataError(f"annotation {annotation.get('id')} is of an unknown category {number}")

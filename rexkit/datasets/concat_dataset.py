@@ -34,7 +34,7 @@ class ConcatDataset:
 
     @property
     def skipped(self) -> list[DataError]:
-        """What ``on_error="skip"`` left out of each."""
+        """The errors of the rows that each skipped with ``on_error="skip"``."""
         return [error for d in self.datasets for error in getattr(d, "skipped", ())]
 
     def __len__(self) -> int:

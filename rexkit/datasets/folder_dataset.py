@@ -1,4 +1,4 @@
-"""A folder of one data set, in whichever known format it is."""
+"""A folder with one split of a data set, in TSV or COCO format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def folder_dataset(
     exhaustive: bool = False,
     on_error: OnError = "raise",
 ) -> TSVDataset | CocoDataset:
-    """One split of a folder that holds TSV files, or COCO JSON and images.
+    """Open one split of a folder that holds TSV files, or COCO JSON and images.
 
     ``SPLIT.images.tsv``, ``SPLIT.annotations.tsv`` and ``SPLIT.annotations.tsv.lineidx`` are opened
     as a `TSVDataset`; ``SPLIT.json`` with the images in ``SPLIT/`` as a `CocoDataset`. Where both
@@ -27,8 +27,8 @@ def folder_dataset(
     Args:
         root: the folder.
         split: the first part of the file names, such as "train".
-        exhaustive: as in `CocoDataset`; TSV files say themselves what is absent.
-        on_error: as in either.
+        exhaustive: as in `CocoDataset`; TSV files name absent phrases themselves.
+        on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
 
     Raises:
         FileNotFoundError: the folder holds neither.

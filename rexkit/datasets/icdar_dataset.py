@@ -1,4 +1,4 @@
-"""ICDAR datasets: a text file of quadrilaterals and transcriptions beside each image."""
+"""ICDAR data sets: a text file of quadrilaterals and transcriptions beside each image."""
 
 from __future__ import annotations
 
@@ -73,9 +73,11 @@ class IcdarDataset(RowDataset):
         super().__init__(len(self._names), "xyxy", on_error)
 
     def row_source(self, row: int) -> str:
+        """Return the place of a row, for messages."""
         return str(self._ann_dir / f"{self._prefix}{self._names[row]}.txt")
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
+        """Return the annotation record of a row, and its image."""
         name = self._names[row]
         if name not in self._images:
             raise DataError(f"there is no image {name}.* in {self._image_dir}")

@@ -29,6 +29,7 @@ class InstanceMaskDataset(JsonlDataset):
     """
 
     def record(self, fields: Mapping[str, Any]) -> Any:
+        """Return the annotation record in the fields of a row."""
         record = super().record(fields)
         name = fields.get("instance_mask")
         if not isinstance(name, str):
@@ -41,7 +42,7 @@ class InstanceMaskDataset(JsonlDataset):
 
 
 def _with_mask(entry: Any, numbers: NDArray[Any]) -> Any:
-    """The entry with the mask of its number; what is no object stays, for the checks to name."""
+    """Add the mask of an entry's number; what is no object stays, for the checks to name."""
     if not isinstance(entry, dict) or "instance" not in entry:
         return entry
     return {**entry, "mask": mask_of_number(numbers, entry["instance"])}

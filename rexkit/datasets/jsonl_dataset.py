@@ -1,4 +1,4 @@
-"""JSONL datasets: one JSON object a line, images in a folder."""
+"""JSONL data sets: one JSON object a line, images in a folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class JsonlDataset(RowDataset):
         {"image": "b.png", "label": "cell", "instances": [{"point": [3, 7]}, {"point": [9, 2]}]}
 
     `rexkit.formats.annotation_records` lists what a record may hold. The file is read once, to find
-    its lines; rows are parsed when they are asked for.
+    its lines; rows are parsed when they are read.
 
     Args:
         ann_file: the JSONL file.
@@ -52,9 +52,11 @@ class JsonlDataset(RowDataset):
         super().__init__(len(self._file), box_format, on_error)
 
     def row_source(self, row: int) -> str:
+        """Return the place of a row, for messages."""
         return self._file.place(row)
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
+        """Return the annotation record of a row, and its image."""
         fields = self._file.value(row)
         if not isinstance(fields, Mapping):
             raise DataError("a row must be a JSON object")

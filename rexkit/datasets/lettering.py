@@ -1,4 +1,4 @@
-"""Lines of text drawn straight, turned or bent, with the outlines of what was drawn."""
+"""Lines of text drawn straight, turned or bent, with their outlines."""
 
 from __future__ import annotations
 
@@ -92,7 +92,14 @@ class Placement:
     center: Array
 
     def outline(self, extent: Array) -> Array:
-        """The polygon in the image of a box of the straight line, clockwise: (K, 2) for (4,)."""
+        """Return the polygon in the image of a box of the straight line, clockwise.
+
+        Args:
+            extent: (4,) xyxy around the middle of the line, in pixels.
+
+        Returns:
+            (K, 2) in pixels of the image.
+        """
         x0, y0, x1, y1 = extent
         x = np.linspace(x0, x1, 2 if np.isinf(self.radius) else BENT_SEGMENTS + 1)
         above, below = np.full_like(x, y0), np.full_like(x, y1)
@@ -127,7 +134,7 @@ class Placement:
         return xy @ _rotation(self.turn).T + self.center
 
     def _to_line(self, xy: Array) -> Array:
-        """The inverse of `_to_image`."""
+        """Invert `_to_image`."""
         xy = (xy - self.center) @ _rotation(self.turn)
         if np.isinf(self.radius):
             return xy
@@ -144,7 +151,7 @@ def _rotation(angle: float) -> Array:
 
 
 def _sample(pixels: NDArray[np.uint8], xy: Array) -> Array:
-    """The value of an image between its pixels, from 0 to 1, 0 outside: (...) for (..., 2)."""
+    """Interpolate an image between its pixels, from 0 to 1, 0 outside: (...) for (..., 2)."""
     padded = np.pad(pixels, 1)
     # The middle of the pixel in column 0 is at x = 0.5, and at 1 with the padding.
     place = np.clip(xy + 0.5, 0.0, np.array(padded.shape[::-1]) - 1.001)

@@ -1,4 +1,4 @@
-"""LVIS: COCO JSON of many categories, each looked for in some of the images only."""
+"""LVIS data sets: COCO JSON of many categories, each annotated in some of the images only."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from rexkit.registry import DATASETS
 
 @DATASETS.register_module()
 class LvisDataset(CocoDataset):
-    """LVIS JSON (v0.5 or v1) and a folder of COCO's images, with what was looked for where.
+    """LVIS JSON (v0.5 or v1) and a folder of COCO's images, with the categories annotated in each.
 
     As `CocoDataset`, and:
 
     - The categories of an image's ``neg_category_ids`` are known to be absent; nothing is known of
       any other without an annotation.
     - Instances of its ``not_exhaustive_category_ids`` have ``extra["not_exhaustive"]``: there may
-      be more of them in the image than the truth has.
-    - ``extra["frequency"]`` is their category's group, r, c or f. `LvisAP` goes by all three.
-    - A phrase is the name of the category with blanks for underscores: "baby buggy".
+      be more of them in the image than are annotated.
+    - ``extra["frequency"]`` is their category's group, r, c or f. `LvisAP` uses all three.
+    - A phrase is the name of the category with spaces for underscores: "baby buggy".
     - Where an image has no ``file_name``, as in v1, its file is the end of its ``coco_url``, such
       as ``train2017/000000391895.jpg``.
 
     Args:
         ann_file: the JSON file.
         image_dir: the folder of the files; left out, that of ``ann_file``.
-        on_error: "raise" or "skip", as `rexkit.datasets.row_dataset.RowDataset` tells.
+        on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.

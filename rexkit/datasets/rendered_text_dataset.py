@@ -1,4 +1,4 @@
-"""Synthetic images of text, drawn on the fly from a seed: reading without a download."""
+"""Synthetic images of text, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ class RenderedTextDataset(SyntheticDataset):
     is drawn smaller.
 
     Args:
-        size: how many images.
-        seed: two data sets with different seeds share no image.
+        size: number of images.
+        seed: data sets with different seeds share no image.
         image_size: (width, height) of an image.
-        words: what is written; None writes random characters.
-        characters: what those are drawn from.
+        words: the words to draw from; None draws random characters.
+        characters: those to draw from.
         length: fewest and most of them in a word.
         num_texts: fewest and most texts in an image; fewer where there is no room for more. With
             none, "word" is known to be absent.
-        words_per_line: fewest and most words in a text. Where it may be more than one, the truth
-            has every word as "word" and every text as "text line".
+        words_per_line: fewest and most words in a text. Where it may be more than one, the
+            annotation has every word as "word" and every text as "text line".
         font_size: smallest and largest size of the letters, as a share of the image's shorter
             side.
         rotation: by how many degrees a text is turned at most, either way.
@@ -75,7 +75,7 @@ class RenderedTextDataset(SyntheticDataset):
         fonts: Sequence[str] = (),
     ):
         if words is not None and not words:
-            raise ValueError("words: an empty list; None writes random characters")
+            raise ValueError("words: an empty list; None draws random characters")
         super().__init__(size, seed, image_size)
         self.words = None if words is None else tuple(words)
         self.characters, self.length = characters, length
@@ -85,6 +85,7 @@ class RenderedTextDataset(SyntheticDataset):
         self.fonts = tuple(fonts)
 
     def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:
+        """Draw an image, and return it with its ground truth."""
         width, height = self.image_size
         paper, dark = rng.integers(175, 246) + rng.integers(-10, 11, 3), bool(rng.random() < 0.5)
         pixels = np.tile(_tone(paper, dark), (height, width, 1))
@@ -113,7 +114,7 @@ class RenderedTextDataset(SyntheticDataset):
         return image, Annotation(self.image_size, instances, [] if instances else levels)
 
     def _texts(self, rng: np.random.Generator) -> tuple[str, ...]:
-        """The words of a line."""
+        """Draw the words of a line."""
         number = int(rng.integers(self.words_per_line[0], self.words_per_line[1] + 1))
         if self.words is not None:
             return tuple(self.words[i] for i in rng.integers(len(self.words), size=number))
@@ -121,7 +122,7 @@ class RenderedTextDataset(SyntheticDataset):
         return tuple("".join(rng.choice(list(self.characters), size=n)) for n in lengths)
 
     def _fit(self, texts: tuple[str, ...], rng: np.random.Generator) -> tuple[Lettering, Placement]:
-        """A line, bent and turned, no larger than the image."""
+        """Draw a line, bent and turned, no larger than the image."""
         font = self.fonts[rng.integers(len(self.fonts))] if self.fonts else None
         size = round(rng.uniform(*self.font_size) * min(self.image_size))
         turn, bend = np.radians(rng.uniform(-1, 1, 2) * (self.rotation, self.curvature)).tolist()
@@ -145,12 +146,12 @@ class RenderedTextDataset(SyntheticDataset):
 def _free_place(
     outline: Array, image_size: ImageSize, taken: list[Array], rng: np.random.Generator
 ) -> Array | None:
-    """Where an outline around 0 can be moved without touching what is there, if it can.
+    """Find a place for an outline around 0 where it touches nothing, if there is one.
 
     Args:
         outline: (K, 2).
         image_size: (width, height) of the image.
-        taken: boxes that are not free; the one of the outline is added.
+        taken: boxes of what is there; the one of the outline is added.
         rng: draws the place.
     """
     box = polygon_bounds(outline)

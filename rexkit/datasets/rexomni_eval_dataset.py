@@ -45,6 +45,7 @@ class RexOmniEvalDataset(JsonlDataset):
         )
 
     def record(self, fields: Mapping[str, Any]) -> Any:
+        """Return the annotation record in the fields of a row."""
         return {"instances": read_entries(fields)}
 
 

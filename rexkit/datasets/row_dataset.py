@@ -1,4 +1,4 @@
-"""What the datasets over files share: rows, some of which may be unusable."""
+"""Base class of data sets over files: rows, some of which may be unusable."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ _BLOCK = 256
 
 
 class RowDataset:
-    """A sequence of samples, each read from one row when it is asked for.
+    """A sequence of samples, each read from one row of a file.
 
-    With ``on_error="raise"`` nothing is read before, and a row that cannot be used is a `DataError`
-    when it is asked for. With ``on_error="skip"`` every row is read once while the dataset is
-    built, image included, in as many threads as there are cores: a few milliseconds a row and
-    core. So its length is the number of rows that can be used, an index means the same row in
+    With ``on_error="raise"`` nothing is read beforehand, and a row that cannot be used raises a
+    `DataError` when it is read. With ``on_error="skip"`` every row is read once while the data set
+    is built, image included, in as many threads as there are cores: a few milliseconds a row and
+    core. Its length is then the number of rows that can be used, an index means the same row in
     every process and every run, and `skipped` is complete before training begins.
 
-    A subclass calls this constructor last, defines `row_source` and `load_row`, and holds nothing
+    A subclass calls this constructor last, defines `row_source` and `load_row`, and keeps nothing
     open that cannot be pickled or forked.
 
     Args:
-        num_rows: of the file.
+        num_rows: number of rows in the file.
         box_format: what ``bbox`` means in its records.
         on_error: "raise" or "skip".
 
     Attributes:
-        skipped: what is wrong with each row that is left out.
+        skipped: the error of each row that is skipped.
     """
 
     def __init__(self, num_rows: int, box_format: BoxFormat, on_error: OnError):
@@ -56,16 +56,17 @@ class RowDataset:
         self.skipped: list[DataError] = []
         self._rows: Sequence[int] | np.ndarray = range(num_rows)
         if on_error == "skip":
-            self._leave_out_unusable()
+            self._skip_unusable()
 
     def row_source(self, row: int) -> str:
-        """Where a row is: "train.annotations.tsv:17"."""
+        """Return the place of a row, for messages: "train.annotations.tsv:17"."""
         raise NotImplementedError
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
-        """The annotation record and the image: its file, or encoded where it has none.
+        """Return the annotation record of a row, and its image: the file, or the encoded bytes.
 
-        May raise `DataError` without a source.
+        Raises:
+            DataError: the row cannot be used; the caller adds its place.
         """
         raise NotImplementedError
 
@@ -76,11 +77,11 @@ class RowDataset:
         try:
             return self._read(self._row(index))[0]
         except DataError as error:
-            hint = "mend the row, or leave out what cannot be used with on_error='skip'"
+            hint = "correct the row, or skip unusable rows with on_error='skip'"
             raise DataError(f"{error.reason}; {hint}", error.source) from error
 
     def stored(self, index: int) -> tuple[Sample, Any, bytes]:
-        """A sample, with its record and its encoded image as the files hold them."""
+        """Return a sample, with its record and its encoded image as the files hold them."""
         return self._read(self._row(index))
 
     def _row(self, index: int) -> int:
@@ -100,7 +101,7 @@ class RowDataset:
         path = str(found) if isinstance(found, Path) else None
         return Sample(image, annotation, source, path), record, encoded
 
-    def _leave_out_unusable(self) -> None:
+    def _skip_unusable(self) -> None:
         rows = range(len(self._rows))
         blocks = [rows[start : start + _BLOCK] for start in rows[::_BLOCK]]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -109,7 +110,7 @@ class RowDataset:
         self._rows = np.array([row for row in rows if row not in failures], dtype=np.int64)
         if failures:
             number, first = len(failures), self.skipped[0]
-            logger.warning("%d of %d rows are left out; the first: %s", number, len(rows), first)
+            logger.warning("%d of %d rows are skipped; the first: %s", number, len(rows), first)
 
     def _failures(self, rows: Sequence[int]) -> list[tuple[int, DataError]]:
         failures = []

@@ -1,4 +1,4 @@
-"""Synthetic images of coloured shapes, drawn on the fly from a seed: data without a download."""
+"""Synthetic images of coloured shapes, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ class ShapesDataset(SyntheticDataset):
     Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it.
 
     Args:
-        size: how many images.
-        seed: two data sets with different seeds share no image.
+        size: number of images.
+        seed: data sets with different seeds share no image.
         image_size: (width, height) of an image.
         colors: names, keys of ``COLORS``.
         shapes: names, keys of ``SHAPES``.
-        styles: how things are called, one style an image: "color" ("red"), "shape" ("circle"),
+        styles: how phrases name an object, one style an image: "color" ("red"), "shape" ("circle"),
             "color shape" ("red circle").
         num_objects: fewest and most objects in an image; they do not touch.
         num_absent: fewest and most phrases named that are not in the image.
         object_size: smallest and largest side of an object, as a share of the image's
             shorter side.
         repeat: chance that an object looks like one drawn before it, so that an image has several
-            of a kind, for visual prompts and counting. 0 draws every one anew.
+            of a kind, for visual prompts and counting.
 
     >>> sample = ShapesDataset(size=3, seed=1)[0]
     >>> sample.image.size, sample.annotation.boxes().shape[1]
@@ -80,10 +80,11 @@ class ShapesDataset(SyntheticDataset):
         self.repeat = repeat
 
     def phrases(self, style: Style) -> list[str]:
-        """Every phrase of a style."""
+        """Return every phrase of a style."""
         return _NAMING[style](self.colors, self.shapes)
 
     def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:
+        """Draw an image, and return it with its ground truth."""
         style = self.styles[rng.integers(len(self.styles))]
         tone = int(rng.integers(150, 191)) + rng.integers(-12, 13, 3)
         image = Image.new("RGB", self.image_size, tuple(tone.tolist()))
@@ -108,15 +109,15 @@ class ShapesDataset(SyntheticDataset):
         return image, Annotation(self.image_size, instances, absent)
 
     def _look(self, rng: np.random.Generator, before: list[tuple[str, str]]) -> tuple[str, str]:
-        """Colour and shape of the next object."""
-        # Nothing is drawn where repeat is 0: samples stay what they were before it existed.
+        """Draw colour and shape of the next object."""
+        # No random number is drawn where repeat is 0: samples stay the same as before it existed.
         if self.repeat and before and rng.random() < self.repeat:
             return before[rng.integers(len(before))]
         color = self.colors[rng.integers(len(self.colors))]
         return color, self.shapes[rng.integers(len(self.shapes))]
 
     def _places(self, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
-        """Boxes that do not touch, from left to right."""
+        """Draw boxes that do not touch, from left to right."""
         width, height = self.image_size
         shorter = min(width, height)
         wanted = int(rng.integers(self.num_objects[0], self.num_objects[1] + 1))
@@ -140,7 +141,7 @@ Painter = Callable[[ImageDraw.ImageDraw, tuple[int, int, int, int], tuple[int, i
 
 
 def _outline(*corners: tuple[float, float]) -> Painter:
-    """A shape given by its corners in the unit square, stretched to the box."""
+    """Return the painter of a shape given by its corners in the unit square."""
 
     def paint(
         draw: ImageDraw.ImageDraw, box: tuple[int, int, int, int], fill: tuple[int, int, int]

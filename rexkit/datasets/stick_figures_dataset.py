@@ -1,4 +1,4 @@
-"""Synthetic images of stick figures with keypoints, drawn on the fly from a seed."""
+"""Synthetic images of stick figures with keypoints, drawn from a seed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rexkit.structures import Annotation, Array, ImageSize, Instance
 Color = tuple[int, int, int]
 
 LIMBS = {"left hand": "blue", "right hand": "red", "left ankle": "cyan", "right ankle": "orange"}
-"""The colour of what ends in each keypoint."""
+"""The colour of the limb that ends in each keypoint."""
 
 # In heights of a figure: radius of the head, where arms and legs begin, radius of hands and feet.
 _HEAD, _SHOULDER, _HIP, _END = 0.13, 0.3, 0.55, 0.045
@@ -24,17 +24,17 @@ _HEAD, _SHOULDER, _HIP, _END = 0.13, 0.3, 0.55, 0.045
 
 @DATASETS.register_module()
 class StickFiguresDataset(SyntheticDataset):
-    """Stick figures that face us, with the keypoints of the schema "figure" and their boxes.
+    """Stick figures that face the viewer, with boxes and the keypoints of the schema "figure".
 
-    Each limb has a colour of its own, so that left can be told from right; a mirror would
-    contradict the colours, so leave RandomFlip out. A limb may be missing: its keypoint is not
-    visible. Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it.
+    Each limb has a colour of its own, so that left can be told from right; a mirror image
+    would contradict the colours, so do not use RandomFlip. A limb may be missing: its keypoint is
+    then not visible. Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it.
 
     Args:
-        size: how many images.
-        seed: two data sets with different seeds share no image.
+        size: number of images.
+        seed: data sets with different seeds share no image.
         image_size: (width, height) of an image.
-        phrase: what a figure is called.
+        phrase: of every figure.
         num_figures: fewest and most in an image, beside each other from left to right.
         figure_size: least and most height of a figure, as a share of the image's.
         missing: chance that a figure lacks one of its limbs.
@@ -59,6 +59,7 @@ class StickFiguresDataset(SyntheticDataset):
         self.num_figures, self.figure_size, self.missing = num_figures, figure_size, missing
 
     def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:
+        """Draw an image, and return it with its ground truth."""
         tone = int(rng.integers(150, 226)) + rng.integers(-12, 13, 3)
         image = Image.new("RGB", self.image_size, tuple(tone.tolist()))
         draw = ImageDraw.Draw(image)
@@ -109,7 +110,7 @@ class StickFiguresDataset(SyntheticDataset):
 
 
 def _pose(rng: np.random.Generator) -> dict[str, Array]:
-    """Where the limbs end, in heights of a figure from the top of its head; left is to the right.
+    """Draw where the limbs end, in heights of a figure from the top of its head; left is right.
 
     An arm turns from nearly hanging to nearly upright, a leg from upright to half a split.
     """

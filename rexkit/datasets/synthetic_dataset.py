@@ -1,4 +1,4 @@
-"""Images drawn on the fly from a seed: data without a download."""
+"""Base class of data sets that are drawn from a seed, without a download."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from rexkit.structures import Annotation, ImageSize, Sample
 
 
 class SyntheticDataset(ABC):
-    """A sequence of samples that are drawn when they are asked for.
+    """A sequence of samples, each drawn when it is read.
 
     Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it.
 
     Args:
-        size: how many images.
-        seed: two data sets with different seeds share no image.
+        size: number of images.
+        seed: data sets with different seeds share no image.
         image_size: (width, height) of an image.
     """
 
@@ -27,7 +27,14 @@ class SyntheticDataset(ABC):
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> tuple[Image, Annotation]:
-        """An image, RGB, and its truth, both of nothing but what the generator gives."""
+        """Draw an image, and return it with its ground truth.
+
+        Args:
+            rng: the only source of random choices.
+
+        Returns:
+            The image, RGB, and its annotation in pixels.
+        """
 
     def __len__(self) -> int:
         return self.size
@@ -35,5 +42,5 @@ class SyntheticDataset(ABC):
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < self.size:
             raise IndexError(f"sample {index} of {self.size}")
-        image, truth = self.draw(np.random.default_rng((self.seed, index)))
-        return Sample(image, truth, f"{type(self).__name__}(seed={self.seed})[{index}]")
+        image, annotation = self.draw(np.random.default_rng((self.seed, index)))
+        return Sample(image, annotation, f"{type(self).__name__}(seed={self.seed})[{index}]")

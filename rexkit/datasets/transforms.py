@@ -1,4 +1,4 @@
-"""Transforms of samples: the image and its truth change together."""
+"""Transforms of samples: image and annotation change together."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from rexkit.structures import Annotation, Array, Instance, Sample
 class RandomFlip:
     """Mirrors a sample left to right or top to bottom, each by chance.
 
-    Left and right keypoints change places by their schema, as in a mirror. Phrases are kept as they
-    are: leave it out where they speak of left and right.
+    Left and right keypoints change places by their schema, as in a mirror. Phrases are kept: do not
+    use it where they name left and right.
 
     Args:
-        horizontal: chance of a mirror image.
-        vertical: chance of turning it upside down.
+        horizontal: chance of mirroring left to right, in [0, 1].
+        vertical: chance of mirroring top to bottom, in [0, 1].
     """
 
     def __init__(self, horizontal: float = 0.5, vertical: float = 0.0):
         self.horizontal, self.vertical = horizontal, vertical
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Return the sample, mirrored by chance."""
         across, down = rng.random() < self.horizontal, rng.random() < self.vertical
         width, height = sample.annotation.image_size
         image = sample.image
@@ -51,21 +52,22 @@ class RandomFlip:
 
 @TRANSFORMS.register_module()
 class RandomCrop:
-    """Cuts out a random part of a sample; what is mostly outside is dropped from the truth.
+    """Crops a random part of a sample; instances that are mostly outside are dropped.
 
-    A part that would show nothing of the truth is not taken: the sample stays whole.
+    A part without any instance is not used: the sample stays whole.
 
     Args:
         scale: smallest and largest side of the part, as a share of the image's.
         min_visible: a box is kept, and cut to the part, when at least this share of its area is
             inside; points are kept when they are inside. Polygons, masks and keypoints cannot be
-            cut and are an error.
+            cropped and are an error.
     """
 
     def __init__(self, scale: tuple[float, float] = (0.5, 1.0), min_visible: float = 0.5):
         self.scale, self.min_visible = scale, min_visible
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Return a random part of the sample."""
         width, height = sample.annotation.image_size
         share = rng.uniform(*self.scale)
         w, h = max(1, round(width * share)), max(1, round(height * share))
@@ -75,8 +77,8 @@ class RandomCrop:
         if not instances:
             return sample
         gone = {i.phrase for i in sample.annotation.instances} - {i.phrase for i in instances}
-        # A box cut below min_visible may still show a corner: its phrase is neither there nor
-        # known to be absent, so it is not asked about at all.
+        # A box cropped below min_visible may still show a corner: its phrase is neither present
+        # nor known to be absent, so nothing is asked about it.
         absent = [p for p in sample.annotation.absent if p not in gone]
         return replace(
             sample,
@@ -89,7 +91,7 @@ class RandomCrop:
     ) -> Instance | None:
         uncut = ("polygon", "keypoints", "mask")
         if found := [name for name in uncut if getattr(instance, name) is not None]:
-            raise ValueError(f"{source}: RandomCrop cannot cut a {found[0]}")
+            raise ValueError(f"{source}: RandomCrop cannot crop a {found[0]}; do not use it here")
         box, point = instance.bbox, instance.point
         if box is not None:
             moved = box - [x, y, x, y]
@@ -119,6 +121,7 @@ class ColorJitter:
         self.strength = strength
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        """Return the sample with changed colours."""
         image: Image.Image = sample.image
         for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             image = enhance(image).enhance(1 + rng.uniform(-self.strength, self.strength))
@@ -126,14 +129,14 @@ class ColorJitter:
 
 
 def _renamed(instance: Instance, source: str) -> Instance:
-    """The instance with its keypoints under the names that they have in a mirror."""
+    """Return the instance with its keypoints under the names that they have in a mirror."""
     if not instance.keypoints:
         return instance
     schema = schema_of(instance.keypoints)
     if schema is None:
         raise DataError(
             f"RandomFlip knows no schema of the keypoints {', '.join(instance.keypoints)}, so not "
-            "which are left and right; give the task or the data set theirs, or leave it out",
+            "which are left and right; give the task or the data set theirs, or do not use it",
             source,
         )
     try:
@@ -143,9 +146,9 @@ def _renamed(instance: Instance, source: str) -> Instance:
 
 
 def _moved(instance: Instance, move: Callable[[Array], Array]) -> Instance:
-    """The instance with every point of every geometry moved."""
+    """Return the instance with every point of every geometry moved."""
     if instance.mask is not None:
-        raise ValueError("RandomFlip cannot mirror a mask; drop masks or leave the transform out")
+        raise ValueError("RandomFlip cannot mirror a mask; do not use it here")
     box = instance.bbox
     if box is not None:
         corners = move(box.reshape(2, 2))

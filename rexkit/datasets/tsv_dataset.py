@@ -51,7 +51,9 @@ class TSVDataset(RowDataset):
         super().__init__(len(self._files), box_format, on_error)
 
     def row_source(self, row: int) -> str:
+        """Return the place of a row, for messages."""
         return self._files.place(row)
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
+        """Return the annotation record of a row, and its image."""
         return self._files.read(row)

@@ -64,7 +64,7 @@ class Processes:
         return every
 
     def _gather(self, data: bytes) -> list[bytes]:
-        """What each process has, by rank."""
+        """Gather the bytes of each process, by rank."""
         if self.count == 1:
             return [data]
         import torch

@@ -184,7 +184,7 @@ def _merged(
 def _windows(
     backend: Backend, examples: ExampleDataset, processes: Processes
 ) -> Iterator[list[tuple[int, Example, Generation]]]:
-    """This process's generations with the numbers of their examples, ``WINDOW`` at a time.
+    """Generate this process's share, ``WINDOW`` examples at a time, with their numbers.
 
     Every process gives equally many windows, maybe empty ones: they wait for each other at each.
     """

@@ -162,7 +162,7 @@ def _of_phrases(prediction: Prediction, phrases: Sequence[str]) -> list[Fault]:
 
 
 def _of_repetitions(prediction: Prediction) -> list[Fault]:
-    """Duplicates that can be told without ground truth."""
+    """Duplicates that show without ground truth."""
     instances = list(prediction.instances)
     phrases = [instance.phrase for instance in instances]
     again = _repeated(instances, same_phrase(phrases, phrases), prediction.image_size)
@@ -260,7 +260,7 @@ def _on(points: Array, targets: Sequence[Instance], boxes: Array, radius: float)
 
 
 def _gap(points: Array, boxes: Array) -> Array:
-    """The distance of each point from each box, 0 inside: (N, M)."""
+    """Distance of each point from each box, 0 inside: (N, M)."""
     xy = points[:, None]
     beyond = np.maximum(np.maximum(boxes[:, :2] - xy, xy - boxes[:, 2:]), 0.0)
     return np.asarray(np.hypot(beyond[..., 0], beyond[..., 1]))
@@ -293,12 +293,12 @@ def _is_point(instance: Instance) -> bool:
 
 
 def _extents(instances: Sequence[Instance]) -> Array:
-    """The box around each instance: (N, 4); a point's has no area, and NaN is around nothing."""
+    """Return the box around each instance: (N, 4); a point's has no area, NaN stands for none."""
     return np.array([extent(i) for i in instances], dtype=np.float64).reshape(-1, 4)
 
 
 def _where(instance: Instance) -> str:
-    """An instance's place in whole pixels, for people."""
+    """Return an instance's place in whole pixels, for messages."""
     box = extent(instance)
     if not np.isfinite(box).all():
         return "nowhere"

@@ -28,8 +28,8 @@ MetricValues = dict[str, float]
 class DatasetResults:
     """The results of one data set on one task, written while the test goes on.
 
-    A context: ``predictions.jsonl`` is begun anew when it is entered, every record is in the file
-    as soon as it is added, and ``metrics.json`` is there only when the test came to its end.
+    A context manager: ``predictions.jsonl`` is emptied when it is entered, every record is in the
+    file as soon as it is added, and ``metrics.json`` is there only when the test came to its end.
 
     Args:
         folder: such as ``work_dirs/run/box_eval/COCO``.

@@ -48,7 +48,7 @@ def replay(
         file: a file of records (`rexkit.formats.predictions`): ``predictions.jsonl`` of a test or
             of ``rexkit predict``, or ``completions.jsonl`` of GRPO.
         rewards: the rewards.
-        parser: of PARSERS, to read the texts anew; left out, the predictions are those that the
+        parser: of PARSERS, to read the texts again; left out, the predictions are those that the
             run's own parser read.
 
     Raises:

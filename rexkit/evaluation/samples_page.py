@@ -84,9 +84,9 @@ def marked_text(text: str, problems: list[Problem], truncated: bool = False) -> 
             continue
         token = _TOKEN.match(text, offset)
         end = token.end() if token else offset
-        words = escape(text[offset:end]) or "⌁"
+        marked = escape(text[offset:end]) or "⌁"
         parts.append(escape(text[done:offset]))
-        parts.append(f'<mark title="{escape("; ".join(details))}">{words}</mark>')
+        parts.append(f'<mark title="{escape("; ".join(details))}">{marked}</mark>')
         done = end
     parts.append(escape(text[done : max(done, MOST_TEXT)]))
     left = len(text) - max(done, MOST_TEXT)

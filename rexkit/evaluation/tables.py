@@ -39,20 +39,20 @@ def write_tables(folder: Path) -> None:
     )
 
 
-def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], words: int = 1) -> str:
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns: int = 1) -> str:
     r"""Return a Markdown table.
 
     Args:
         header: the cells of the first row.
         rows: the cells of the others.
-        words: how many columns, from the left, hold words; the others are aligned to the right.
+        text_columns: how many columns, from the left, hold text; the others are aligned right.
 
     >>> print(markdown(["metric", "a|b"], [["f1@0.5", "0.9000"]]), end="")
     | metric | a\|b |
     | --- | ---: |
     | f1@0.5 | 0.9000 |
     """
-    rule = ["---"] * words + ["---:"] * (len(header) - words)
+    rule = ["---"] * text_columns + ["---:"] * (len(header) - text_columns)
     lines = [_cells(header), f"| {' | '.join(rule)} |", *map(_cells, rows)]
     return "".join(f"{line}\n" for line in lines)
 

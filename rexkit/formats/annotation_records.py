@@ -124,7 +124,7 @@ def _check_size(record: Mapping[str, Any], image_size: ImageSize) -> None:
 
 
 def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """A copy of every entry, with its place for messages."""
+    """Yield a copy of every entry, with its place for messages."""
     known = [name for name in LISTS if name in record]
     if not known:
         near = next((n for key in record for n in near_misses(str(key), LISTS)), None)
@@ -229,7 +229,7 @@ def _entry(instance: Instance) -> dict[str, Any]:
 
 
 def _plain(xy: Array | None) -> list[int | float] | None:
-    """A flat list, whole numbers without a decimal point."""
+    """Return a flat list, whole numbers without a decimal point."""
     if xy is None:
         return None
     return [int(x) if x.is_integer() else x for x in xy.ravel().tolist()]

@@ -198,7 +198,7 @@ def _named_keypoints(triples: Any, names: Sequence[str]) -> dict[str, list[float
 
 
 def _with_file_name(image: Any) -> Any:
-    """An image whose file is named only by ``coco_url``, as in LVIS: ``train2017/000….jpg``."""
+    """Name the file of an image that has only ``coco_url``, as in LVIS: ``train2017/000….jpg``."""
     if isinstance(image, dict) and "file_name" not in image and "coco_url" in image:
         return {**image, "file_name": "/".join(str(image["coco_url"]).split("/")[-2:])}
     return image

@@ -97,7 +97,7 @@ def _read_rows(
 
 
 def _numbers(value: Any) -> Array | None:
-    """The value as an array, or None where it is not made of numbers in rows of one length."""
+    """Return an array, or None where a value is not made of numbers in rows of one length."""
     try:
         array = np.asarray(value)
     except ValueError:

@@ -109,7 +109,7 @@ def encode_image(image: Image.Image, lossy: bool = False) -> bytes:
 
 
 def _jpeg_process(data: bytes) -> int | None:
-    """The marker of a JPEG's coding process (start of frame, ITU-T T.81 table B.1)."""
+    """Find the marker of a JPEG's coding process (start of frame, ITU-T T.81 table B.1)."""
     at = 2
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]

@@ -158,7 +158,7 @@ def _instance(phrase: str, fields: dict[str, Any]) -> Instance:
 
 
 def _encode_one(instance: Instance, order: Sequence[str]) -> Any:
-    """The first geometry in an order, an object only where it must hold more."""
+    """Encode the first geometry in an order, as an object only where it must hold more."""
     if instance.keypoints is not None:
         geometry = _encode_keypoints(instance)
         return {**geometry, "ignore": True} if instance.ignore else geometry
@@ -171,7 +171,7 @@ def _encode_one(instance: Instance, order: Sequence[str]) -> Any:
 
 
 def _encode_all(instance: Instance) -> Any:
-    """All that an instance holds, an object only where one geometry is not all."""
+    """Encode all that an instance holds, as an object only where one geometry is not all."""
     keys = ("bbox", "point", "polygon", "mask", "text", "name", "score")
     fields = {key: _plain(getattr(instance, key)) for key in keys}
     if instance.keypoints is not None:

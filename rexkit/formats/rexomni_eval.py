@@ -108,15 +108,15 @@ def _references(fields: Mapping[str, Any]) -> Sequence[Any]:
 
 
 def _with_box(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry with the bounding box of its mask, where it has nothing else."""
+    """Add the bounding box of an entry's mask, where it has nothing else."""
     mask = entry.get("mask")
     if list(entry) != ["mask"] or not isinstance(mask, Mapping):
         return entry
-    # What is wrong with a mask, the record's own checks say.
+    # The record's own checks say what is wrong with a mask.
     box = mask_bounds(mask)
     return entry if box is None else {**entry, "bbox": box}
 
 
 def _letters(phrase: str) -> str:
-    """The letters and digits of a phrase, in lower case; all of it where it has none."""
+    """Return letters and digits of a phrase, in lower case; all of it where it has none."""
     return "".join(c for c in phrase.casefold() if c.isalnum()) or phrase

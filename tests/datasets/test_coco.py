@@ -170,7 +170,7 @@ def test_what_is_no_coco_file(tmp_path: Path, data: Any, reason: str) -> None:
         ("", False),
     ],
 )
-def test_formats_are_told_apart(tmp_path: Path, text: str, expected: bool) -> None:
+def test_formats_are_distinguished(tmp_path: Path, text: str, expected: bool) -> None:
     path = tmp_path / "file"
     path.write_text(text)
     assert is_coco(path) == expected

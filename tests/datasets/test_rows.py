@@ -24,7 +24,7 @@ def write(folder: Path, size: int = 1000, bad: tuple[int, ...] = ()) -> Path:
     return folder / "rows.jsonl"
 
 
-def test_skip_leaves_out_what_cannot_be_used_and_nothing_else(
+def test_skip_skips_unusable_rows_and_no_others(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bad = (0, 255, 256, 511, 700, 999)
@@ -32,16 +32,14 @@ def test_skip_leaves_out_what_cannot_be_used_and_nothing_else(
     with caplog.at_level(logging.WARNING):
         dataset = JsonlDataset(path, on_error="skip")
     assert [e.source for e in dataset.skipped] == [f"{path}:{n + 1}" for n in bad]
-    assert "6 of 1000 rows are left out" in caplog.text
+    assert "6 of 1000 rows are skipped" in caplog.text
     kept = [n for n in range(1000) if n not in bad]
     assert [sample.source for sample in dataset] == [f"{path}:{n + 1}" for n in kept]
     with pytest.raises(IndexError):
         dataset[994]
 
 
-def test_raise_reads_nothing_before_it_is_asked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_raise_reads_nothing_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, size=3, bad=(1,))
     read: list[bytes] = []
     decode = rows_module.decode_image

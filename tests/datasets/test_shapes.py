@@ -75,7 +75,7 @@ def test_repeat_makes_several_of_a_kind():
     assert share(1.0) == 1.0
 
 
-def test_colors_are_told_apart():
+def test_colors_are_distinct():
     values = np.array(list(COLORS.values()), dtype=float)
     gaps = np.abs(values[:, None] - values).sum(2)
     assert gaps[~np.eye(len(values), dtype=bool)].min() > 60

@@ -31,7 +31,7 @@ def sample() -> Sample:
 
 
 @pytest.mark.parametrize(("horizontal", "vertical"), [(1, 0), (0, 1), (1, 1), (0, 0)])
-def test_flip_moves_image_and_truth_together(sample, horizontal, vertical):
+def test_flip_moves_image_and_annotation_together(sample, horizontal, vertical):
     flipped = RandomFlip(horizontal, vertical)(sample, np.random.default_rng(0))
     cup = flipped.annotation.instances[0]
     assert cup.bbox.tolist() == painted(flipped)
@@ -87,7 +87,7 @@ def test_crop_keeps_what_is_seen(sample):
     assert kept == 40
 
 
-def test_crop_never_leaves_a_image_without_truth(sample):
+def test_crop_never_leaves_an_image_without_instances(sample):
     sample.annotation.instances[0].keypoints = None
     crops = [RandomCrop((0.1, 0.1))(sample, np.random.default_rng(i)) for i in range(40)]
     assert all(len(cut.annotation.instances) == 1 for cut in crops)

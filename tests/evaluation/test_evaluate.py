@@ -1,4 +1,4 @@
-"""Testing: the truth as the answer scores full marks, and everything is written down."""
+"""Testing a model: the ground truth as response is perfect, and all results are written."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def data(*tasks, size: int = 12) -> ExampleDataset:
     return ExampleDataset([Source(ShapesDataset(size, seed=i), t) for i, t in enumerate(tasks)])
 
 
-def test_the_truth_as_answer_is_perfect_up_to_binning(tmp_path):
+def test_the_ground_truth_as_response_is_perfect_up_to_binning(tmp_path):
     examples = data(GroundingTask())
-    figures = evaluate(Scripted(examples), examples, out_dir=tmp_path)
-    assert figures["f1@0.5"] == figures["recall@0.5"] == figures["rejection_accuracy"] == 1.0
-    assert figures["f1@0.95"] > 0.5
-    assert json.loads((tmp_path / "metrics.json").read_text()) == pytest.approx(figures)
+    values = evaluate(Scripted(examples), examples, out_dir=tmp_path)
+    assert values["f1@0.5"] == values["recall@0.5"] == values["rejection_accuracy"] == 1.0
+    assert values["f1@0.95"] > 0.5
+    assert json.loads((tmp_path / "metrics.json").read_text()) == pytest.approx(values)
 
 
-def test_figures_per_category_are_written(tmp_path):
+def test_metrics_per_category_are_written(tmp_path):
     examples = data(GroundingTask(), size=6)
     evaluate(Scripted(examples), examples, out_dir=tmp_path)
     (file,) = tmp_path.rglob("per_category.json")
@@ -44,7 +44,7 @@ def test_figures_per_category_are_written(tmp_path):
     assert all(row["f1@0.5"] == 1.0 for row in table.values())
 
 
-def test_a_wrong_answer_costs(tmp_path):
+def test_a_wrong_response_lowers_the_metrics(tmp_path):
     examples = data(GroundingTask())
     wrong = Scripted(examples, lambda text: text.replace("None", "<1><1><9><9>"))
     assert evaluate(wrong, examples)["rejection_accuracy"] == 0.0
@@ -69,7 +69,7 @@ def test_predictions_are_written_with_their_problems(tmp_path):
         assert row["num_output_tokens"] == 3
 
 
-def test_several_data_sets_have_figures_each_and_together(tmp_path):
+def test_several_data_sets_have_metrics_each_and_together(tmp_path):
     shapes = ShapesDataset(6)
     task = GroundingTask()
     both = [Source(shapes, task, name="right"), Source(ShapesDataset(3, seed=1), task)]
@@ -77,15 +77,15 @@ def test_several_data_sets_have_figures_each_and_together(tmp_path):
     backend = Scripted(examples)
     for i in range(6, 9):  # nothing is found in the second
         backend.answers[examples[i].prompt, examples[i].image.tobytes()] = ""
-    figures = evaluate(backend, examples, out_dir=tmp_path)
+    values = evaluate(backend, examples, out_dir=tmp_path)
     folders = ("box_eval/right", "box_eval/Shapes", "point_eval/right")
     files = [tmp_path / folder / "metrics.json" for folder in folders]
     right, wrong, points = (json.loads(file.read_text()) for file in files)
     assert (right["f1@0.5"], wrong["f1@0.5"], points["f1"]) == (1.0, 0.0, 1.0)
     truths = [len(examples[i].target.instances) for i in range(9)]
-    assert figures["detection/recall@0.5"] == pytest.approx(sum(truths[:6]) / sum(truths))
-    assert figures["pointing/f1"] == 1.0
-    assert "f1@0.5" not in figures
+    assert values["detection/recall@0.5"] == pytest.approx(sum(truths[:6]) / sum(truths))
+    assert values["pointing/f1"] == 1.0
+    assert "f1@0.5" not in values
 
 
 def test_a_test_that_is_killed_keeps_what_it_has(tmp_path, monkeypatch):
@@ -107,10 +107,10 @@ def test_a_test_that_is_killed_keeps_what_it_has(tmp_path, monkeypatch):
     folder = tmp_path / "box_eval" / "Shapes"
     rows = [json.loads(line) for line in (folder / "predictions.jsonl").read_text().splitlines()]
     assert [row["index"] for row in rows] == [0, 1, 2, 3]
-    assert not (folder / "metrics.json").exists()  # the figures of the test before
+    assert not (folder / "metrics.json").exists()  # the values of the test before
 
 
-def test_records_are_written_as_answers_come(tmp_path, monkeypatch):
+def test_records_are_written_as_responses_come(tmp_path, monkeypatch):
     monkeypatch.setattr("rexkit.evaluation.evaluator.WINDOW", 1)
     examples = data(GroundingTask(), size=4)
     file = tmp_path / "box_eval" / "Shapes" / "predictions.jsonl"
@@ -125,13 +125,13 @@ def test_records_are_written_as_answers_come(tmp_path, monkeypatch):
     assert written == [0, 1, 2, 3]
 
 
-def test_each_task_has_its_figures():
+def test_each_task_has_its_metrics():
     examples = data(GroundingTask(), PointingTask(), VisualPromptTask())
-    figures = evaluate(Scripted(examples), examples)
-    assert figures["detection/f1@0.5"] == figures["pointing/f1"] == 1.0
-    assert figures["visual_prompting/f1@0.5"] == 1.0
-    assert figures["visual_prompting/f1@0.5_without_references"] == 1.0
-    assert figures["pointing/counting_mae"] == 0.0
+    values = evaluate(Scripted(examples), examples)
+    assert values["detection/f1@0.5"] == values["pointing/f1"] == 1.0
+    assert values["visual_prompting/f1@0.5"] == 1.0
+    assert values["visual_prompting/f1@0.5_without_references"] == 1.0
+    assert values["pointing/counting_mae"] == 0.0
 
 
 def test_images_are_drawn(tmp_path):
@@ -160,7 +160,7 @@ def requests(number: int) -> list[Request]:
     return [Request(shapes[i].image, prompts[i]) for i in range(number)]
 
 
-def test_answers_come_in_order_whatever_the_batch(vlm):
+def test_responses_come_in_order_whatever_the_batch(vlm):
     alone = TransformersBackend(vlm, batch_size=1, max_new_tokens=60).generate(requests(7))
     batched = TransformersBackend(vlm, batch_size=4, max_new_tokens=60).generate(requests(7))
     assert len({g.text for g in alone}) > 3
@@ -189,7 +189,7 @@ def test_forbidden_tokens_are_never_generated(vlm):
     assert image_pad not in answer_favouring(vlm, image_pad).token_ids
 
 
-def test_the_end_of_the_turn_ends_the_answer(vlm):
+def test_the_end_of_the_turn_ends_the_response(vlm):
     end = vlm.tokenizer.eos_token_id
     answer = answer_favouring(vlm, end)
     assert (answer.text, answer.token_ids, answer.truncated) == ("", [end], False)

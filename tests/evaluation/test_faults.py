@@ -36,7 +36,7 @@ def faults(
 CUP, DOG = box("cup", 100, 100, 200, 200), box("dog", 500, 500, 700, 700)
 
 
-def test_the_truth_has_no_fault():
+def test_the_ground_truth_has_no_fault():
     assert faults([CUP, DOG], [CUP, DOG]) == []
     assert faults([], absent=["cup", "dog"]) == []
     text = f"{span('cup', '<100><100><200><200>')}, {span('dog', 'None')}"
@@ -77,7 +77,7 @@ def test_a_phrase_that_was_not_asked_for():
     assert faults(text, [CUP], phrases=["cup"]) == [("not_asked", "cat")]
 
 
-def test_a_phrase_that_was_not_answered():
+def test_a_phrase_that_is_not_in_the_response():
     text = span("cup", "<100><100><200><200>")
     assert faults(text, [CUP], ["dog"]) == [("not_answered", "dog")]
     assert faults(text, [CUP, DOG]) == [("not_answered", "dog"), ("missed", "dog")]

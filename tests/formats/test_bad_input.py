@@ -134,7 +134,7 @@ RIGHT_IMAGES: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", RIGHT_IMAGES)
-def test_images_are_seen_as_people_see_them(predictor, name):
+def test_images_are_turned_upright(predictor, name):
     [result] = predictor.predict([RIGHT_IMAGES[name]], categories="cup")
     assert result.error is None
     assert result.image_size == (64, 48)
@@ -193,7 +193,7 @@ def test_files_that_are_no_images(predictor, tmp_path, content):
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 300), (3980, 20), (20, 3000)])
-def test_odd_sizes_are_answered(vlm, size):
+def test_odd_sizes_are_predicted(vlm, size):
     predictor = Predictor(vlm, max_new_tokens=2)
     [result] = predictor.predict(scene(*size), categories="cup")
     assert result.image_size == size

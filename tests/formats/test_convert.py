@@ -170,7 +170,7 @@ def test_written_files_have_the_usual_permissions(rows: Path) -> None:
 
 
 @pytest.mark.parametrize("flag", [[], ["--format", "coco"]])
-def test_coco_is_told_from_jsonl(tmp_path: Path, flag: list[str]) -> None:
+def test_coco_and_jsonl_are_distinguished(tmp_path: Path, flag: list[str]) -> None:
     Image.new("RGB", (64, 48)).save(tmp_path / "a.jpg")
     data = {
         "images": [{"id": 1, "file_name": "a.jpg", "width": 64, "height": 48}],

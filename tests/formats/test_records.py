@@ -49,7 +49,7 @@ def test_width_and_height_by_argument() -> None:
     assert read(named, box_format="xywh").boxes().tolist() == [[10, 20, 30, 40]]
 
 
-def test_all_geometries_of_one_thing_are_kept() -> None:
+def test_all_geometries_of_an_entry_are_kept() -> None:
     (thing,) = read(
         {
             "phrase": "cell",
@@ -187,7 +187,7 @@ def test_what_cannot_be_used(thing: dict[str, Any], reason: str) -> None:
         ({"phrase": "a<|box_end|>"}, "markup"),
     ],
 )
-def test_phrases_that_no_answer_can_carry(phrase: dict[str, Any], reason: str) -> None:
+def test_phrases_that_no_response_can_hold(phrase: dict[str, Any], reason: str) -> None:
     with pytest.raises(DataError, match=reason):
         read({"bbox": [0, 0, 1, 1], **phrase})
 

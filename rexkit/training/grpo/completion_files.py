@@ -113,7 +113,7 @@ def _tables(records: Sequence[dict[str, Any]]) -> str:
             for record in group
         ]
         header = ["answer", "problems", "reward", *group[0]["rewards"]]
-        sections.append(f"## {source}\n\n{question}\n\n{markdown(header, rows, words=2)}")
+        sections.append(f"## {source}\n\n{question}\n\n{markdown(header, rows, text_columns=2)}")
     return "\n".join(sections)
 
 

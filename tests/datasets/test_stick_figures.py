@@ -66,7 +66,7 @@ def test_two_figures_stand_beside_each_other():
         assert left[2] < right[0]
 
 
-def test_an_answer_is_short_in_the_tiny_tokenizer():
+def test_a_response_is_short_in_the_tiny_tokenizer():
     from rexkit.grammar import write_keypoints
     from rexkit.models.tiny_tokenizer import build_tiny_tokenizer
 
