@@ -13,8 +13,8 @@ class Scripted(Backend):
 
     def __init__(self, data: ExampleDataset, change=lambda text: text):
         examples = [data[i] for i in range(len(data))]
-        self.answers = {(e.prompt, e.image.tobytes()): change(e.response) for e in examples}
+        self.responses = {(e.prompt, e.image.tobytes()): change(e.response) for e in examples}
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
-        texts = [self.answers[r.prompt, r.image.tobytes()] for r in requests]
+        texts = [self.responses[r.prompt, r.image.tobytes()] for r in requests]
         return [Generation(text, [1, 2, 3], 10, 0.5, False) for text in texts]

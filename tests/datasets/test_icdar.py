@@ -104,16 +104,16 @@ def test_real_texts_written_as_icdar(shared_data, tmp_path):
         texts = tmp_path / name
         texts.mkdir()
         for row in rows.values():
-            things = [[*i["polygon"], i["text"]] for i in row["instances"]]
+            rows_of_text = [[*i["polygon"], i["text"]] for i in row["instances"]]
             stem = row["image"].partition("/")[2].partition(".")[0]
-            written = "\r\n".join(",".join(map(str, thing)) for thing in things)
+            written = "\r\n".join(",".join(map(str, text)) for text in rows_of_text)
             (texts / f"gt_{stem}.txt").write_text(written, "utf-8-sig")
         dataset = IcdarDataset(texts, shared_data / "ocr" / name)
         jsonl = JsonlDataset(shared_data / "ocr" / f"{name}.jsonl")
-        truths = {s.source: s.annotation for s in jsonl}
+        annotations = {s.source: s.annotation for s in jsonl}
         by_place = sorted(jsonl, key=lambda s: s.image.tobytes())
         again = sorted(dataset, key=lambda s: s.image.tobytes())
-        assert len(by_place) == len(again) == len(truths)
+        assert len(by_place) == len(again) == len(annotations)
         for one, other in zip(by_place, again, strict=True):
             for a, b in zip(one.annotation.instances, other.annotation.instances, strict=True):
                 assert (a.text, a.ignore) == (b.text, b.ignore)

@@ -15,10 +15,10 @@ from rexkit.errors import DataError
 from rexkit.geometry import decode_mask, points_in_mask
 
 
-def write(folder: Path, numbers: np.ndarray, *things: Any, **row: Any) -> InstanceMaskDataset:
+def write(folder: Path, numbers: np.ndarray, *entries: Any, **row: Any) -> InstanceMaskDataset:
     Image.new("RGB", (6, 4)).save(folder / "a.png")
     Image.fromarray(numbers).save(folder / "m.png")
-    record = {"image": "a.png", "instance_mask": "m.png", "label": "cell", "instances": things}
+    record = {"image": "a.png", "instance_mask": "m.png", "label": "cell", "instances": entries}
     (folder / "a.jsonl").write_text(json.dumps({**record, **row}))
     return InstanceMaskDataset(folder / "a.jsonl")
 
@@ -27,8 +27,8 @@ def write(folder: Path, numbers: np.ndarray, *things: Any, **row: Any) -> Instan
 def test_the_mask_is_where_the_number_is(tmp_path: Path, kind: type, number: int) -> None:
     numbers = np.zeros((4, 6), kind)
     numbers[1:3, 2:5] = number
-    things = {"instance": number, "point": [3, 2]}, {"point": [0, 0]}
-    first, second = write(tmp_path, numbers, *things)[0].annotation.instances
+    entries = {"instance": number, "point": [3, 2]}, {"point": [0, 0]}
+    first, second = write(tmp_path, numbers, *entries)[0].annotation.instances
     assert first.mask is not None
     assert isinstance(first.mask["counts"], str)
     assert np.array_equal(decode_mask(first.mask), numbers > 0)

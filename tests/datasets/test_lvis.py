@@ -58,14 +58,14 @@ def write(folder: Path, data: Any, **options: Any) -> LvisDataset:
 
 def test_what_is_known_of_a_image(tmp_path: Path, lvis: dict[str, Any]) -> None:
     dataset = write(tmp_path, lvis)
-    truth = dataset[0].annotation
-    buggy, fig = truth.instances
+    annotation = dataset[0].annotation
+    buggy, fig = annotation.instances
     assert (buggy.phrase, buggy.extra["frequency"]) == ("baby buggy", "c")
     assert "not_exhaustive" not in buggy.extra
     assert (fig.phrase, fig.extra["frequency"]) == ("fig (fruit)", "r")
     assert fig.extra["not_exhaustive"] is True
     assert fig.extra["area"] == 24.0
-    assert list(truth.absent) == ["cup"]
+    assert list(annotation.absent) == ["cup"]
     assert list(dataset[1].annotation.absent) == []
     assert "train2017/2.jpg" in dataset[1].source
 

@@ -54,15 +54,15 @@ def test_polygons_hold_the_ink_and_no_more(style):
 def test_texts_lie_inside_and_apart(style):
     for i in range(20):
         sample = RenderedTextDataset(20, seed=6, image_size=(160, 100), **style)[i]
-        truth = sample.annotation
-        assert truth.image_size == sample.image.size == (160, 100)
+        annotation = sample.annotation
+        assert annotation.image_size == sample.image.size == (160, 100)
         level = "text line" if "words_per_line" in style else "word"
-        boxes = truth.boxes(level)
+        boxes = annotation.boxes(level)
         assert len(boxes) >= 1
         assert (boxes >= 0).all()
         assert (boxes <= [160, 100, 160, 100]).all()
         assert (box_iou(boxes, boxes)[~np.eye(len(boxes), dtype=bool)] == 0).all()
-        for instance in truth.instances:
+        for instance in annotation.instances:
             assert np.array_equal(instance.bbox, polygon_bounds(instance.polygon))
             assert np.array_equal(instance.polygon, order_polygon(instance.polygon))
             assert len(instance.polygon) in (4, 10)

@@ -40,12 +40,12 @@ def read(root: Path, **fields) -> Annotation:
 
 
 def test_boxes_by_category_and_what_is_not_there(root):
-    truth = read(root, gt={"cup": [[1, 2, 30, 40], [5, 5, 9, 9]]}, categories=["cup", "dog"])
-    assert truth.boxes("cup").tolist() == [[1, 2, 30, 40], [5, 5, 9, 9]]
-    assert truth.absent == ["dog"]
+    annotation = read(root, gt={"cup": [[1, 2, 30, 40], [5, 5, 9, 9]]}, categories=["cup", "dog"])
+    assert annotation.boxes("cup").tolist() == [[1, 2, 30, 40], [5, 5, 9, 9]]
+    assert annotation.absent == ["dog"]
     for nothing in ([], None, "None", ["None"]):
-        truth = read(root, gt={"cup": [[1, 2, 3, 4]], "dog": nothing})
-        assert (truth.phrases, truth.absent) == (["cup", "dog"], ["dog"])
+        annotation = read(root, gt={"cup": [[1, 2, 3, 4]], "dog": nothing})
+        assert (annotation.phrases, annotation.absent) == (["cup", "dog"], ["dog"])
     assert read(root, gt={}, categories=["cup"]).absent == ["cup"]
     assert read(root, gt={"cup": [1, 2, 3, 4]}).boxes("cup").tolist() == [[1, 2, 3, 4]]
 
@@ -60,20 +60,21 @@ def test_the_image_and_its_path(root):
 
 
 def test_categories_give_phrases_their_spelling(root):
-    truth = read(root, gt={"traffic_light": [[1, 2, 3, 4]]}, categories=["Traffic light", "dog"])
-    assert truth.phrases == ["Traffic light", "dog"]
+    categories = ["Traffic light", "dog"]
+    annotation = read(root, gt={"traffic_light": [[1, 2, 3, 4]]}, categories=categories)
+    assert annotation.phrases == ["Traffic light", "dog"]
 
 
 def test_transcriptions(root):
-    truth = read(root, gt={"EXIT": [[1, 2, 3, 4]], "5+1": [[5, 5, 9, 9]]}, categories=["word"])
-    assert [(i.phrase, i.text) for i in truth.instances] == [("word", "EXIT"), ("word", "5+1")]
-    assert not truth.absent
+    annotation = read(root, gt={"EXIT": [[1, 2, 3, 4]], "5+1": [[5, 5, 9, 9]]}, categories=["word"])
+    assert [(i.phrase, i.text) for i in annotation.instances] == [("word", "EXIT"), ("word", "5+1")]
+    assert not annotation.absent
 
 
 def test_points_polygons_masks_and_keypoints(root):
-    truth = read(root, gt={"a": [[3, 4]], "b": [[0, 0, 9, 0, 9, 9]]})
-    assert truth.points("a").tolist() == [[3, 4]]
-    assert truth.of("b")[0].polygon.tolist() == [[0, 0], [9, 0], [9, 9]]
+    annotation = read(root, gt={"a": [[3, 4]], "b": [[0, 0, 9, 0, 9, 9]]})
+    assert annotation.points("a").tolist() == [[3, 4]]
+    assert annotation.of("b")[0].polygon.tolist() == [[0, 0], [9, 0], [9, 9]]
     person = {"bbox": [1, 2, 30, 40], "phrase": "person1"}
     person["keypoints"] = {"nose": [5, 6], "left ear": "unvisible"}
     (found,) = read(root, gt={"person": [person]}, categories=["person"]).instances
@@ -97,14 +98,14 @@ def test_masks_take_the_place_of_boxes_and_can_be_asked_for(root):
 
 
 def test_gui_rows_give_one_box(root):
-    truth = read(root, gt=[1, 2, 3, 4], categories=["close the window"])
-    assert truth.boxes("close the window").tolist() == [[1, 2, 3, 4]]
+    annotation = read(root, gt=[1, 2, 3, 4], categories=["close the window"])
+    assert annotation.boxes("close the window").tolist() == [[1, 2, 3, 4]]
 
 
 def test_references_are_marked(root):
     boxes = [[1, 2, 3, 4], [5, 5, 9, 9]]
-    truth = read(root, gt={"cell": boxes}, visual_prompt={"cell": [boxes[1]]})
-    assert [i.extra.get("reference", False) for i in truth.instances] == [False, True]
+    annotation = read(root, gt={"cell": boxes}, visual_prompt={"cell": [boxes[1]]})
+    assert [i.extra.get("reference", False) for i in annotation.instances] == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -45,17 +45,17 @@ def test_absent_phrases_are_absent(style):
         60, colors=list(COLORS), shapes=list(SHAPES), styles=[style], num_absent=(1, 2)
     )
     for i in range(60):
-        truth = data[i].annotation
-        present = {instance.phrase for instance in truth.instances}
-        assert not present & set(truth.absent)
-        assert 1 <= len(truth.absent) <= 2
-        assert present | set(truth.absent) <= set(data.phrases(style))
+        annotation = data[i].annotation
+        present = {instance.phrase for instance in annotation.instances}
+        assert not present & set(annotation.absent)
+        assert 1 <= len(annotation.absent) <= 2
+        assert present | set(annotation.absent) <= set(data.phrases(style))
 
 
 def test_samples_stay_what_they_were():
     """Models are trained on them: a new option must not change the samples of old ones."""
-    truth = ShapesDataset(3, seed=1, num_objects=(3, 3))[2].annotation
-    assert [(i.phrase, i.bbox.tolist()) for i in truth.instances] == [
+    annotation = ShapesDataset(3, seed=1, num_objects=(3, 3))[2].annotation
+    assert [(i.phrase, i.bbox.tolist()) for i in annotation.instances] == [
         ("yellow triangle", [33, 86, 57, 115]),
         ("green circle", [40, 40, 69, 73]),
         ("yellow circle", [73, 72, 110, 112]),

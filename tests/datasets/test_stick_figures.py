@@ -1,4 +1,4 @@
-"""Stick figures: repeatable, and true to their boxes and keypoints."""
+"""Stick figures: repeatable, and faithful to their boxes and keypoints."""
 
 from __future__ import annotations
 
@@ -71,6 +71,6 @@ def test_a_response_is_short_in_the_tiny_tokenizer():
     from rexkit.models.tiny_tokenizer import build_tiny_tokenizer
 
     tokenizer = build_tiny_tokenizer()
-    truth = StickFiguresDataset(1, missing=0)[0].annotation
-    answer = write_keypoints(truth.instances, truth.image_size)
-    assert len(tokenizer(answer)["input_ids"]) < 120
+    annotation = StickFiguresDataset(1, missing=0)[0].annotation
+    response = write_keypoints(annotation.instances, annotation.image_size)
+    assert len(tokenizer(response)["input_ids"]) < 120

@@ -1,4 +1,4 @@
-"""Transforms: the truth follows the image."""
+"""Transforms: the annotation follows the image."""
 
 from __future__ import annotations
 

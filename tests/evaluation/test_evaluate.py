@@ -39,8 +39,8 @@ def test_metrics_per_category_are_written(tmp_path):
     evaluate(Scripted(examples), examples, out_dir=tmp_path)
     (file,) = tmp_path.rglob("per_category.json")
     table = json.loads(file.read_text())
-    truths = [i.phrase for n in range(6) for i in examples[n].target.instances]
-    assert {phrase: row["targets"] for phrase, row in table.items()} == dict(Counter(truths))
+    targets = [i.phrase for n in range(6) for i in examples[n].target.instances]
+    assert {phrase: row["targets"] for phrase, row in table.items()} == dict(Counter(targets))
     assert all(row["f1@0.5"] == 1.0 for row in table.values())
 
 
@@ -76,14 +76,14 @@ def test_several_data_sets_have_metrics_each_and_together(tmp_path):
     examples = ExampleDataset([*both, Source(shapes, PointingTask(), name="right")])
     backend = Scripted(examples)
     for i in range(6, 9):  # nothing is found in the second
-        backend.answers[examples[i].prompt, examples[i].image.tobytes()] = ""
+        backend.responses[examples[i].prompt, examples[i].image.tobytes()] = ""
     values = evaluate(backend, examples, out_dir=tmp_path)
     folders = ("box_eval/right", "box_eval/Shapes", "point_eval/right")
     files = [tmp_path / folder / "metrics.json" for folder in folders]
     right, wrong, points = (json.loads(file.read_text()) for file in files)
     assert (right["f1@0.5"], wrong["f1@0.5"], points["f1"]) == (1.0, 0.0, 1.0)
-    truths = [len(examples[i].target.instances) for i in range(9)]
-    assert values["detection/recall@0.5"] == pytest.approx(sum(truths[:6]) / sum(truths))
+    targets = [len(examples[i].target.instances) for i in range(9)]
+    assert values["detection/recall@0.5"] == pytest.approx(sum(targets[:6]) / sum(targets))
     assert values["pointing/f1"] == 1.0
     assert "f1@0.5" not in values
 
@@ -170,7 +170,7 @@ def test_responses_come_in_order_whatever_the_batch(vlm):
     assert all(g.truncated and len(g.token_ids) == 3 for g in cut)
 
 
-def answer_favouring(vlm: TinyVLM, token: int) -> Generation:
+def generation_favouring(vlm: TinyVLM, token: int) -> Generation:
     """What comes out when the model wants nothing but one token."""
 
     def favour(layer, inputs, logits):
@@ -186,13 +186,13 @@ def answer_favouring(vlm: TinyVLM, token: int) -> Generation:
 
 def test_forbidden_tokens_are_never_generated(vlm):
     image_pad = vlm.tokenizer.convert_tokens_to_ids("<|image_pad|>")
-    assert image_pad not in answer_favouring(vlm, image_pad).token_ids
+    assert image_pad not in generation_favouring(vlm, image_pad).token_ids
 
 
 def test_the_end_of_the_turn_ends_the_response(vlm):
     end = vlm.tokenizer.eos_token_id
-    answer = answer_favouring(vlm, end)
-    assert (answer.text, answer.token_ids, answer.truncated) == ("", [end], False)
+    generation = generation_favouring(vlm, end)
+    assert (generation.text, generation.token_ids, generation.truncated) == ("", [end], False)
 
 
 def test_presence_is_decided_on_the_sum_of_all_coordinates(vlm):

@@ -1,4 +1,4 @@
-"""Faults: one case for each kind, and what an answer without faults is."""
+"""Faults: one case for each kind, and what a prediction without faults is."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def span(phrase: str, geometry: str) -> str:
 
 
 def faults(
-    answer, truths=(), absent=(), phrases=("cup", "dog"), **options
+    predicted, targets=(), absent=(), phrases=("cup", "dog"), **options
 ) -> list[tuple[str, str]]:
     """Kind and phrase of each fault of a text, or of instances beside None for the rest."""
-    if isinstance(answer, str):
-        prediction = grammar.read(answer, SIZE)
+    if isinstance(predicted, str):
+        prediction = grammar.read(predicted, SIZE)
     else:
-        rest = [p for p in phrases if p not in {i.phrase for i in answer}]
-        prediction = Prediction(SIZE, answer, rest)
-    truth = Annotation(SIZE, truths, absent)
-    return [(f.kind, f.phrase) for f in find_faults(prediction, truth, phrases, **options)]
+        rest = [p for p in phrases if p not in {i.phrase for i in predicted}]
+        prediction = Prediction(SIZE, predicted, rest)
+    target = Annotation(SIZE, targets, absent)
+    return [(f.kind, f.phrase) for f in find_faults(prediction, target, phrases, **options)]
 
 
 CUP, DOG = box("cup", 100, 100, 200, 200), box("dog", 500, 500, 700, 700)
@@ -104,7 +104,7 @@ def test_wrong_place():
     shifted = box("cup", 150, 100, 250, 200)  # IoU 1/3
     assert faults([shifted], [CUP], phrases=["cup"]) == [("wrong_place", "cup")]
     assert faults([shifted], [CUP], phrases=["cup"], iou=0.3) == []
-    # Where the thing is found already, a box near it is no attempt at it.
+    # Where the object is found already, a box near it is no attempt at it.
     assert faults([CUP, shifted], [CUP], phrases=["cup"]) == [("spurious", "cup")]
 
 
@@ -188,15 +188,15 @@ boxes = st.builds(
 
 @settings(deadline=None)
 @given(st.lists(boxes, max_size=6), st.lists(boxes, max_size=6), st.booleans())
-def test_an_instance_has_at_most_one_fault(answers, truths, truncated):
-    truths = [i for i in truths if i.phrase != "cat"]
-    absent = [p for p in ("cup", "dog") if p not in {i.phrase for i in truths}]
-    found = faults(answers, truths, absent, truncated=truncated)
+def test_an_instance_has_at_most_one_fault(predictions, targets, truncated):
+    targets = [i for i in targets if i.phrase != "cat"]
+    absent = [p for p in ("cup", "dog") if p not in {i.phrase for i in targets}]
+    found = faults(predictions, targets, absent, truncated=truncated)
     kinds = [kind for kind, _ in found]
     assert set(kinds) <= set(FAULT_KINDS)
     levels = ("unparseable", "truncated", "not_asked", "not_answered", "missed")
-    assert sum(kind not in levels for kind in kinds) <= len(answers)
-    assert kinds.count("missed") <= len(truths)
-    if not truths:
-        asked = [i.phrase for i in answers if i.phrase in ("cup", "dog")]
+    assert sum(kind not in levels for kind in kinds) <= len(predictions)
+    assert kinds.count("missed") <= len(targets)
+    if not targets:
+        asked = [i.phrase for i in predictions if i.phrase in ("cup", "dog")]
         assert kinds.count("hallucinated") == len(asked)

@@ -29,14 +29,14 @@ from rexkit.tasks import GroundingTask, PhraseTask, PointingTask, Task
 NASTY = '<script>alert("x")</script>'
 
 
-def record(index: int, text: str, gt: dict, answered: dict, **more) -> dict:
+def record(index: int, text: str, gt: dict, predicted: dict, **more) -> dict:
     return {
         "image_path": None,
         "task_name": "detection",
         "question": f"Detect {', '.join(gt)}.",
         "categories": list(gt),
         "raw_response": text,
-        "extracted_predictions": answered,
+        "extracted_predictions": predicted,
         "gt": gt,
         "index": index,
         "source": f"made up[{index}]",
@@ -111,11 +111,11 @@ def test_items_come_back():
 
 
 def test_a_point_is_compared_with_the_most_exact_region():
-    thing = Instance("a", bbox=np.array([1.0, 2, 3, 4]), point=np.array([1.0, 2]))
-    assert encode_annotation(Annotation((9, 9), [thing]), "point") == {"a": [[1, 2, 3, 4]]}
-    thing.polygon = np.array([[0.0, 0], [9, 0], [9, 9]])
-    assert encode_annotation(Annotation((9, 9), [thing]), "point") == {"a": [[0, 0, 9, 0, 9, 9]]}
-    assert encode_annotation(Annotation((9, 9), [thing]), "bbox") == {"a": [[1, 2, 3, 4]]}
+    instance = Instance("a", bbox=np.array([1.0, 2, 3, 4]), point=np.array([1.0, 2]))
+    assert encode_annotation(Annotation((9, 9), [instance]), "point") == {"a": [[1, 2, 3, 4]]}
+    instance.polygon = np.array([[0.0, 0], [9, 0], [9, 9]])
+    assert encode_annotation(Annotation((9, 9), [instance]), "point") == {"a": [[0, 0, 9, 0, 9, 9]]}
+    assert encode_annotation(Annotation((9, 9), [instance]), "bbox") == {"a": [[1, 2, 3, 4]]}
 
 
 def test_tables_over_everything_found(run):

@@ -29,7 +29,7 @@ test_data = [
 
 @pytest.fixture
 def tested(tmp_path: Path) -> Path:
-    """What `rexkit test` leaves of a scripted model that stops halfway through each answer."""
+    """What `rexkit test` leaves of a scripted model that stops halfway through each response."""
     (tmp_path / "job.py").write_text(CONFIG)
     config = load_config(tmp_path / "job.py")
     folder = tmp_path / "run"
@@ -92,8 +92,8 @@ def test_from_results_to_page(tested, capsys):
 
 def test_files_are_named_where_images_have_one_each(tmp_path):
     Image.new("RGB", (20, 10)).save(tmp_path / "a.png")
-    thing = {"bbox": [1, 1, 5, 5], "phrase": "cup"}
-    (tmp_path / "a.jsonl").write_text(json.dumps({"image": "a.png", "boxes": [thing]}))
+    entry = {"bbox": [1, 1, 5, 5], "phrase": "cup"}
+    (tmp_path / "a.jsonl").write_text(json.dumps({"image": "a.png", "boxes": [entry]}))
     coco = {
         "images": [{"id": 1, "file_name": "a.png"}],
         "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 4, 4]}],

@@ -1,4 +1,4 @@
-"""Whatever people hand over gets a right answer or a clear error: one table of each."""
+"""Whatever is handed over gets a prediction or a clear error: one table of each."""
 
 from __future__ import annotations
 

@@ -19,38 +19,38 @@ from rexkit.structures import Annotation
 SIZE = (640, 480)
 
 
-def read(*things: dict[str, Any], **options: Any) -> Annotation:
-    return read_record({"boxes": list(things)}, SIZE, **options)
+def read(*entries: dict[str, Any], **options: Any) -> Annotation:
+    return read_record({"boxes": list(entries)}, SIZE, **options)
 
 
 def test_boxes_of_the_public_format() -> None:
-    truth = read(
+    annotation = read(
         {"bbox": [10, 20, 100.5, 200], "phrase": "red cup"},
         {"bbox": [0, 0, 640, 480], "caption": "table"},
         {"bbox": None, "phrase": "dog"},
     )
-    assert truth.phrases == ["red cup", "table", "dog"]
-    assert truth.boxes().tolist() == [[10, 20, 100.5, 200], [0, 0, 640, 480]]
-    assert list(truth.absent) == ["dog"]
-    assert truth.image_size == SIZE
+    assert annotation.phrases == ["red cup", "table", "dog"]
+    assert annotation.boxes().tolist() == [[10, 20, 100.5, 200], [0, 0, 640, 480]]
+    assert list(annotation.absent) == ["dog"]
+    assert annotation.image_size == SIZE
 
 
 def test_points_of_the_public_format() -> None:
     record = {"points": [{"point": [65, 110], "phrase": "cup"}, {"point": None, "phrase": "dog"}]}
-    truth = read_record(record, SIZE)
-    assert truth.points("cup").tolist() == [[65, 110]]
-    assert list(truth.absent) == ["dog"]
+    annotation = read_record(record, SIZE)
+    assert annotation.points("cup").tolist() == [[65, 110]]
+    assert list(annotation.absent) == ["dog"]
 
 
 def test_width_and_height_by_argument() -> None:
-    thing = {"bbox": [10, 20, 30, 40], "phrase": "cup"}
-    assert read(thing, box_format="xywh").boxes().tolist() == [[10, 20, 40, 60]]
+    entry = {"bbox": [10, 20, 30, 40], "phrase": "cup"}
+    assert read(entry, box_format="xywh").boxes().tolist() == [[10, 20, 40, 60]]
     named = {"bbox_xyxy": [10, 20, 30, 40], "phrase": "cup"}
     assert read(named, box_format="xywh").boxes().tolist() == [[10, 20, 30, 40]]
 
 
 def test_all_geometries_of_an_entry_are_kept() -> None:
-    (thing,) = read(
+    (instance,) = read(
         {
             "phrase": "cell",
             "bbox": [0, 0, 4, 2],
@@ -60,26 +60,26 @@ def test_all_geometries_of_an_entry_are_kept() -> None:
             "keypoints": {"nose": [1, 1], "tail": None},
         }
     ).instances
-    assert thing.bbox is not None
-    assert thing.point is not None
-    assert thing.polygon is not None
-    assert thing.polygon.tolist() == [[0, 0], [4, 0], [4, 2]]
-    assert thing.mask is not None
-    assert decode_mask(thing.mask).all()
-    assert thing.keypoints is not None
-    assert thing.keypoints["tail"] is None
-    assert thing.keypoints["nose"] is not None
+    assert instance.bbox is not None
+    assert instance.point is not None
+    assert instance.polygon is not None
+    assert instance.polygon.tolist() == [[0, 0], [4, 0], [4, 2]]
+    assert instance.mask is not None
+    assert decode_mask(instance.mask).all()
+    assert instance.keypoints is not None
+    assert instance.keypoints["tail"] is None
+    assert instance.keypoints["nose"] is not None
 
 
 def test_one_geometry_is_enough_to_be_there() -> None:
-    truth = read({"phrase": "cup", "bbox": None, "point": [1, 2]})
-    assert len(truth.instances) == 1
-    assert not truth.absent
+    annotation = read({"phrase": "cup", "bbox": None, "point": [1, 2]})
+    assert len(annotation.instances) == 1
+    assert not annotation.absent
 
 
 def test_a_phrase_that_is_there_is_not_absent() -> None:
-    truth = read({"phrase": "cup", "bbox": None}, {"phrase": "cup", "bbox": [0, 0, 1, 1]})
-    assert not truth.absent
+    annotation = read({"phrase": "cup", "bbox": None}, {"phrase": "cup", "bbox": [0, 0, 1, 1]})
+    assert not annotation.absent
 
 
 def test_ocr_fields() -> None:
@@ -100,9 +100,9 @@ def test_ocr_fields() -> None:
 
 def test_label_of_the_record_and_other_keys() -> None:
     record = {"label": "nucleus", "instances": [{"instance": 7, "point": [3, 7], "area": 119}]}
-    (thing,) = read_record(record, SIZE).instances
-    assert thing.phrase == "nucleus"
-    assert thing.extra == {"instance": 7, "area": 119}
+    (instance,) = read_record(record, SIZE).instances
+    assert instance.phrase == "nucleus"
+    assert instance.extra == {"instance": 7, "area": 119}
 
 
 def test_coco_segmentations() -> None:
@@ -127,12 +127,12 @@ def test_coco_segmentations() -> None:
 
 
 def test_rounding_is_moved_to_the_edge() -> None:
-    truth = read({"phrase": "cup", "bbox": [-1, -0.4, 640.7, 481]})
-    assert truth.boxes().tolist() == [[0, 0, 640, 480]]
+    annotation = read({"phrase": "cup", "bbox": [-1, -0.4, 640.7, 481]})
+    assert annotation.boxes().tolist() == [[0, 0, 640, 480]]
 
 
 @pytest.mark.parametrize(
-    ("thing", "reason"),
+    ("entry", "reason"),
     [
         ({"bbox": [5, 5, 900, 20]}, r"\[5, 5, 900, 20\] lies outside the image of 640x480"),
         ({"bbox": [-1.5, 5, 9, 20]}, "outside"),
@@ -170,10 +170,10 @@ def test_rounding_is_moved_to_the_edge() -> None:
         ({"bbox": [0, 0, 1, 1], "score": "0.9"}, "score must be float"),
     ],
 )
-def test_what_cannot_be_used(thing: dict[str, Any], reason: str) -> None:
+def test_what_cannot_be_used(entry: dict[str, Any], reason: str) -> None:
     good = {"phrase": "cup", "bbox": [0, 0, 1, 1], "point": [0, 0]}
     with pytest.raises(DataError, match=reason) as caught:
-        read(good, {"phrase": "the thing", "id": 31, **thing})
+        read(good, {"phrase": "the thing", "id": 31, **entry})
     assert "boxes[1] (id 31)" in caught.value.reason
     assert "cup" not in caught.value.reason
 
@@ -227,8 +227,8 @@ def test_compressed_masks_are_read_as_pycocotools_writes_them(
 ) -> None:
     mask = random_mask(seed, width, height)
     record = {"masks": [{"phrase": "a", "mask": mask}]}
-    (thing,) = read_record(record, (width, height)).instances
-    assert thing.mask == {**mask, "counts": mask["counts"].decode()}
+    (instance,) = read_record(record, (width, height)).instances
+    assert instance.mask == {**mask, "counts": mask["counts"].decode()}
     if taller and height + taller > 0:
         mask["size"] = [height + taller, width]
         with pytest.raises(DataError, match="do not cover"):
