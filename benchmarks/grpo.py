@@ -1,6 +1,6 @@
 """The update and the log-probabilities of a GRPO group: ``python -m benchmarks.grpo``.
 
-TRL's own `GRPOTrainer` beside one whose rows share their prompt as a forest: the same model, the
+TRL's own `GRPOTrainer` beside one whose rows share their prompt as a prefix: the same model, the
 same group (one prompt with an image, 8 completions of 40 to 200 tokens), the same loss code.
 
 - Log-probabilities: ``_get_per_token_logps_and_entropies`` without gradients, as for the old and

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from transformers import DynamicCache
-from transformers.models.qwen3_vl.modeling_qwen3_vl import BaseModelOutputWithDeepstackFeatures
 
+from rexkit._compat.transformers import select_rope_deltas, vision_outputs
 from rexkit.backends.backend import Request
 from rexkit.models import VLM
 
@@ -75,13 +75,9 @@ class VisionTower:
 
 def with_images(seen: Sequence[Seen]) -> dict[str, Any]:
     """What a model is called with, or generates with, in place of the pixels of these images."""
-    features: dict[str, Any] = {
-        "pooler_output": [one.features for one in seen],
-        "deepstack_features": list(zip(*(one.deepstack for one in seen), strict=True)),
-    }
-    output = BaseModelOutputWithDeepstackFeatures(**features)
     grids = torch.stack([one.grid for one in seen])
-    return {"mm_encoder_outputs": {"image": output}, "image_grid_thw": grids}
+    outputs = vision_outputs([one.features for one in seen], [one.deepstack for one in seen])
+    return {**outputs, "image_grid_thw": grids}
 
 
 def prefilled(vlm: VLM, prompts: Sequence[list[int]], seen: Sequence[Seen]) -> dict[str, Any]:
@@ -118,7 +114,7 @@ def prefilled(vlm: VLM, prompts: Sequence[list[int]], seen: Sequence[Seen]) -> d
     copies = torch.tensor(rows, device=device)
     cache.batch_select_indices(copies)
     # How far positions run ahead of places; generation goes on counting from there.
-    inner.rope_deltas = inner.rope_deltas[copies]
+    select_rope_deltas(inner, copies)
     joined = {
         name: torch.cat([heads[name][copies], tails[name]], 1)
         for name in ("input_ids", "attention_mask")

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rexkit._compat.vllm import choose_runner, max_batch_size, reset_caches
 from rexkit.backends.backend import Backend, Floats, Generation, Request
 from rexkit.backends.presence import Presence
 from rexkit.backends.vllm_request import (
     DECODING,
     WORKER,
     check_folder,
-    choose_runner,
     extra_args,
     passed_in_memory,
     statistics_of,
@@ -112,7 +112,7 @@ class VLLMBackend(Backend):
                 **engine,
             },
         )
-        self.batch_size = self.engine.llm_engine.vllm_config.scheduler_config.max_num_seqs
+        self.batch_size = max_batch_size(self.engine)
 
     @classmethod
     def extra_arguments(cls) -> set[str]:
@@ -177,9 +177,7 @@ class VLLMBackend(Backend):
         """
         with passed_in_memory(weights) as file:
             self.engine.collective_rpc("take_weights", args=(file,))
-        # What was computed with the old weights: images by the scheduler too, and prompts.
-        self.engine.llm_engine.reset_encoder_cache()
-        self.engine.reset_prefix_cache()
+        reset_caches(self.engine)
 
     def _prompt(self, request: Request) -> dict[str, Any]:
         chat = self.tokenizer(self.encoder.chat(request.prompt), add_special_tokens=False)

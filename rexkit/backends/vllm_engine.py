@@ -18,9 +18,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
-from vllm.model_executor.layers.vocab_parallel_embedding import VocabParallelEmbedding
-from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDirectionality
 
+from rexkit._compat.vllm import logits_processors, repack_embeddings, tokenizer_path
 from rexkit.backends.constraint import ChoiceMask
 from rexkit.backends.presence import MarginalPresence
 from rexkit.backends.recorder import Bins
@@ -29,6 +28,8 @@ from rexkit.grammar.constraint_state import ConstraintState
 from rexkit.grammar.forms import from_dict
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models.vlm import forbidden_ids
+
+_interface = logits_processors()
 
 _KEPT = 4096
 """How many unclaimed statistics are kept; those of clients that disconnected are dropped first."""
@@ -76,11 +77,11 @@ class _Row:
             self.taken += 1
 
 
-class Decoding(LogitsProcessor):
+class Decoding(_interface.LogitsProcessor):  # type: ignore[name-defined]
     """Treats each request of a batch as it asks to be treated."""
 
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool):
-        tokenizer = AutoTokenizer.from_pretrained(vllm_config.model_config.tokenizer)
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer_path(vllm_config))
         vocabulary = Vocabulary.from_tokenizer(tokenizer)
         self.tokenizer = tokenizer
         self.mask = ChoiceMask(vocabulary)
@@ -100,7 +101,7 @@ class Decoding(LogitsProcessor):
     def is_argmax_invariant(self) -> bool:
         return False
 
-    def update_state(self, batch_update: BatchUpdate | None) -> None:
+    def update_state(self, batch_update: Any) -> None:
         if batch_update is None:
             return
         for index in batch_update.removed:
@@ -111,7 +112,7 @@ class Decoding(LogitsProcessor):
             moving, resting = self.rows.pop(source, None), self.rows.pop(goal, None)
             if moving is not None:
                 self.rows[goal] = moving
-            if direction == MoveDirectionality.SWAP and resting is not None:
+            if direction == _interface.MoveDirectionality.SWAP and resting is not None:
                 self.rows[source] = resting
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
@@ -187,7 +188,4 @@ class Worker:
     def take_weights(self, file: str) -> None:
         """Take the weights in a safetensors file, under the names of the checkpoint."""
         self.reload_weights(weights_iterator=iter(load_file(file).items()))
-        # The processor's engine multiplies by a packed copy of a tied head, which reloading leaves.
-        for module in self.get_model().modules():
-            if isinstance(module, VocabParallelEmbedding):
-                module.quant_method.process_weights_after_loading(module)
+        repack_embeddings(self.get_model())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,11 +31,6 @@ WEIGHTS_PATH = "rexkit/weights"
 """Where such a server is told of a file with new weights, if it was started to take them."""
 TAKES_WEIGHTS = "REXKIT_TAKES_WEIGHTS"
 """The environment variable that says so to the server's processes."""
-
-
-def choose_runner() -> None:
-    """Have vLLM take the model runner that asks logits processors, if nobody chose another."""
-    os.environ.setdefault("VLLM_USE_V2_MODEL_RUNNER", "0")
 
 
 def check_folder(model: str) -> None:

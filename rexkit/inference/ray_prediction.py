@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rexkit._compat.ray import bind_to_loopback
 from rexkit.errors import DataError, UserError
 from rexkit.formats.image_sources import fetch
 from rexkit.formats.images import read_image
@@ -57,12 +58,7 @@ def start_ray(address: str | None = None) -> Any:
     if address is None:
         options["include_dashboard"] = False
     if (address or "127.").startswith("127."):
-        # Without clusters, Ray's servers are bound to loopback, and to all interfaces otherwise;
-        # and an address on loopback is taken as it is, where it is otherwise turned into another.
-        # There is no public way to ask for that: the variable, named for other systems, is for the
-        # processes that Ray starts, the constant is what Ray read from it when it was imported.
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        ray._private.ray_constants.ENABLE_RAY_CLUSTER = False
+        bind_to_loopback()
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.WARNING, **options)
     except (ConnectionError, ValueError) as error:

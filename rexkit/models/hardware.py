@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import torch
-from transformers.utils.import_utils import is_flash_attn_2_available
+
+from rexkit._compat.transformers import is_flash_attn_2_available
 
 
 def hardware_dtype() -> torch.dtype:

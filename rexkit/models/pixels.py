@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
+from rexkit._compat.transformers import smart_resize
 from rexkit.errors import DataError
 from rexkit.structures import ImageSize
 

@@ -22,8 +22,8 @@ from transformers.models.qwen2_5_vl.configuration_qwen2_5_vl import Qwen2_5_VLCo
 from transformers.models.qwen2_5_vl.processing_qwen2_5_vl import Qwen2_5_VLProcessor
 from transformers.models.qwen3_vl.configuration_qwen3_vl import Qwen3VLConfig
 from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
-from transformers.utils.import_utils import is_torchvision_available
 
+from rexkit._compat.transformers import is_torchvision_available
 from rexkit.errors import ConfigError
 
 IMAGE_TOKEN = "<|image_pad|>"

@@ -16,8 +16,8 @@ from transformers import (
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from rexkit._compat.transformers import Qwen2VLImageProcessorPil
 from rexkit.models.coordinate_tokens import coordinate_ids, start_smoothly
 from rexkit.models.pixels import pixel_budget
 from rexkit.models.processors import (

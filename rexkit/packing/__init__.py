@@ -1,29 +1,32 @@
-"""Forests: rows of token trees, so that what sequences share is computed once.
+"""Shared-prefix packing: rows of token trees in which shared tokens are computed once.
 
-A tree is a trunk (system prompt, image, question) and branches (answers). A branch sees its trunk
-and itself, and its M-RoPE positions go on where the trunk's end; several trees may share a row.
-Packing is trees with one branch, several tasks on one image are a trunk that ends after the
-image, and a GRPO group is a prompt with its completions.
+A tree is a prefix (system prompt, image, question) and branches (responses). A branch attends to
+its prefix and itself, and its M-RoPE positions continue where the prefix ends; several trees may
+share a row. Plain packing is trees with one branch, several tasks on one image are a prefix that
+ends after the image, and a GRPO group is a prompt with its completions.
 
-`pack` says which trees share a row, `plant` lays them out, `grow` gives the model its positions and
-its mask. From three numbers of each token everything follows: its ``tree``, its ``branch`` (0 is
-the trunk) and its ``step`` within that trunk or branch. Log-probabilities, losses and gradients are
+`pack` assigns trees to rows, `build_rows` lays them out, `model_inputs` adds position ids and the
+attention mask. All follow from three ids of each token: its ``tree``, its ``branch`` (0 is the
+prefix) and its ``step`` within that prefix or branch. Log-probabilities, losses and gradients equal
 those of the plain padded batch.
 """
 
-from rexkit.packing.attention import Kind, default_tree_attention, use_tree_attention
-from rexkit.packing.forward import grow, predicting_only
-from rexkit.packing.trees import Batch, Tree, pack, plant, unfold
+from rexkit.packing.attention import AttentionKind, default_tree_attention, use_tree_attention
+from rexkit.packing.forward import model_inputs
+from rexkit.packing.label_positions import LabelPositions, label_positions, logits_at_labels
+from rexkit.packing.trees import Batch, Tree, build_rows, pack, unfold
 
 __all__ = [
+    "AttentionKind",
     "Batch",
-    "Kind",
+    "LabelPositions",
     "Tree",
+    "build_rows",
     "default_tree_attention",
-    "grow",
+    "label_positions",
+    "logits_at_labels",
+    "model_inputs",
     "pack",
-    "plant",
-    "predicting_only",
     "unfold",
     "use_tree_attention",
 ]

@@ -1,101 +1,79 @@
-"""Packed rows through a model: position ids, attention mask and logits."""
+"""Inputs of a model for packed rows: position ids and attention mask."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
+from rexkit._compat.transformers import attention_name, rope_positions
 from rexkit.packing.attention import MASKS
-
-RopeIndex = Callable[..., tuple[torch.Tensor, torch.Tensor]]
-"""``get_rope_index`` of the inner model (`Qwen2_5_VLModel`, `Qwen3VLModel`)."""
 
 MODEL_KEYS = ("input_ids", "mm_token_type_ids", "pixel_values", "image_grid_thw")
 
 
-def grow(batch: Mapping[str, Any], inner: Any) -> dict[str, Any]:
-    """What a model is called with.
+def model_inputs(batch: Mapping[str, Any], inner: Any) -> dict[str, Any]:
+    """Return the arguments to call a model with for packed rows.
 
     Args:
-        batch: of `plant`, on the model's device.
-        inner: the model without its output layer (`Qwen2_5_VLModel`, `Qwen3VLModel`), which says
-            how it counts positions and what its attention is.
+        batch: Batch of `build_rows`, on the device of the model.
+        inner: Model without its output layer (`Qwen2_5_VLModel`, `Qwen3VLModel`), which determines
+            position ids and attention.
 
     Returns:
-        The model's own inputs, ``position_ids`` (3, rows, length) and ``attention_mask``.
+        The inputs of the model in the batch, ``position_ids`` (3, rows, length) and
+        ``attention_mask``.
 
     Raises:
-        ValueError: an attention that takes no mask of this kind.
+        ValueError: If the attention of the model does not support packed rows.
     """
-    # Named so by transformers, which has no public way to ask for it.
-    attention = inner.language_model.config._attn_implementation
+    attention = attention_name(inner)
     if attention not in MASKS:
         raise ValueError(
-            f"attention {attention!r} cannot tell branches apart; call "
+            f"attention {attention!r} does not support packed rows; call "
             "rexkit.packing.use_tree_attention(model, 'dense'), or load the model with "
             "attn_implementation='sdpa'"
         )
     return {
         **{key: batch[key] for key in MODEL_KEYS if key in batch},
-        "position_ids": positions(batch, inner.get_rope_index),
+        "position_ids": position_ids(batch, inner),
         "attention_mask": MASKS[attention](batch["tree"], batch["branch"]),
         "use_cache": False,
     }
 
 
-def positions(batch: Mapping[str, Any], rope_index: RopeIndex) -> torch.Tensor:
-    """M-RoPE positions: the trunk's as the model counts them, then on by one in each branch.
+def position_ids(batch: Mapping[str, Any], inner: Any) -> torch.Tensor:
+    """Return M-RoPE position ids: a prefix has the model's own, a branch continues them by one.
+
+    Args:
+        batch: Batch of `build_rows`.
+        inner: As in `model_inputs`.
 
     Returns:
         (3, rows, length): time, height, width; 0 for padding.
     """
     tree, branch, step = batch["tree"], batch["branch"], batch["step"]
-    trunk = (tree >= 0) & (branch == 0)
-    sizes = tree[trunk].bincount()
+    prefix = (tree >= 0) & (branch == 0)
+    sizes = tree[prefix].bincount()
     shape = (len(sizes), int(sizes.max()))
-    place = (tree[trunk], step[trunk])
+    cell = (tree[prefix], step[prefix])
     real = torch.zeros(shape, dtype=torch.long, device=tree.device).index_put(
-        place, torch.ones_like(place[0])
+        cell, torch.ones_like(cell[0])
     )
-    ids, kinds = (
-        torch.zeros(shape, dtype=torch.long, device=tree.device).index_put(place, batch[key][trunk])
+    ids, token_types = (
+        torch.zeros(shape, dtype=torch.long, device=tree.device).index_put(cell, batch[key][prefix])
         for key in ("input_ids", "mm_token_type_ids")
     )
-    of_trunks, _ = rope_index(
+    of_prefixes = rope_positions(
+        inner,
         input_ids=ids,
-        mm_token_type_ids=kinds,
+        mm_token_type_ids=token_types,
         image_grid_thw=batch.get("image_grid_thw"),
         attention_mask=real,
     )
-    ends = of_trunks.masked_fill(real == 0, -1).amax((0, 2)) + 1
-    # Trunks are looked up, branches count on, and padding (tree -1) is overwritten.
+    ends = of_prefixes.masked_fill(real == 0, -1).amax((0, 2)) + 1
+    # Prefixes are looked up, branches continue, and padding (tree -1) is overwritten.
     safe = step.clamp(max=shape[1] - 1)
-    found = torch.where(branch == 0, of_trunks[:, tree, safe], ends[tree] + step)
+    found = torch.where(branch == 0, of_prefixes[:, tree, safe], ends[tree] + step)
     return found.masked_fill(tree < 0, 0)
-
-
-@contextmanager
-def predicting_only(inner: torch.nn.Module, batch: Mapping[str, Any]) -> Iterator[None]:
-    """Let the inner model give its hidden states only where a token is predicted.
-
-    In this context ``last_hidden_state`` is (1, N, width), one for each of the batch's ``labels``,
-    and so are the logits of the whole model (1, N, vocabulary). It works through every wrapper
-    (DDP, FSDP, PEFT), for it changes what the module inside gives.
-
-    Args:
-        inner: the model without its output layer, such as `Qwen3VLModel`.
-        batch: of `plant`, on the device.
-    """
-
-    def pick(module: Any, inputs: Any, output: Any) -> Any:
-        output.last_hidden_state = output.last_hidden_state[batch["row"], batch["at"]][None]
-        return output
-
-    hook = inner.register_forward_hook(pick)
-    try:
-        yield
-    finally:
-        hook.remove()

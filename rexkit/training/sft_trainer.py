@@ -9,15 +9,24 @@ from typing import Any
 
 import torch
 from torch.utils.data import Sampler
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import TrainerCallback, TrainingArguments
 
+from rexkit._compat.transformers import TrainerWithSampler
 from rexkit.examples import ExampleDataset, Key
 from rexkit.grammar.tokens import BOX_START
 from rexkit.models.vlm import VLM, Part
-from rexkit.packing import Kind, default_tree_attention, grow, use_tree_attention
+from rexkit.packing import (
+    AttentionKind,
+    LabelPositions,
+    default_tree_attention,
+    label_positions,
+    logits_at_labels,
+    model_inputs,
+    use_tree_attention,
+)
 from rexkit.registry import TRAINERS
 from rexkit.training.chained_optimizer import ChainedOptimizer, is_inner_matrix
-from rexkit.training.collator import Collator, Predicted, predicted
+from rexkit.training.collator import Collator
 from rexkit.training.loss import AnswerLoss
 from rexkit.training.muon import Muon
 from rexkit.training.sampler import EpochSampler
@@ -25,7 +34,7 @@ from rexkit.training.trainer_mixin import Score, TrainerMixin, default_callbacks
 
 
 @TRAINERS.register_module()
-class SFTTrainer(TrainerMixin, Trainer):
+class SFTTrainer(TrainerMixin, TrainerWithSampler):
     """Fine-tuning on `transformers.Trainer`, which does everything but the loss.
 
     Accelerate, DeepSpeed, checkpoints and loggers are transformers' own. The loss is on the answer
@@ -72,7 +81,7 @@ class SFTTrainer(TrainerMixin, Trainer):
         muon_lr: float | None = None,
         packing: bool = False,
         max_row_tokens: int = 4096,
-        attention: Kind | None = None,
+        attention: AttentionKind | None = None,
         callbacks: list[TrainerCallback] | None = None,
         **training_arguments: Any,
     ):
@@ -89,7 +98,7 @@ class SFTTrainer(TrainerMixin, Trainer):
         self.answer_loss = AnswerLoss(
             vlm.coordinate_ids, first, box_start, presence_weight, coord_offset
         )
-        self._predicted: Predicted | None = None
+        self._positions: LabelPositions | None = None
         self.work_dir = work_dir = Path(work_dir)
         super().__init__(
             model=vlm.model,
@@ -118,7 +127,6 @@ class SFTTrainer(TrainerMixin, Trainer):
         self.answer_loss.to(self.args.device)
         if packing:
             use_tree_attention(vlm.model, attention or default_tree_attention(self.args.device))
-        vlm.model.get_output_embeddings().register_forward_pre_hook(self._keep_predicting)
 
     @classmethod
     def extra_arguments(cls) -> set[str]:
@@ -126,13 +134,15 @@ class SFTTrainer(TrainerMixin, Trainer):
         return {field.name for field in fields(TrainingArguments) if field.init} - {"output_dir"}
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        self._predicted = predicted(inputs)
+        inner = self.vlm.inner
+        self._positions = label_positions(inputs)
         if "tree" in inputs:
-            inputs = {**grow(inputs, self.vlm.model.base_model), "labels": inputs["labels"]}
+            inputs = {**model_inputs(inputs, inner), "labels": inputs["labels"]}
         try:
-            return super().compute_loss(model, inputs, *args, **kwargs)
+            with logits_at_labels(inner, self._positions):
+                return super().compute_loss(model, inputs, *args, **kwargs)
         finally:
-            self._predicted = None
+            self._positions = None
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         by_part = any(rate is not None for rate in self.part_rates.values())
@@ -147,8 +157,8 @@ class SFTTrainer(TrainerMixin, Trainer):
         created: torch.optim.Optimizer = super().create_optimizer(model)
         return created
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> Sampler[Key]:
-        # Named as transformers documents for overriding; tests/test_sft.py notices a change.
+    def train_sampler(self) -> Sampler[Key]:
+        """Return the sampler of training examples, whose order depends on (seed, epoch) alone."""
         return EpochSampler(len(self.train_data), self.args.seed)
 
     def _parameter_groups(self, model: Any) -> list[dict[str, Any]]:
@@ -167,18 +177,12 @@ class SFTTrainer(TrainerMixin, Trainer):
                 group["lr"] = rate
         return list(groups.values())
 
-    def _keep_predicting(self, layer: Any, inputs: tuple[torch.Tensor, ...]) -> Any:
-        """Let the output layer see only the positions that predict a label."""
-        if self._predicted is None:
-            return inputs
-        return (inputs[0][self._predicted.row, self._predicted.at],)
-
     def _loss_of_answers(
         self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None
     ) -> torch.Tensor:
-        assert self._predicted is not None
+        assert self._positions is not None
         losses: torch.Tensor = self.answer_loss(
-            outputs.logits, self._predicted.labels, self._predicted.previous
+            outputs.logits[0], self._positions.labels, self._positions.previous
         )
         if num_items_in_batch is None:
             return losses.mean()

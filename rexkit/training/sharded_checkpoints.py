@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from rexkit._compat.transformers import CHECKPOINT_PREFIX
 
 
 class ShardDescription(TrainerCallback):
@@ -17,7 +18,7 @@ class ShardDescription(TrainerCallback):
     """
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        folder = Path(args.output_dir) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
+        folder = Path(args.output_dir) / f"{CHECKPOINT_PREFIX}-{state.global_step}"
         described = any((folder / f"{n}.json").is_file() for n in ("config", "adapter_config"))
         if state.is_world_process_zero and not described:
             for part in (kwargs["model"].config, kwargs["model"].generation_config):

@@ -19,10 +19,11 @@ ROOMS = [
     *("interfaces", "plugins", "registry", "shipped_configs", "config"),
     *("grammar", "formats", "datasets"),
     *("tasks", "parsers", "rewards", "metrics", "visualizers", "examples"),
-    *("models", "packing", "backends", "inference", "evaluation", "training", "jobs", "cli"),
+    *("_compat", "models", "packing", "backends", "inference", "evaluation", "training"),
+    *("jobs", "cli"),
 ]
 # Rooms whose modules import no torch; below them only inference.result does not.
-LIGHT = [*ROOMS[: ROOMS.index("models")], "evaluation", "cli"]
+LIGHT = [*ROOMS[: ROOMS.index("_compat")], "evaluation", "cli"]
 
 
 def room_of(module: str) -> str | None:

@@ -13,9 +13,10 @@ from rexkit.datasets import ShapesDataset
 from rexkit.errors import ConfigError
 from rexkit.examples import ExampleDataset, Source, build_examples
 from rexkit.models import TinyVLM
+from rexkit.packing import label_positions
 from rexkit.packing.attention import NAMES
 from rexkit.tasks import GroundingTask, PointingTask
-from rexkit.training.collator import Collator, predicted
+from rexkit.training.collator import Collator
 from rexkit.training.sft_trainer import SFTTrainer
 
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")
@@ -63,7 +64,7 @@ def test_loss_and_gradients_are_those_of_padding(tmp_path, family, tasks, max_ro
             tmp_path, TASKS[tasks], family, packing=packing, max_row_tokens=max_row_tokens
         )
         batch = job.data_collator([job.train_dataset[i] for i in range(4)])
-        labels = sorted(predicted(batch).labels.tolist())
+        labels = sorted(label_positions(batch).labels.tolist())
         loss = job.compute_loss(job.model, batch)
         loss.backward()
         gradients = {n: p.grad for n, p in job.model.named_parameters()}
@@ -107,18 +108,18 @@ def test_one_image_is_read_once_for_all_that_is_asked(tmp_path):
     assert len(tree.image_grid_thw) == 1
     assert 3 * len(tree.pixel_values) == len(padded["pixel_values"])
     assert torch.equal(tree.pixel_values, padded["pixel_values"][: len(tree.pixel_values)])
-    for row, (branch, given) in enumerate(zip(tree.branches, tree.given, strict=True)):
-        whole = torch.cat([tree.trunk, branch])
+    for row, (branch, context) in enumerate(zip(tree.branches, tree.context_lengths, strict=True)):
+        whole = torch.cat([tree.prefix, branch])
         assert torch.equal(padded["input_ids"][row, : len(whole)], whole)
         learned = padded["labels"][row] != -100
-        assert torch.equal(padded["labels"][row][learned], branch[given:])
+        assert torch.equal(padded["labels"][row][learned], branch[context:])
     assert all(int((b == encoder.processor.image_token_id).sum()) == 0 for b in tree.branches)
 
 
 def test_a_model_trained_in_packed_rows_is_saved_as_any_other(tmp_path):
     trainer(tmp_path, GroundingTask(), packing=True, max_steps=1).fit()
     config = json.loads((tmp_path / "final" / "config.json").read_text())
-    assert "forest" not in json.dumps(config)
+    assert "rexkit" not in json.dumps(config)
     AutoModelForImageTextToText.from_pretrained(tmp_path / "final")
 
 

@@ -56,7 +56,9 @@ def test_the_loss_is_that_of_the_answer_and_logits_are_made_only_there(tmp_path)
     whole = job.model(**{k: v for k, v in batch.items() if k != "labels"}).logits[:, :-1]
     expected = cross_entropy(whole[labels != -100], labels[labels != -100])
     seen: list[int] = []
-    job.model.lm_head.register_forward_hook(lambda layer, i, out: seen.append(out.shape[0]))
+    job.model.lm_head.register_forward_hook(
+        lambda layer, i, out: seen.append(out.shape[:-1].numel())
+    )
     got = job.compute_loss(job.model, dict(batch))
     torch.testing.assert_close(got, expected)
     assert seen == [int((labels != -100).sum())]

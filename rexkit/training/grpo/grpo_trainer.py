@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from accelerate.utils import is_peft_model
 from datasets import Dataset
 from torch.utils.data import Sampler
 from transformers import TrainerCallback
-from trl.trainer.grpo_config import GRPOConfig
-from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 
+from rexkit._compat.accelerate import is_peft_model
+from rexkit._compat.trl import GRPOConfig
 from rexkit.errors import ConfigError
 from rexkit.examples import ExampleDataset, Key
 from rexkit.models.vlm import VLM
 from rexkit.models.whole_weights import save_whole_weights
-from rexkit.packing import Kind, default_tree_attention, use_tree_attention
+from rexkit.packing import AttentionKind, default_tree_attention, use_tree_attention
 from rexkit.registry import BACKENDS, TRAINERS
 from rexkit.rewards import RewardTable
 from rexkit.rewards.weighted_rewards import OnRewardError
@@ -73,10 +72,10 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
             ``top_p`` are the trainer's. A backend with a model of its own starts with the one in
             ``work_dir/start`` and is handed the weights before it answers. What it samples counts
             as the trainer finds it likely, as TRL's ``vllm_importance_sampling_…`` say.
-        forest: compute the prompt of a group once (see `rexkit.packing`). Loss and gradients stay
-            the same.
-        attention: of forests, as in `rexkit.packing.use_tree_attention`: "flex" may pay on GPUs;
-            left out, "tree" on CPUs and "dense" elsewhere.
+        shared_prefix: Compute the prompt of a group once (see `rexkit.packing`). Loss and gradients
+            stay the same.
+        attention: Attention of packed rows, as in `rexkit.packing.use_tree_attention`; None is
+            "tree" on CPUs and "dense" elsewhere.
         completions_every: every so many steps the answers are left in ``work_dir/completions``,
             as `CompletionWriter` writes them; 0 for never.
         callbacks: of transformers.
@@ -104,15 +103,15 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         rewards: Sequence[str | Mapping[str, Any]] = (),
         reward_errors: OnRewardError = "raise",
         rollout: Mapping[str, Any] | None = None,
-        forest: bool = True,
-        attention: Kind | None = None,
+        shared_prefix: bool = True,
+        attention: AttentionKind | None = None,
         completions_every: int = 50,
         callbacks: list[TrainerCallback] | None = None,
         **arguments: Any,
     ):
         self.vlm = vlm
         self.score = score
-        self.forest = forest
+        self.shared_prefix = shared_prefix
         self.work_dir = work_dir = Path(work_dir)
         vlm.tokenizer.padding_side = "left"  # TRL pads images' token kinds by it
         system_prompt = vlm.encoder.system_prompt
@@ -177,7 +176,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
                 f"{rollout['type']} asks its parts; set rollout=None for TRL's generation, or "
                 "VLLMBackend"
             )
-        if forest:
+        if shared_prefix:
             kind = attention or default_tree_attention(self.args.device)
             use_tree_attention(vlm.model, kind)
             if self.ref_model is not None:
@@ -219,9 +218,8 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         super().log(logs, start_time)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
-        if self._buffered_inputs is None:  # the first of a run, which may be resumed
-            # TRL would count its rounds of several steps from here.
-            self._step = self.state.global_step * self.current_gradient_accumulation_steps
+        if self.is_first_step:  # the run may be resumed
+            self.align_step()
             self._logged = (self.state.global_step, int(self.state.num_input_tokens_seen))
         with self.phases("update"):
             loss: torch.Tensor = super().training_step(*args, **kwargs)
@@ -264,7 +262,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         mask, args = batch["completion_mask"], cast(GRPOConfig, self.args)
         if "old_per_token_logps" not in batch:
             with torch.no_grad():
-                batch["old_per_token_logps"] = self._get_per_token_logps_and_entropies(
+                batch["old_per_token_logps"] = self.token_log_probs(
                     self.model,
                     torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
                     torch.cat([batch["prompt_mask"], mask], dim=1),
@@ -284,13 +282,12 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         batch["advantages"] = batch["advantages"][:, None] * weights
         answered = mask.bool()
         difference = (old - sampled).abs()[answered & ~sampled.isnan()]
-        figures = self._metrics["train" if self.model.training else "eval"]
-        figures["sampling/sampling_logp_difference/mean"].append(difference.mean().item())
-        figures["sampling/importance_sampling_ratio/mean"].append(weights[answered].mean().item())
+        ratio = weights[answered].mean().item()
+        self.add_metric("sampling/sampling_logp_difference/mean", difference.mean().item())
+        self.add_metric("sampling/importance_sampling_ratio/mean", ratio)
 
-    # The methods below are TRL's; tests/test_grpo.py notices if they are no longer asked.
-
-    def _get_train_sampler(self, dataset: Any = None) -> Sampler[Key]:
+    def train_sampler(self) -> Sampler[Key]:
+        """Return the sampler of prompts, which repeats each for its group."""
         args: Any = self.args
         prompts: Any = self.train_dataset
         return GroupSampler(
@@ -301,31 +298,32 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
             args.num_iterations * args.steps_per_generation,
         )
 
-    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+    def generate_and_score(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the completions of a batch of rows, with their rewards and advantages."""
         self.asked = inputs
         with self._phase("rollout"):
-            found: dict[str, Any] = super()._generate_and_score_completions(inputs)
+            found: dict[str, Any] = super().generate_and_score(inputs)
             if "sampling_per_token_logps" in found:
                 self._allow_for_mismatch(found)
         if self.model.training:
             self._answer_tokens += int(found["completion_mask"].sum())
         return found
 
-    def _calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return the rewards of completions, of all processes."""
         with self._phase("rewards"):
-            rewards: torch.Tensor = super()._calculate_rewards(*args, **kwargs)
+            rewards: torch.Tensor = super().calculate_rewards(*args, **kwargs)
         return rewards
 
-    def _tokenize_prompts(self, prompts: list[Any]) -> Any:
-        found = super()._tokenize_prompts(prompts)
+    def tokenize_prompts(self, prompts: list[Any]) -> Any:
+        """Return the token ids of conversations, which must leave room for a completion."""
+        found = super().tokenize_prompts(prompts)
         room = [0] * int(self.max_completion_length or 0)
         for row, ids in zip(self.asked, found[0], strict=True):
             self.vlm.encoder.check_length(row["example"], ids, room)
         return found
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        name = "update" if torch.is_grad_enabled() else "log_probs"
-        with self._phase(name):
-            if self.forest:
-                return super()._get_per_token_logps_and_entropies(*args, **kwargs)
-            return TRLTrainer._get_per_token_logps_and_entropies(self, *args, **kwargs)
+    def token_log_probs(self, *args: Any, **kwargs: Any) -> Any:
+        """Return log-probabilities and entropies (B, T) of completions, and an auxiliary loss."""
+        with self._phase("update" if torch.is_grad_enabled() else "log_probs"):
+            return super().token_log_probs(*args, **kwargs)

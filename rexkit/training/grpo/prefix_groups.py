@@ -1,4 +1,4 @@
-"""Padded batches of prompts and completions to trees: rows with the same prompt share a trunk."""
+"""Padded batches of prompts and completions as packed rows that share equal prompts."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from rexkit.packing import Batch, Tree, pack, plant
+from rexkit.packing import Batch, Tree, build_rows, pack
 
 
 def share_prompts(
@@ -18,24 +18,24 @@ def share_prompts(
     max_row_tokens: int | None = None,
     pad_id: int = 0,
 ) -> tuple[Batch, torch.Tensor]:
-    """A forest of a padded batch, as trainers of reinforcement learning hold it.
+    """Pack a padded batch, as trainers of reinforcement learning hold it.
 
-    Rows may come in any order: those with the same prompt and the same images find each other.
+    Rows may come in any order: those with equal prompts and images are found and share a prefix.
 
     Args:
         prompts: ``input_ids`` and ``attention_mask`` (B, P), padded on either side, and
             ``mm_token_type_ids`` (B, P); with images, ``pixel_values`` and ``image_grid_thw``
             of all rows one after another.
-        completion_ids: (B, T), padded on the right.
+        completion_ids: (B, T) token ids, padded on the right.
         completion_mask: (B, T), 1 for tokens, then 0.
-        num_images: (B,) images of each row's prompt.
-        max_row_tokens: trees share a row of the forest up to this length; None is the longest
-            tree's.
-        pad_id: token id of padding.
+        num_images: (B,) number of images of each prompt.
+        max_row_tokens: Largest length of a packed row, unless a tree is longer; None takes the
+            length of the longest tree.
+        pad_id: Token id of padding.
 
     Returns:
-        The batch, on the device of ``completion_ids``; and (B,) the branch that each row became:
-        ``unfold(values, batch, T)[branch]`` are the values of predicted tokens in the rows' order.
+        The packed batch, on the device of ``completion_ids``; and (B,) the branch of each row:
+        ``unfold(values, batch, T)[branch]`` are values of completion tokens in the order of rows.
     """
     device = completion_ids.device
     grids = torch.split(prompts["image_grid_thw"], list(num_images)) if any(num_images) else ()
@@ -46,12 +46,12 @@ def share_prompts(
     groups: list[tuple[dict[str, Any], list[int]]] = []
     by_ids: dict[bytes, list[int]] = {}
     masks = prompts["attention_mask"].bool().cpu()
-    ids, kinds = prompts["input_ids"].cpu(), prompts["mm_token_type_ids"].cpu()
+    ids, token_types = prompts["input_ids"].cpu(), prompts["mm_token_type_ids"].cpu()
     for row, mask in enumerate(masks):
-        found: dict[str, Any] = {"trunk": ids[row, mask], "kinds": kinds[row, mask]}
+        found: dict[str, Any] = {"prefix": ids[row, mask], "token_types": token_types[row, mask]}
         if grids and num_images[row]:
             found |= {"pixel_values": patches[row], "image_grid_thw": grids[row]}
-        alike = by_ids.setdefault(found["trunk"].numpy().tobytes(), [])
+        alike = by_ids.setdefault(found["prefix"].numpy().tobytes(), [])
         group = next((g for g in alike if _same_images(groups[g][0], found)), len(groups))
         if group == len(groups):
             groups.append((found, []))
@@ -64,7 +64,7 @@ def share_prompts(
         for found, rows in groups
     ]
     tokens = [len(tree) for tree in trees]
-    batch = plant(trees, pack(tokens, max_row_tokens or max(tokens)), pad_id)
+    batch = build_rows(trees, pack(tokens, max_row_tokens or max(tokens)), pad_id)
     order = torch.tensor([row for _, rows in groups for row in rows])
     return {key: value.to(device) for key, value in batch.items()}, order.argsort().to(device)
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from trl.models.utils import unwrap_model_for_generation
 
+from rexkit._compat.trl import generation_model
 from rexkit.backends import Backend, model_source
 from rexkit.errors import ConfigError
 from rexkit.inference.requests import build_request
@@ -62,15 +62,10 @@ class BackendRollouts:
             build_request(e.image, self.tasks[row["source"]], e.question)
             for e, row in zip(examples, trainer.asked, strict=True)
         ]
-        prompt_ids = trainer._tokenize_prompts(prompts)[0]
+        prompt_ids = trainer.tokenize_prompts(prompts)[0]
         self.backend.seed = self._next_seed(trainer)
         if self.shares_model:
-            with unwrap_model_for_generation(
-                trainer.model_wrapped,
-                trainer.accelerator,
-                gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
-                gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
-            ):
+            with generation_model(trainer):
                 answers = self.backend.generate(requests)
         else:
             if trainer.state.global_step != self._updated:

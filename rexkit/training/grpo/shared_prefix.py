@@ -1,25 +1,36 @@
-"""TRL's trainer with a group's prompt computed once, and nothing else changed."""
+"""GRPO trainer of TRL that computes the prompt of a group once, and changes nothing else."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from accelerate.utils import is_peft_model
-from trl.trainer.grpo_trainer import GRPOTrainer as TRLTrainer
 
-from rexkit.packing import grow, predicting_only, unfold
+from rexkit._compat.accelerate import is_peft_model
+from rexkit._compat.trl import AdaptedGRPOTrainer, fused_log_probs
+from rexkit.packing import label_positions, logits_at_labels, model_inputs, unfold
 from rexkit.training.grpo.prefix_groups import share_prompts
 
 
-class SharedPrefixGRPOTrainer(TRLTrainer):  # type: ignore[misc]
-    """TRL's trainer with the prompt of a group computed once.
+class SharedPrefixGRPOTrainer(AdaptedGRPOTrainer):
+    """GRPO trainer of TRL that computes the prompt of a group once.
 
-    Log-probabilities and entropies, and so loss and gradients, are those of TRL's padded batch:
-    of the policy, of its old self and of the reference.
+    Log-probabilities and entropies, and so loss and gradients, equal those of the padded batch of
+    TRL, for the policy, its old version and the reference.
+
+    Attributes:
+        shared_prefix: Whether prompts are shared; if not, TRL computes its padded batch.
     """
 
-    def _get_per_token_logps_and_entropies(  # TRL's only place for it; tests/test_grpo.py notices
+    shared_prefix: bool = True
+
+    def token_log_probs(self, *args: Any, **kwargs: Any) -> Any:
+        """Return log-probabilities and entropies (B, T) of completions, and an auxiliary loss."""
+        if not self.shared_prefix:
+            return super().token_log_probs(*args, **kwargs)
+        return self._shared_log_probs(*args, **kwargs)
+
+    def _shared_log_probs(
         self,
         model: Any,
         input_ids: torch.Tensor,
@@ -31,8 +42,11 @@ class SharedPrefixGRPOTrainer(TRLTrainer):  # type: ignore[misc]
         **inputs: Any,
     ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]:
         if compute_aux_loss:
-            raise ValueError("a model of experts has no forest; set forest=False")
-        asked = input_ids.shape[1] - logits_to_keep
+            raise ValueError(
+                "shared_prefix: a mixture-of-experts model is not supported; set "
+                "trainer.shared_prefix=False"
+            )
+        prompt_length = input_ids.shape[1] - logits_to_keep
         num_images = inputs["num_images"]
         patches = inputs["image_grid_thw"].prod(-1).tolist()
         inner = self.accelerator.unwrap_model(model)
@@ -44,20 +58,21 @@ class SharedPrefixGRPOTrainer(TRLTrainer):  # type: ignore[misc]
             images = slice(sum(num_images[:start]), sum(num_images[: start + step]))
             pixels = slice(sum(patches[: images.start]), sum(patches[: images.stop]))
             prompts = {
-                "input_ids": input_ids[rows, :asked],
-                "attention_mask": attention_mask[rows, :asked],
-                "mm_token_type_ids": inputs["mm_token_type_ids"][rows, :asked],
+                "input_ids": input_ids[rows, :prompt_length],
+                "attention_mask": attention_mask[rows, :prompt_length],
+                "mm_token_type_ids": inputs["mm_token_type_ids"][rows, :prompt_length],
                 "pixel_values": inputs["pixel_values"][pixels],
                 "image_grid_thw": inputs["image_grid_thw"][images],
             }
             batch, branch = share_prompts(
-                prompts, input_ids[rows, asked:], attention_mask[rows, asked:], num_images[rows]
+                prompts,
+                input_ids[rows, prompt_length:],
+                attention_mask[rows, prompt_length:],
+                num_images[rows],
             )
-            with self.accelerator.autocast(), predicting_only(inner, batch):
-                output = model(
-                    **grow(batch, inner), shift_labels=batch["labels"][None], fused_lm_head=True
-                )
-            values = (output.log_probs, output.entropy) if compute_entropy else (output.log_probs,)
-            found.append([unfold(v[0], batch, logits_to_keep)[branch] for v in values])
+            with self.accelerator.autocast(), logits_at_labels(inner, label_positions(batch)):
+                values = fused_log_probs(model, model_inputs(batch, inner), batch["labels"][None])
+            wanted = values if compute_entropy else values[:1]
+            found.append([unfold(v[0], batch, logits_to_keep)[branch] for v in wanted])
         log_probs, *entropies = (torch.cat(parts) for parts in zip(*found, strict=True))
         return log_probs, entropies[0] if entropies else None, None

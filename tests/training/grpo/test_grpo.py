@@ -1,4 +1,4 @@
-"""GRPO: groups, rewards, what is sampled, and the forest beside TRL's padded batch."""
+"""GRPO: groups, rewards, sampling, and shared prefixes compared with the padded batch of TRL."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_the_log_tells_where_the_time_goes(tmp_path):
 @pytest.mark.parametrize(
     ("family", "attention"), [("qwen3_vl", None), ("qwen2_5_vl", None), ("qwen3_vl", "dense")]
 )
-def test_the_forest_equals_the_padded_batch(tmp_path, family, attention):
+def test_shared_prefixes_equal_the_padded_batch(tmp_path, family, attention):
     vlm = TinyVLM(weights=None, family=family, **SMALL)
     # Two steps on a batch need the old log-probabilities, beta needs those of the reference.
     job = trainer(
@@ -181,7 +181,7 @@ def test_the_forest_equals_the_padded_batch(tmp_path, family, attention):
     job.model.base_model.register_forward_pre_hook(
         lambda layer, args, kwargs: seen.append(len(kwargs["image_grid_thw"])), with_kwargs=True
     )
-    for job.forest in (True, False):
+    for job.shared_prefix in (True, False):
         job.model.zero_grad()
         images = {k: inputs[k] for k in ("pixel_values", "image_grid_thw", "num_images")}
         with torch.no_grad():
@@ -201,9 +201,9 @@ def test_the_forest_equals_the_padded_batch(tmp_path, family, attention):
         loss = job.compute_loss(job.model, {**inputs, "ref_per_token_logps": passes[1]})
         loss.backward()
         gradients = torch.cat([p.grad.flatten() for p in job.model.parameters()])
-        found[job.forest] = [*passes, loss.detach(), gradients]
-        read[job.forest] = seen[0]
-    # Of three prompts with two answers each the forest reads three images.
+        found[job.shared_prefix] = [*passes, loss.detach(), gradients]
+        read[job.shared_prefix] = seen[0]
+    # Of three prompts with two answers each shared prefixes need three images.
     assert read == {True: 3, False: 6}
     (*ours, our_gradients), (*theirs, their_gradients) = found[True], found[False]
     for one, other in zip(ours, theirs, strict=True):

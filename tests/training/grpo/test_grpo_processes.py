@@ -173,7 +173,7 @@ def test_a_model_in_zero_3_shards_samples_as_it_would_whole(tmp_path, base, monk
     assert answered == expected
 
 
-def test_adapters_have_their_base_as_reference_in_the_forest_too(tmp_path, base):
+def test_adapters_have_their_base_as_reference_with_shared_prefixes_too(tmp_path, base):
     pytest.importorskip("peft")
     run = job(tmp_path, base, lora=True, batch=4, num_iterations=2)
     inputs = first_batch(run)
@@ -183,7 +183,7 @@ def test_adapters_have_their_base_as_reference_in_the_forest_too(tmp_path, base)
             if "lora_B" in name:
                 parameter.add_(torch.randn_like(parameter) * 0.05)
     found = {}
-    for run.forest in (True, False):
+    for run.shared_prefix in (True, False):
         run.model.zero_grad()
         images = {k: inputs[k] for k in ("pixel_values", "image_grid_thw", "num_images")}
         with torch.no_grad(), run.model.disable_adapter():
@@ -205,7 +205,7 @@ def test_adapters_have_their_base_as_reference_in_the_forest_too(tmp_path, base)
         trained = {n: p.grad for n, p in run.model.named_parameters() if p.grad is not None}
         assert trained
         assert all("lora_" in name for name in trained)
-        found[run.forest] = loss.detach(), torch.cat([g.flatten() for g in trained.values()])
+        found[run.shared_prefix] = loss.detach(), torch.cat([g.flatten() for g in trained.values()])
     (ours, our_gradients), (theirs, their_gradients) = found[True], found[False]
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
     assert their_gradients.norm() > 1e-3

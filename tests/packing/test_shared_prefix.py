@@ -1,4 +1,4 @@
-"""Forests: equal to the plain padded batch, in what they compute and in what they learn."""
+"""Packed rows: equal to the plain padded batch in what they compute and in their gradients."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from transformers import AttentionInterface
 from rexkit.models import TinyVLM
 from rexkit.packing import (
     Tree,
-    grow,
+    build_rows,
+    label_positions,
+    logits_at_labels,
+    model_inputs,
     pack,
-    plant,
-    predicting_only,
     unfold,
     use_tree_attention,
 )
 from rexkit.packing.attention import NAMES, block_mask, dense_mask, tree_attention
-from rexkit.packing.forward import positions
+from rexkit.packing.forward import position_ids
 
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")
 SMALL = dict(hidden_size=64, layers=2, heads=2, vision_hidden_size=64)
@@ -39,7 +40,7 @@ def vlm(request) -> TinyVLM:
 def tree(
     vlm: TinyVLM, rng: np.random.Generator, num_images: int, branches: list[int], text: int = 5
 ) -> Tree:
-    """A trunk with num_images of random sizes and random text, and random branches."""
+    """A prefix with num_images of random sizes and random text, and random branches."""
     shapes = [tuple(rng.integers(40, 130, 2)) for _ in range(num_images)]
     noise = [rng.integers(0, 256, (*shape, 3), dtype=np.uint8) for shape in shapes]
     images = [Image.fromarray(pixels) for pixels in noise]
@@ -63,12 +64,12 @@ def tree(
 def padded(vlm: TinyVLM, trees: list[Tree]) -> tuple[torch.Tensor, torch.Tensor]:
     """The plain way: a row for each branch, each with its prompt and images; (branches, T)."""
     pairs = [(t, b) for t in trees for b in t.branches]
-    length = max(len(t.trunk) + len(b) for t, b in pairs)
+    length = max(len(t.prefix) + len(b) for t, b in pairs)
     ids, kinds, mask = (torch.zeros(len(pairs), length, dtype=torch.long) for _ in range(3))
     for i, (t, b) in enumerate(pairs):
-        ids[i, : len(t.trunk) + len(b)] = torch.cat([t.trunk, b])
-        kinds[i, : len(t.trunk)] = t.kinds
-        mask[i, : len(t.trunk) + len(b)] = 1
+        ids[i, : len(t.prefix) + len(b)] = torch.cat([t.prefix, b])
+        kinds[i, : len(t.prefix)] = t.token_types
+        mask[i, : len(t.prefix) + len(b)] = 1
     seen = [t for t, _ in pairs if t.pixel_values is not None]
     vision = {
         key: torch.cat([getattr(t, key) for t in seen])
@@ -80,7 +81,7 @@ def padded(vlm: TinyVLM, trees: list[Tree]) -> tuple[torch.Tensor, torch.Tensor]
     longest = max(len(b) for _, b in pairs)
     found, entropy = [], []
     for i, (t, b) in enumerate(pairs):
-        row = every[i, len(t.trunk) - 1 : len(t.trunk) + len(b) - 1]
+        row = every[i, len(t.prefix) - 1 : len(t.prefix) + len(b) - 1]
         found.append(pad(row.gather(1, b[:, None])[:, 0], (0, longest - len(b))))
         entropy.append(pad(-(row.exp() * row).sum(-1), (0, longest - len(b))))
     return torch.stack(found), torch.stack(entropy)
@@ -93,7 +94,7 @@ def gradients(vlm: TinyVLM, loss: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def check_equal(vlm: TinyVLM, trees: list[Tree], rows: list[list[int]]) -> None:
-    batch = plant(trees, rows)
+    batch = build_rows(trees, rows)
     expected, expected_entropy = padded(vlm, trees)
     found, entropy = (
         unfold(v, batch, expected.shape[1]) for v in branch_log_probs(vlm.model, batch)
@@ -113,7 +114,7 @@ def check_equal(vlm: TinyVLM, trees: list[Tree], rows: list[list[int]]) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
-def test_random_forests_equal_the_padded_batch(vlm, data):
+def test_random_packed_rows_equal_the_padded_batch(vlm, data):
     rng = np.random.default_rng(data.draw(st.integers(0, 10_000)))
     groups = data.draw(
         st.lists(
@@ -139,26 +140,26 @@ def test_two_images_a_row_in_every_way(vlm):
     check_equal(vlm, [both, one, other], [[2, 0], [1]])
 
 
-def words(trunk: int, *branches: int, given: list[int] | None = None) -> Tree:
+def words(prefix: int, *branches: int, context: list[int] | None = None) -> Tree:
     """A tree of text only; its tokens are counted from 1."""
-    ids = torch.arange(1, 1 + trunk + sum(branches)).split([trunk, *branches])
-    return Tree(ids[0], torch.zeros_like(ids[0]), ids[1:], given)
+    ids = torch.arange(1, 1 + prefix + sum(branches)).split([prefix, *branches])
+    return Tree(ids[0], torch.zeros_like(ids[0]), ids[1:], context)
 
 
-def test_where_a_branch_begins_the_trunk_predicts():
-    batch = plant([words(3, 2, 0, 3)], [[0]])
+def test_the_prefix_predicts_the_first_token_of_a_branch():
+    batch = build_rows([words(3, 2, 0, 3)], [[0]])
     assert batch["input_ids"].tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]]
     assert batch["branch"].tolist() == [[0, 0, 0, 1, 1, 3, 3, 3]]
     assert batch["labels"].tolist() == [4, 5, 6, 7, 8]
     assert batch["previous"].tolist() == [3, 4, 3, 6, 7]
-    assert batch["at"].tolist() == [2, 3, 2, 5, 6]
+    assert batch["column"].tolist() == [2, 3, 2, 5, 6]
     assert batch["lengths"].tolist() == [2, 0, 3]
     table = unfold(batch["labels"], batch, 3)
     assert table.tolist() == [[4, 5, 0], [0, 0, 0], [6, 7, 8]]
 
 
-def test_what_is_given_is_not_predicted():
-    batch = plant([words(2, 3, 2, given=[2, 0])], [[0]])
+def test_context_tokens_are_not_labels():
+    batch = build_rows([words(2, 3, 2, context=[2, 0])], [[0]])
     assert batch["labels"].tolist() == [5, 6, 7]
     assert batch["previous"].tolist() == [4, 2, 6]
     assert batch["nth"].tolist() == [0, 0, 1]
@@ -166,19 +167,19 @@ def test_what_is_given_is_not_predicted():
 
 def test_the_order_of_rows_does_not_change_that_of_predictions():
     trees = [words(2, 1, 2), words(5, 3), words(1, 1)]
-    one, other = plant(trees, [[0, 1, 2]]), plant(trees, [[2], [1, 0]])
+    one, other = build_rows(trees, [[0, 1, 2]]), build_rows(trees, [[2], [1, 0]])
     for key in ("labels", "previous", "owner", "nth", "lengths"):
         assert torch.equal(one[key], other[key])
 
 
-@pytest.mark.parametrize("trunk", [0, 1])
-def test_a_trunk_ends_in_text(trunk):
-    tree = words(trunk, 2)
+@pytest.mark.parametrize("prefix", [0, 1])
+def test_a_prefix_ends_in_text(prefix):
+    tree = words(prefix, 2)
     with pytest.raises(ValueError, match=r"tree 1.*text"):
-        plant([words(2, 1), Tree(tree.trunk, tree.kinds + 1, tree.branches)], [[0, 1]])
+        build_rows([words(2, 1), Tree(tree.prefix, tree.token_types + 1, tree.branches)], [[0, 1]])
 
 
-def sees_one_by_one(tree: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
+def mask_by_loops(tree: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
     rows, length = tree.shape
     seen = torch.zeros(rows, length, length, dtype=torch.bool)
     for r in range(rows):
@@ -189,9 +190,9 @@ def sees_one_by_one(tree: torch.Tensor, branch: torch.Tensor) -> torch.Tensor:
     return seen
 
 
-def test_masks_say_who_sees_whom():
-    batch = plant([words(3, 2, 4), words(1, 1), words(2, 5)], [[0, 1], [2]])
-    expected = sees_one_by_one(batch["tree"], batch["branch"])
+def test_masks_separate_trees_and_branches():
+    batch = build_rows([words(3, 2, 4), words(1, 1), words(2, 5)], [[0, 1], [2]])
+    expected = mask_by_loops(batch["tree"], batch["branch"])
     dense = dense_mask(batch["tree"], batch["branch"])
     assert torch.equal(dense[:, 0], expected)
     blocks = block_mask(batch["tree"], batch["branch"])
@@ -202,8 +203,8 @@ def test_masks_say_who_sees_whom():
     assert blocks.shape == (rows, 1, length, length)
 
 
-def test_flex_attention_leaves_out_blocks_that_nobody_sees():
-    batch = plant([words(128, 128, 128, 128)], [[0]])
+def test_flex_attention_skips_masked_blocks():
+    batch = build_rows([words(128, 128, 128, 128)], [[0]])
     blocks = block_mask(batch["tree"], batch["branch"])
     assert blocks.sparsity() == pytest.approx(100 * (1 - 7 / 16))
 
@@ -236,10 +237,10 @@ def test_tree_attention_equals_the_padded_batch(family):
 def test_flex_attention_gives_the_same_log_probs():
     tiny = TinyVLM(weights=None, **SMALL)
     trees = [tree(tiny, np.random.default_rng(n), n, [4, 7]) for n in (1, 2)]
-    batch = plant(trees, [[0, 1]])
+    batch = build_rows(trees, [[0, 1]])
     expected, _ = branch_log_probs(tiny.model, batch)
     use_tree_attention(tiny.model, "flex")
-    assert isinstance(grow(batch, tiny.model.base_model)["attention_mask"], BlockMask)
+    assert isinstance(model_inputs(batch, tiny.model.base_model)["attention_mask"], BlockMask)
     # Compiling it takes minutes without a GPU; the plain function computes the same.
     with torch.compiler.set_stance("force_eager"), torch.no_grad():
         found, _ = branch_log_probs(tiny.model, batch)
@@ -248,15 +249,15 @@ def test_flex_attention_gives_the_same_log_probs():
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
-def test_positions_of_a_branch_go_on_where_the_trunk_ends(vlm):
+def test_positions_of_a_branch_continue_where_the_prefix_ends(vlm):
     tree_ = tree(vlm, np.random.default_rng(0), 2, [3, 2])
-    batch = plant([words(4, 2), tree_], [[0, 1]], pad_id=0)
+    batch = build_rows([words(4, 2), tree_], [[0, 1]], pad_id=0)
     inner = vlm.model.base_model
-    found = positions(batch, inner.get_rope_index)[:, 0, 6:]
-    size = len(tree_.trunk)
+    found = position_ids(batch, inner)[:, 0, 6:]
+    size = len(tree_.prefix)
     expected, _ = inner.get_rope_index(
-        input_ids=tree_.trunk[None],
-        mm_token_type_ids=tree_.kinds[None],
+        input_ids=tree_.prefix[None],
+        mm_token_type_ids=tree_.token_types[None],
         image_grid_thw=tree_.image_grid_thw,
     )
     assert torch.equal(found[:, :size], expected[:, 0])
@@ -266,22 +267,22 @@ def test_positions_of_a_branch_go_on_where_the_trunk_ends(vlm):
 
 def test_logits_only_where_a_token_is_predicted(vlm):
     trees = [tree(vlm, np.random.default_rng(1), 1, [3, 5]) for _ in range(2)]
-    batch = plant(trees, [[1], [0]])
+    batch = build_rows(trees, [[1], [0]])
     inner = vlm.model.base_model
-    with predicting_only(inner, batch):
-        logits = vlm.model(**grow(batch, inner)).logits
+    with logits_at_labels(inner, label_positions(batch)):
+        logits = vlm.model(**model_inputs(batch, inner)).logits
     assert logits.shape[:2] == (1, 16)
     expected, _ = branch_log_probs(vlm.model, batch)
     got = logits[0].log_softmax(-1).gather(1, batch["labels"][:, None])[:, 0]
     torch.testing.assert_close(got, expected)
-    assert vlm.model(**grow(batch, inner)).logits.shape[:2] == batch["input_ids"].shape
+    assert vlm.model(**model_inputs(batch, inner)).logits.shape[:2] == batch["input_ids"].shape
 
 
 def test_an_attention_that_would_mix_branches_is_an_error():
     tiny = TinyVLM(weights=None, **SMALL)
     tiny.model.set_attn_implementation("eager")
     with pytest.raises(ValueError, match=r"'eager'.*'sdpa'"):
-        grow(plant([words(2, 1)], [[0]]), tiny.model.base_model)
+        model_inputs(build_rows([words(2, 1)], [[0]]), tiny.model.base_model)
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=20), st.integers(10, 60))
