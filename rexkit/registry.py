@@ -218,7 +218,8 @@ def errors_at(key: str, arguments: Mapping[str, Any], given: Iterable[str] = ())
         given: the names that the code sets; an error about one of them has its key already.
 
     Raises:
-        ConfigError: inside, a ``ValueError``, ``TypeError`` or ``OSError`` was raised.
+        ConfigError: inside, a ``ValueError``, ``TypeError``, ``OSError`` or ``ImportError`` was
+            raised.
         UserError: inside, a `UserError` was raised; it keeps its type.
     """
     try:
@@ -238,7 +239,7 @@ def errors_at(key: str, arguments: Mapping[str, Any], given: Iterable[str] = ())
         if isinstance(error, FileNotFoundError) and name is not None:
             raise ConfigError(f"{place}: there is no file {error.filename}") from error
         raise ConfigError(f"{place}: {error}") from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:
         text = str(error) or type(error).__name__
         raise ConfigError(_prefix(text, key, arguments, given) + text) from error
 

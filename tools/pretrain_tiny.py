@@ -21,7 +21,7 @@ from rexkit.cli.options import start_logging
 from rexkit.config import load_config
 from rexkit.datasets.shapes_dataset import COLORS, SHAPES
 from rexkit.examples import ExampleDataset, build_examples
-from rexkit.jobs import train
+from rexkit.jobs import Run, train
 from rexkit.models import TinyVLM
 from rexkit.models.tiny_tokenizer import WORDS
 
@@ -46,7 +46,7 @@ def main() -> int:
             config.merge_from_dict({"work_dir": str(done.parents[1]), "model.weights": weights})
             config.train_data = stage.train_data
             config.trainer.update(stage.trainer)
-            train(config)
+            train(Run.from_config(config, "train"))
             sys.stdout.write(f"stage {number}: {(time.time() - started) / 60:.1f} minutes\n")
         weights = str(done)
     vlm = TinyVLM(weights=weights)

@@ -26,12 +26,37 @@ def start_logging() -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
 
 
+def add_import_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that imports modules with components."""
+    parser.add_argument(
+        "--import",
+        dest="imports",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module that registers components, such as my_task for ./my_task.py; may be "
+        "given several times",
+    )
+
+
+def import_components(args: argparse.Namespace) -> None:
+    """Import the modules of ``--import``.
+
+    Raises:
+        ConfigError: a module that cannot be imported.
+    """
+    from rexkit.config import import_modules
+
+    import_modules(args.imports, "--import")
+
+
 def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Options that override a config."""
+    """Add the config file and the options that override it."""
     parser.add_argument(
         "config",
         help="a Python config file, or the name of a shipped config, such as sft/grounding",
     )
+    add_import_option(parser)
     parser.add_argument("--work-dir", "--output_dir", dest="work_dir", help="where results go")
     parser.add_argument(
         "--cfg-options",

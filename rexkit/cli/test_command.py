@@ -12,11 +12,11 @@ from rexkit.cli.options import add_config_options, overrides_of, show_metrics, s
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the words and test."""
+    """Parse the arguments and test."""
     parser = argparse.ArgumentParser(prog="rexkit test", description=__doc__)
     add_config_options(parser)
     parser.add_argument(
-        "checkpoint", nargs="?", help="a folder or hub id; left out, the model of the config"
+        "checkpoint", nargs="?", help="a folder or hub id; default: the model of the config"
     )
     parser.add_argument("--show-dir", type=Path, help="draw every image there")
     args = parser.parse_args(argv)
@@ -24,14 +24,14 @@ def main(argv: list[str] | None = None) -> int:
     from rexkit.config import load_config
 
     start_logging()
-    config = load_config(args.config, overrides_of(args))
+    config = load_config(args.config, overrides_of(args), args.imports)
     if not args.work_dir:
         config.work_dir = str(Path(config.work_dir) / "test")
 
     from rexkit.evaluation.distributed import is_main_process
-    from rexkit.jobs import test
+    from rexkit.jobs import Run, test
 
-    figures = test(config, args.checkpoint, args.show_dir)
+    metrics = test(Run.from_config(config, "test", args.checkpoint), args.show_dir)
     if is_main_process():
-        show_metrics(figures, f"{args.checkpoint or args.config}: results in {config.work_dir}")
+        show_metrics(metrics, f"{args.checkpoint or args.config}: results in {config.work_dir}")
     return 0

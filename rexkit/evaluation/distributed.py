@@ -90,6 +90,17 @@ def is_main_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
+def use_own_accelerator() -> None:
+    """Use the accelerator with this process's number on the machine, if torchrun started several.
+
+    It must be called before a model is loaded.
+    """
+    import torch
+
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and torch.accelerator.is_available():
+        torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
+
+
 @contextmanager
 def distributed_processes() -> Iterator[Processes]:
     """Connect the processes that torchrun started while the context lasts.
@@ -100,11 +111,9 @@ def distributed_processes() -> Iterator[Processes]:
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield Processes()
         return
-    import torch
     import torch.distributed as dist
 
-    if torch.accelerator.is_available():
-        torch.accelerator.set_device_index(int(os.environ["LOCAL_RANK"]))
+    use_own_accelerator()
     dist.init_process_group("gloo", timeout=_TIMEOUT)
     try:
         yield Processes(dist.get_rank(), dist.get_world_size())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ def evaluate(
     backend: Backend,
     examples: ExampleDataset,
     *,
-    metrics: Sequence[dict[str, Any]] | None = None,
+    metrics: Sequence[str | Mapping[str, Any]] | None = None,
     out_dir: Path | None = None,
     visualizer: Any = None,
     num_images: int = 0,
@@ -78,7 +78,7 @@ def evaluate(
         [(s.task.results_dir, s.name or readable_name(s.dataset)) for s in sources]
     )
     parsers = [source.parser for source in sources]
-    tables = [_build_metrics(source, metrics) for source in sources]
+    tables = [build_metrics(source, metrics) for source in sources]
     show_dir = show_dir or (out_dir / "images" if out_dir else None)
     number_drawn = min(num_images, len(examples))
     drawn = {i * len(examples) // number_drawn for i in range(number_drawn)}
@@ -150,7 +150,21 @@ def _draw(visualizer: Any, example: Example, prediction: Prediction, file: Path)
     image.save(file)
 
 
-def _build_metrics(source: Source, metrics: Sequence[dict[str, Any]] | None) -> list[Metric]:
+def build_metrics(
+    source: Source, metrics: Sequence[str | Mapping[str, Any]] | None
+) -> list[Metric]:
+    """Build the metrics of a source.
+
+    Args:
+        source: whose task has metrics of its own.
+        metrics: names or configs of METRICS; if left out, those of the source's task.
+
+    Returns:
+        The metrics, without any prediction added.
+
+    Raises:
+        ConfigError: a metric that cannot be built.
+    """
     return [
         METRICS.build({"type": cfg} if isinstance(cfg, str) else cfg, key=f"metrics.{i}")
         for i, cfg in enumerate(source.task.metrics if metrics is None else metrics)
@@ -164,7 +178,7 @@ def _values(metrics: Sequence[Metric]) -> MetricValues:
 def _merged(
     tables: Sequence[Sequence[Metric]],
     sources: Sequence[Source],
-    metrics: Sequence[dict[str, Any]] | None,
+    metrics: Sequence[str | Mapping[str, Any]] | None,
     processes: Processes,
 ) -> list[list[Metric]]:
     """Metrics with the states of all processes."""
@@ -173,7 +187,7 @@ def _merged(
         for number, table in enumerate(tables)
         for place, metric in enumerate(table)
     }
-    whole = [_build_metrics(source, metrics) for source in sources]
+    whole = [build_metrics(source, metrics) for source in sources]
     for state in processes.gather_states(states):
         for number, table in enumerate(whole):
             for place, metric in enumerate(table):

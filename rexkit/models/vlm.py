@@ -69,6 +69,18 @@ class VLM:
             if parameter.requires_grad:
                 yield part_of(name), name, parameter
 
+    def count_parameters(self, trainable: bool = False) -> dict[Part, int]:
+        """Return the number of parameters of each part of the model.
+
+        Args:
+            trainable: count only those that train.
+        """
+        numbers: dict[Part, int] = dict.fromkeys(PARTS, 0)
+        for name, parameter in self.model.named_parameters():
+            if parameter.requires_grad or not trainable:
+                numbers[part_of(name)] += parameter.numel()
+        return numbers
+
     def save(self, folder: str | Path) -> None:
         """Write model, processor, chat template and generation config, as transformers reads it."""
         self.model.save_pretrained(folder)

@@ -78,8 +78,21 @@ def default_callbacks(work_dir: Path) -> list[TrainerCallback]:
     return [
         LogFile(work_dir / "log.jsonl"),
         ShardDescription(),
-        TensorBoardCallback(SummaryWriter(str(work_dir / "tensorboard"))),
+        TensorBoardFiles(work_dir / "tensorboard"),
     ]
+
+
+class TensorBoardFiles(TensorBoardCallback):
+    """Writes TensorBoard files; none before training starts, for a trainer may be a check only."""
+
+    def __init__(self, folder: Path):
+        super().__init__()
+        self.folder = folder
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.tb_writer is None and state.is_world_process_zero:
+            self.tb_writer = SummaryWriter(str(self.folder))
+        super().on_train_begin(args, state, control, **kwargs)
 
 
 class LogFile(TrainerCallback):

@@ -333,4 +333,4 @@ def test_training_is_not_tested_by_a_server(tmp_path):
     file.write_text(CONFIG.format(url="http://127.0.0.1:9/v1") + train)
     config = load_config(str(file), {"work_dir": str(tmp_path / "work")})
     with pytest.raises(ConfigError, match=r"backend\.type: OpenAIBackend"):
-        jobs.train(config)
+        jobs.Run.from_config(config, "train")

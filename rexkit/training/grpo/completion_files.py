@@ -30,10 +30,12 @@ class CompletionWriter:
     Args:
         folder: where the folders go.
         every: how many steps lie between two of them; 0 writes none.
+        visualizer: of VISUALIZERS; if left out, a `PillowVisualizer`.
     """
 
-    def __init__(self, folder: Path, every: int):
+    def __init__(self, folder: Path, every: int, visualizer: Any = None):
         self.folder, self.every = folder, every
+        self.visualizer = PillowVisualizer() if visualizer is None else visualizer
         self._written = -1
 
     def add(
@@ -63,7 +65,7 @@ class CompletionWriter:
             ).to_dict()
             for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
         ]
-        _draw(folder, examples, predictions, records)
+        _draw(self.visualizer, folder, examples, predictions, records)
         every: list[dict[str, Any]] = gather_object(records)
         if process.is_main_process:
             (folder / COMPLETIONS).write_text("".join(map(to_line, every)), "utf-8")
@@ -118,13 +120,13 @@ def _tables(records: Sequence[dict[str, Any]]) -> str:
 
 
 def _draw(
+    visualizer: Any,
     folder: Path,
     examples: Sequence[Example],
     predictions: Sequence[Prediction],
     records: Sequence[dict[str, Any]],
 ) -> None:
     """Truth beside the best answer and the worst, of the first prompts."""
-    visualizer = PillowVisualizer()
     groups = [[*rows] for _, rows in groupby(range(len(records)), lambda i: _prompt(records[i]))]
     for group in groups[:DRAWN_PROMPTS]:
         group.sort(key=lambda row: -records[row]["reward"])

@@ -78,6 +78,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
             "tree" on CPUs and "dense" elsewhere.
         completions_every: every so many steps the answers are left in ``work_dir/completions``,
             as `CompletionWriter` writes them; 0 for never.
+        visualizer: of VISUALIZERS, draws them; if left out, a `PillowVisualizer`.
         callbacks: of transformers.
         arguments: every field of `trl.GRPOConfig`, by its own name.
 
@@ -106,6 +107,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         shared_prefix: bool = True,
         attention: AttentionKind | None = None,
         completions_every: int = 50,
+        visualizer: Any = None,
         callbacks: list[TrainerCallback] | None = None,
         **arguments: Any,
     ):
@@ -122,7 +124,9 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
             checked = PromptDataset(val_data, system_prompt, first_source=len(sources))
             sources += checked.examples.sources
         self.phases = StepTimer()
-        self.completion_files = CompletionWriter(work_dir / "completions", completions_every)
+        self.completion_files = CompletionWriter(
+            work_dir / "completions", completions_every, visualizer
+        )
         self.answer_rewards = RewardFunction(
             sources, rewards, reward_errors, vlm.tokenizer, self._keep_completions
         )

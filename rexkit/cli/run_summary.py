@@ -1,0 +1,69 @@
+"""What a training would run, printed by ``rexkit train --dry-run``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from rexkit.jobs import Run
+
+
+def show_run(run: Run, title: str) -> None:
+    """Print the sources of a run with an example each, what trains, and the number of steps.
+
+    Args:
+        run: a run of the job "train".
+        title: the name of the config.
+    """
+    console = Console()
+    console.print(_sources(run, title))
+    for checked in run.sources:
+        for prompt, response in zip(checked.prompts, checked.responses, strict=True):
+            console.print(f"\n{checked.key}", style="bold")
+            for name, text in (("prompt", prompt), ("response", response)):
+                console.print(
+                    f"{name}: {text}", markup=False, highlight=False, soft_wrap=True, emoji=False
+                )
+    console.print()
+    console.print(_parameters(run))
+    steps = "unknown" if run.steps is None else f"{run.steps:,}"
+    console.print(f"trainer: {type(run.trainer).__name__}, optimizer steps: {steps}")
+    console.print(
+        f"{title}: everything is checked, nothing was trained", markup=False, soft_wrap=True
+    )
+
+
+def _sources(run: Run, title: str) -> Table:
+    table = Table(title=escape(title))
+    for name in ("source", "dataset", "task"):
+        table.add_column(name)
+    for name in ("samples", "weight", "examples"):
+        table.add_column(name, justify="right")
+    for checked in run.sources:
+        source = checked.source
+        tasks = source.task if isinstance(source.task, list) else [source.task]
+        table.add_row(
+            checked.key,
+            escape(checked.name),
+            ", ".join(task.name for task in tasks),
+            f"{len(source.dataset):,}",
+            f"{source.weight:g}",
+            f"{len(source):,}",
+        )
+    return table
+
+
+def _parameters(run: Run) -> Table:
+    table = Table("part", title="parameters")
+    for name in ("trained", "total"):
+        table.add_column(name, justify="right")
+    assert run.vlm is not None
+    trained, total = run.vlm.count_parameters(trainable=True), run.vlm.count_parameters()
+    for part, number in total.items():
+        table.add_row(part, f"{trained[part]:,}", f"{number:,}")
+    table.add_row("total", f"{sum(trained.values()):,}", f"{sum(total.values()):,}", style="bold")
+    return table

@@ -1,0 +1,164 @@
+"""Runs: everything that a config names is built and checked before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from rexkit import jobs
+from rexkit.cli import main
+from rexkit.config import load_config
+from rexkit.errors import ConfigError, DataError
+from rexkit.jobs import Run
+from rexkit.registry import VISUALIZERS
+from rexkit.visualizers import PillowVisualizer
+
+CONFIG = """
+model = dict(type="TinyVLM", weights=None, hidden_size=64, layers=1, heads=1)
+train_data = dict(dataset=dict(type="ShapesDataset", size=8), task=dict(type="GroundingTask"))
+val_data = dict(dataset=dict(type="ShapesDataset", size=2), task=dict(type="GroundingTask"))
+test_data = dict(dataset=dict(type="ShapesDataset", size=2), task=dict(type="GroundingTask"))
+trainer = dict(type="SFTTrainer", max_steps=1, per_device_train_batch_size=4, save_strategy="no",
+               disable_tqdm=True)
+backend = dict(type="TransformersBackend", max_new_tokens=4)
+num_images = 1
+"""
+COCO = dict(type="CocoDataset", ann_file="/nowhere/val.json", image_dir="/nowhere")
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "job.py"
+    path.write_text(CONFIG)
+    return path
+
+
+@pytest.fixture
+def never_trained(monkeypatch):
+    """Fail if training starts."""
+    fit = "rexkit.training.trainer_mixin.TrainerMixin.fit"
+    monkeypatch.setattr(fit, lambda *args, **options: pytest.fail("training started"))
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Files; transformers makes an empty folder when a trainer is built."""
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def run_of(file: Path, overrides: dict[str, Any], job: str = "train") -> Run:
+    config = load_config(file, {"work_dir": str(file.parent / "work"), **overrides})
+    return Run.from_config(config, job)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {"test_data.dataset": COCO},
+            r"^test_data\.dataset\.ann_file: there is no file /nowhere/val\.json$",
+        ),
+        (
+            {"val_data.dataset": COCO},
+            r"^val_data\.dataset\.ann_file: there is no file /nowhere/val\.json$",
+        ),
+        (
+            {"metrics": [dict(type="OCRHmean", geometry="box")]},
+            r"^metrics\.0\.geometry: 'box' is neither 'polygon' nor 'bbox'$",
+        ),
+        ({"train_data.dataset.colors": ["octarine"]}, r"^train_data\.dataset\.colors: unknown"),
+        ({"trainer.coord_sigma": -1}, r"^trainer\.coord_sigma must not be negative, got -1$"),
+        ({"trainer.coord_sigma": (2.0, 0.0)}, r"^trainer\.coord_sigma: a changing spread"),
+        ({"trainer.lr_scheduler_type": "cosin"}, r"^trainer: cosin is not a valid"),
+        ({"model.freeze": ["head"]}, r"^model\.freeze: unknown part 'head'"),
+        ({"model.weights": "/nowhere/w"}, r"^model: no weights at /nowhere/w"),
+        ({"visualizer": dict(type="PillowVisualizer", line=1)}, r"^visualizer\.line: "),
+        ({"backend.max_new_tokens": 0}, r"^backend.*max_new_tokens"),
+        ({"trainer": None}, r"^the config has no 'trainer'"),
+    ],
+)
+@pytest.mark.usefixtures("never_trained")
+def test_what_is_wrong_is_found_before_training_and_names_its_key(file, overrides, message):
+    with pytest.raises(ConfigError, match=message):
+        run_of(file, overrides)
+    assert files_in(file.parent / "work") == []
+
+
+def test_all_errors_are_reported_at_once(file):
+    overrides = {
+        "train_data.dataset.colors": ["octarine"],
+        "train_data.weight": 0,
+        "test_data.dataset": COCO,
+        "metrics": [dict(type="OCRHmean", geometry="box")],
+        "model.freeze": ["head"],
+    }
+    with pytest.raises(ConfigError) as error:
+        run_of(file, overrides)
+    keys = [line.partition(": ")[0] for line in str(error.value).splitlines()[1:]]
+    assert keys == [
+        "- train_data.dataset.colors",
+        "- train_data.weight",
+        "- test_data.dataset.ann_file",
+        "- model.freeze",
+    ]
+    with pytest.raises(ConfigError) as error:
+        run_of(file, {n: overrides[n] for n in ("metrics",)} | {"trainer.coord_sigma": -1})
+    assert "- metrics.0.geometry: " in str(error.value)
+    assert "- trainer.coord_sigma must" in str(error.value)
+
+
+def test_an_example_of_every_source_is_made(file):
+    shapes = dict(type="ShapesDataset", size=2)
+    grounding = dict(dataset=shapes, task=dict(type="GroundingTask"))
+    empty = dict(dataset=dict(shapes, num_objects=(0, 0)), task=dict(type="VisualPromptTask"))
+    with pytest.raises(DataError, match=r"^train_data\.1: ShapesDataset\(seed=0\)\[0\]"):
+        run_of(file, {"train_data": [grounding, empty]})
+    run = run_of(file, {"train_data": [grounding, dict(grounding, weight=3.0, name="mine")]})
+    assert [s.key for s in run.sources] == [
+        *("train_data.0", "train_data.1", "val_data", "test_data")
+    ]
+    assert [s.name for s in run.sources[:2]] == ["Shapes", "mine"]
+    assert all(s.prompts[0].startswith("Detect") for s in run.sources[2:])
+    assert all("<|box_start|>" in s.responses[0] for s in run.sources)
+
+
+def test_the_steps_of_a_run(file):
+    assert run_of(file, {}).steps == 1
+    options = {"trainer.max_steps": -1, "trainer.num_train_epochs": 3}
+    assert run_of(file, options | {"trainer.gradient_accumulation_steps": 2}).steps == 3
+
+
+def test_train_and_test_read_a_run_and_draw_with_its_visualizer(file, tmp_path):
+    @VISUALIZERS.register_module()
+    class VisualizerOfATest(PillowVisualizer):
+        """Draws one colour."""
+
+        def side_by_side(self, *args, **options):
+            return Image.new("RGB", (7, 5))
+
+    try:
+        run = run_of(file, {"visualizer": dict(type="VisualizerOfATest")})
+        assert files_in(tmp_path / "work") == []
+        metrics = jobs.train(run)
+        assert "f1@0.5" in metrics
+        (drawn,) = (tmp_path / "work" / "after" / "images").glob("*.png")
+        assert Image.open(drawn).size == (7, 5)
+        assert (tmp_path / "work" / "tensorboard").is_dir()
+        again = run_of(file, {"work_dir": str(tmp_path / "test")}, "test")
+        assert (again.trainer, again.train_data) == (None, None)
+        assert jobs.test(again).keys() == metrics.keys()
+        assert load_config(tmp_path / "test" / "config.py").num_images == 1
+    finally:
+        VISUALIZERS.module_dict.pop("VisualizerOfATest", None)
+
+
+@pytest.mark.usefixtures("never_trained")
+def test_the_command_line_reports_every_error_without_a_traceback(file, tmp_path, capsys):
+    words = ["train", str(file), "--work-dir", str(tmp_path / "work"), "--cfg-options"]
+    options = ["train_data.dataset.colors=['octarine']", "trainer.coord_sigma=-1"]
+    assert main([*words, *options]) == 2
+    assert "error: train_data.dataset.colors: unknown 'octarine'" in capsys.readouterr().err
+    assert main([*words, options[1]]) == 2
+    assert "error: trainer.coord_sigma must not be negative" in capsys.readouterr().err
