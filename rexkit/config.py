@@ -20,9 +20,9 @@ from mmengine.config import Config
 
 from rexkit.errors import ConfigError, ErrorCollector, did_you_mean
 from rexkit.registry import REGISTRIES, Registry, accepted_arguments, check_names
+from rexkit.shipped_configs import find_config
 
 __all__ = ["KEYS", "SOURCE_KEYS", "load_config"]
-from rexkit.shipped_configs import find_config
 
 KEYS: dict[str, str] = {
     "model": "the model to train or test, of MODELS",

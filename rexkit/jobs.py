@@ -40,7 +40,7 @@ from rexkit.registry import (
 from rexkit.structures import Example, Prediction
 from rexkit.training.curves import plot_curves
 
-__all__ = ["test", "train"]
+__all__ = ["Run", "test", "train"]
 
 logger = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 from paths import CONFIGS
-from test_rex_omni_config import checkpoint, data_root  # noqa: F401 - fixtures
 
 from rexkit.cli import main
 
@@ -71,7 +70,7 @@ def test_configs_of_real_data(name, dry_run, shared_data):
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
-def test_configs_of_checkpoints(name, dry_run, checkpoint, data_root: Path):  # noqa: F811
+def test_configs_of_checkpoints(name, dry_run, checkpoint, data_root: Path):
     options = [f"model.path={checkpoint}", f"data_root={data_root}", "trainer.deepspeed=None"]
     if name.startswith("grpo"):
         options += [
