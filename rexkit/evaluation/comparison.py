@@ -13,7 +13,7 @@ from rexkit.evaluation.tables import format_value
 
 _LOWER_IS_BETTER = re.compile(r"error|mae|distance|seconds|problem_rate|truncated_rate")
 _COUNT = re.compile(
-    r"(^|[/_])(absent|answers|predictions|truths|targets|images|samples)$"
+    r"(^|[/_])(absent|predictions|targets|images|samples)$"
     r"|^(instances|output_tokens)_per_sample$"
 )
 

@@ -31,6 +31,8 @@ are paired one to one with the targets of their phrase that they are right for
 (`rexkit.geometry.match`); what is paired has no fault, and neither has a prediction that is not
 paired but lies in an ignored region of its phrase. Keypoint predictions are judged by their boxes.
 
+The thresholds are those of `rexkit.evaluation.fault_geometry`.
+
 Without ground truth only the faults of responses and phrases are found, and duplicates at the same
 place.
 
@@ -40,24 +42,15 @@ The kinds from duplicate to missed, their order and the lower threshold are in e
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rexkit.geometry import (
-    Mask,
-    box_corners,
-    box_coverage,
-    box_iou,
-    match,
-    points_in_boxes,
-    polygon_iou,
-)
-from rexkit.grammar.bins import LAST_BIN
-from rexkit.instances import extent, has_outline, in_outlines, same_phrase
-from rexkit.structures import Annotation, Array, Instance, Prediction
+from rexkit.evaluation.fault_geometry import coverage, is_point, overlap_and_nearness, repeated
+from rexkit.geometry import Mask, match
+from rexkit.instances import extent, same_phrase
+from rexkit.structures import Annotation, Instance, Prediction
 
 FAULT_KINDS: dict[str, str] = {
     "unparseable": "part of the response cannot be read",
@@ -80,13 +73,6 @@ LOSING_PROBLEMS = frozenset(
     )
 )
 """Kinds of `rexkit.grammar.PROBLEM_KINDS` by which something written is lost."""
-
-DUPLICATE_IOU = 0.9
-NEAR_IOU = 0.1
-NEAR_POINT = 0.05
-"""Largest distance of a point from the box of a target near it, as a share of the diagonal."""
-POINT_ON_POINT = 0.02
-"""The same for a target point without extent; `rexkit.metrics.PointF1` uses it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +151,7 @@ def _of_repetitions(prediction: Prediction) -> list[Fault]:
     """Duplicates that show without ground truth."""
     instances = list(prediction.instances)
     phrases = [instance.phrase for instance in instances]
-    again = _repeated(instances, same_phrase(phrases, phrases), prediction.image_size)
+    again = repeated(instances, same_phrase(phrases, phrases), prediction.image_size)
     return [
         Fault("duplicate", phrases[row], _where(instances[row]))
         for row in np.flatnonzero(again).tolist()
@@ -180,14 +166,14 @@ def _of_instances(
     regions = [i for i in target.instances if i.ignore]
     predicted, wanted, ignored = ([i.phrase for i in x] for x in (predictions, targets, regions))
     same = same_phrase(predicted, wanted)
-    overlap, near = _overlap(predictions, targets, target.image_size)
+    overlap, near = overlap_and_nearness(predictions, targets, target.image_size)
     right = overlap >= iou
     free, unmatched = np.ones(len(predictions), np.bool_), np.ones(len(targets), np.bool_)
     paired, found = match(overlap * same, iou)
     free[paired], unmatched[found] = False, False
-    excused = (_covered(predictions, regions) >= iou) & same_phrase(predicted, ignored)
+    excused = (coverage(predictions, regions) >= iou) & same_phrase(predicted, ignored)
     free &= ~excused.any(axis=1)
-    again = (right & same & ~unmatched).any(axis=1) | _repeated(
+    again = (right & same & ~unmatched).any(axis=1) | repeated(
         predictions, same_phrase(predicted, predicted), target.image_size
     )
     kinds: dict[str, Mask] = {}
@@ -223,78 +209,8 @@ def _of_instances(
     return faults + [Fault("missed", wanted[i], _where(targets[i])) for i in missed]
 
 
-def _overlap(
-    predictions: Sequence[Instance], targets: Sequence[Instance], image_size: tuple[int, int]
-) -> tuple[Array, Array]:
-    """How right each prediction is for each target, and how near it is, both (N, M) in [0, 1].
-
-    A point is right or not. Nearness is 0 where it is below its threshold.
-    """
-    boxes, target_boxes = _extents(predictions), _extents(targets)
-    overlap = box_iou(boxes, target_boxes)
-    outlined = np.flatnonzero([i.polygon is not None and i.keypoints is None for i in predictions])
-    if len(outlined) and len(targets):
-        boxed = [box_corners(box) for box in target_boxes]
-        overlap[outlined] = polygon_iou(
-            [o for i in outlined.tolist() if (o := predictions[i].polygon) is not None],
-            [b if t.polygon is None else t.polygon for t, b in zip(targets, boxed, strict=True)],
-        )
-    near = np.where(overlap >= NEAR_IOU, overlap, 0.0)
-    pointed = np.flatnonzero([_is_point(i) for i in predictions])
-    if len(pointed) and len(targets):
-        points = boxes[pointed, :2]
-        diagonal = math.hypot(*image_size)
-        overlap[pointed] = _on(points, targets, target_boxes, POINT_ON_POINT * diagonal)
-        gap = _gap(points, target_boxes) / (NEAR_POINT * diagonal)
-        near[pointed] = np.where(gap <= 1, 1.0 - gap / 2, 0.0)
-    return overlap, near
-
-
-def _on(points: Array, targets: Sequence[Instance], boxes: Array, radius: float) -> Mask:
-    """Which points lie on which targets: (N, M)."""
-    outlined = np.array([has_outline(target) for target in targets], np.bool_)
-    inside = np.where(outlined, in_outlines(points, targets), points_in_boxes(points, boxes))
-    dots = np.flatnonzero([_is_point(t) and t.mask is None for t in targets])
-    inside[:, dots] = _gap(points, boxes[dots]) <= radius
-    return inside
-
-
-def _gap(points: Array, boxes: Array) -> Array:
-    """Distance of each point from each box, 0 inside: (N, M)."""
-    xy = points[:, None]
-    beyond = np.maximum(np.maximum(boxes[:, :2] - xy, xy - boxes[:, 2:]), 0.0)
-    return np.asarray(np.hypot(beyond[..., 0], beyond[..., 1]))
-
-
-def _covered(predictions: Sequence[Instance], regions: Sequence[Instance]) -> Array:
-    """Which share of each prediction lies in each ignored region: (N, M)."""
-    boxes, around = _extents(predictions), _extents(regions)
-    points = np.array([_is_point(i) for i in predictions], np.bool_).reshape(-1, 1)
-    return np.where(points, points_in_boxes(boxes[:, :2], around), box_coverage(boxes, around))
-
-
-def _repeated(predictions: Sequence[Instance], same: Mask, image_size: tuple[int, int]) -> Mask:
-    """Which predictions are at the place of an earlier one of their phrase: (N,)."""
-    boxes = _extents(predictions)
-    points = np.array([_is_point(i) for i in predictions], np.bool_)
-    bins = boxes[:, :2] / image_size * LAST_BIN
-    spot = (np.abs(bins[:, None] - bins) < 1).all(axis=2) & points[:, None] & points
-    there = (box_iou(boxes, boxes) >= DUPLICATE_IOU) | spot
-    return np.asarray((np.tril(there & same, k=-1)).any(axis=1))
-
-
 def _among(predicted: Sequence[str], phrases: Sequence[str]) -> Mask:
     return np.asarray(same_phrase(predicted, phrases).any(axis=1))
-
-
-def _is_point(instance: Instance) -> bool:
-    shapes = (instance.bbox, instance.polygon, instance.keypoints)
-    return instance.point is not None and all(shape is None for shape in shapes)
-
-
-def _extents(instances: Sequence[Instance]) -> Array:
-    """Return the box around each instance: (N, 4); a point's has no area, NaN stands for none."""
-    return np.array([extent(i) for i in instances], dtype=np.float64).reshape(-1, 4)
 
 
 def _where(instance: Instance) -> str:
@@ -302,5 +218,5 @@ def _where(instance: Instance) -> str:
     box = extent(instance)
     if not np.isfinite(box).all():
         return "nowhere"
-    corners = box[:2] if _is_point(instance) else box
+    corners = box[:2] if is_point(instance) else box
     return f"[{', '.join(str(round(x)) for x in corners.tolist())}]"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,16 +22,17 @@ _REQUIRED = {
     "annotations": ("image_id", "category_id"),
     "categories": ("id", "name"),
 }
+_FIRST_KEY = re.compile(rb'\s*{\s*($|"(info|licenses|images|annotations|categories)"\s*:)')
 
 
 def is_coco(path: Path) -> bool:
     """Return whether a file looks like COCO JSON rather than JSON Lines, by its first line."""
     with path.open("rb") as file:
-        line = file.readline()
+        line = file.readline().removeprefix(codecs.BOM_UTF8)
     try:
         first = json.loads(line)
-    except ValueError:  # an object over several lines, as JSON is printed with an indent
-        return line.strip() == b"{"
+    except ValueError:  # an object over several lines
+        return bool(_FIRST_KEY.match(line))
     return isinstance(first, dict) and isinstance(first.get("images"), list)
 
 

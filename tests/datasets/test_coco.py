@@ -165,6 +165,9 @@ def test_what_is_no_coco_file(tmp_path: Path, data: Any, reason: str) -> None:
     [
         ('{"images": [], "annotations": []}', True),
         ('{\n "images": []\n}', True),
+        ('\ufeff{\n "images": []\n}', True),
+        ('\ufeff{"images": [], "annotations": []}', True),
+        ('{"info": {},\n "images": []}', True),
         ('{"image": "a.png"}\n{"image": "b.png"}\n', False),
         ('{"image_name": "a.png", broken\n', False),
         ("", False),
@@ -172,7 +175,7 @@ def test_what_is_no_coco_file(tmp_path: Path, data: Any, reason: str) -> None:
 )
 def test_formats_are_distinguished(tmp_path: Path, text: str, expected: bool) -> None:
     path = tmp_path / "file"
-    path.write_text(text)
+    path.write_text(text, "utf-8")
     assert is_coco(path) == expected
 
 
