@@ -3,6 +3,7 @@
 from rexkit.backends.backend import Backend, Generation, ModelSource, Request, model_source
 from rexkit.backends.http_client import ServerError
 from rexkit.backends.openai_backend import OpenAIBackend
+from rexkit.backends.sampling import SamplingParams
 from rexkit.backends.scores import Confidence, confidences, with_scores
 from rexkit.backends.transformers_backend import TransformersBackend
 from rexkit.backends.vllm_backend import VLLMBackend
@@ -14,6 +15,7 @@ __all__ = [
     "ModelSource",
     "OpenAIBackend",
     "Request",
+    "SamplingParams",
     "ServerError",
     "TransformersBackend",
     "VLLMBackend",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from rexkit.backends.sampling import SamplingParams
 from rexkit.errors import ConfigError, UserError
 from rexkit.grammar.forms import AnswerForm
 from rexkit.grammar.vocabulary import Vocabulary
@@ -114,6 +115,7 @@ class Backend(ABC):
             folder or hub id, and loads it. "remote": a server has the model; the constructor takes
             ``model``, the name the server knows it by, and ``checkpoint``, a folder with its
             tokenizer and image settings, or None. Every class must set it.
+        sampling: how tokens are chosen. The backends of rexkit accept its fields as arguments.
         vocabulary: of the model, where the backend gives log-probabilities; scores are made with
             it.
         seed: of sampling: with the same one the same requests get the same answers. Who wants
@@ -121,6 +123,7 @@ class Backend(ABC):
     """
 
     model_source: ClassVar[ModelSource]
+    sampling: SamplingParams = SamplingParams()
     vocabulary: Vocabulary | None = None
     seed: int = 0
 

@@ -17,6 +17,7 @@ import numpy as np
 from rexkit.backends.backend import Backend, Generation, Request
 from rexkit.backends.http_client import Server, ServerError
 from rexkit.backends.presence import Presence
+from rexkit.backends.sampling import SamplingParams, check_stop
 from rexkit.backends.vllm_request import (
     RECORDS_PATH,
     WEIGHTS_PATH,
@@ -70,9 +71,6 @@ class OpenAIBackend(Backend):
             nowhere but to the server. Unset is no key, as local servers want it.
         concurrency: how many requests are under way at most.
         timeout, retries, backoff: as in `Server`.
-        max_new_tokens: the longest answer; longer ones are cut off and marked so.
-        temperature: 0 takes the likeliest token each time, above 0 samples.
-        top_p: share of the probability that sampling draws from.
         presence: as in `TransformersBackend`.
         seed: of sampling; each request of a call draws by a seed of its own.
         constrain: keep every answer within its request's ``constraint``.
@@ -82,6 +80,10 @@ class OpenAIBackend(Backend):
         image_format: "png" keeps every pixel, "jpeg" (quality 95) sends about a tenth.
         extra_body: further fields of each request, by the server's own names; ``{}`` for servers
             that refuse those of vLLM.
+        sampling: the fields of `SamplingParams`, such as ``max_new_tokens``.
+
+    Raises:
+        ConfigError: an argument is out of range, or ``stop`` is given with ``constrain``.
     """
 
     model_source = "remote"
@@ -96,9 +98,6 @@ class OpenAIBackend(Backend):
         timeout: float = 600.0,
         retries: int = 5,
         backoff: float = 0.5,
-        max_new_tokens: int = 1024,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
         presence: Presence = "token",
         seed: int = 0,
         constrain: bool = False,
@@ -106,7 +105,10 @@ class OpenAIBackend(Backend):
         system_prompt: str | None = None,
         image_format: ImageFormat = "png",
         extra_body: Mapping[str, Any] = KEEP_SPECIAL_TOKENS,
+        **sampling: Any,
     ):
+        self.sampling = SamplingParams(**sampling)
+        check_stop(self.sampling, constrain)
         if concurrency < 1:
             raise ConfigError(f"concurrency must be at least 1, got {concurrency}")
         if image_format not in ("png", "jpeg"):
@@ -131,12 +133,15 @@ class OpenAIBackend(Backend):
             self.vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
         self.body: dict[str, Any] = {
             "model": model,
-            "max_tokens": max_new_tokens,
-            "temperature": temperature,
-            "top_p": top_p,
+            **self.sampling.for_openai(extended=bool(extra_body)),
             **({"logprobs": True, "top_logprobs": 0} if self.scores else {}),
             **extra_body,
         }
+
+    @classmethod
+    def extra_arguments(cls) -> set[str]:
+        """Return the names of the sampling parameters."""
+        return SamplingParams.names()
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Answer every request, in order.
@@ -242,7 +247,7 @@ class OpenAIBackend(Backend):
         if self.system_prompt is not None:
             messages.insert(0, {"role": "system", "content": self.system_prompt})
         args = extra_args(
-            self.body["max_tokens"],
+            self.sampling.max_new_tokens,
             request.form() if self.constrain else None,
             record,
             self.presence == "marginal",

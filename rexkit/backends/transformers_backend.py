@@ -15,6 +15,7 @@ from rexkit.backends.backend import Backend, Generation, Request
 from rexkit.backends.constraint import ChoiceMask, GrammarConstraint
 from rexkit.backends.presence import MarginalPresence, Presence
 from rexkit.backends.recorder import Recorder
+from rexkit.backends.sampling import SamplingParams, check_stop
 from rexkit.backends.shared_images import VisionTower, prefilled, with_images
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models import VLM
@@ -32,9 +33,6 @@ class TransformersBackend(Backend):
     Args:
         vlm: the model; its device is used as it is.
         batch_size: requests in one forward pass.
-        max_new_tokens: the longest answer; longer ones are cut off and marked so.
-        temperature: 0 takes the likeliest token each time, above 0 samples.
-        top_p: share of the probability that sampling draws from.
         presence: how ``None`` is decided: "token" takes the likeliest token as it is, "marginal"
             weighs ``None`` against all coordinate tokens together (see `MarginalPresence`).
         seed: of sampling.
@@ -45,8 +43,10 @@ class TransformersBackend(Backend):
             compiles the step of generation, once for each shape of batch, which can pay for long
             answers in many batches of one shape; on a CPU it compiles nothing and takes longer.
             Questions about one image then share its way through the vision tower only.
+        sampling: the fields of `SamplingParams`, such as ``max_new_tokens``.
 
     Raises:
+        ConfigError: a sampling parameter is out of range, or ``stop`` is given with ``constrain``.
         ValueError: with ``constrain``, a request without a constraint, or one that has no answer
             within ``max_new_tokens``.
     """
@@ -57,29 +57,25 @@ class TransformersBackend(Backend):
         self,
         vlm: VLM,
         batch_size: int = 16,
-        max_new_tokens: int = 1024,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
         presence: Presence = "token",
         seed: int = 0,
         constrain: bool = False,
         scores: bool = True,
         static_cache: bool = False,
+        **sampling: Any,
     ):
         self.vlm = vlm
         self.batch_size = batch_size
         self.seed = seed
         tokenizer = vlm.tokenizer
-        # transformers would draw from the 50 likeliest tokens only, unless told otherwise.
-        sampling = {"temperature": temperature, "top_p": top_p, "top_k": 0}
+        self.sampling = SamplingParams(**sampling)
+        check_stop(self.sampling, constrain)
         self.generation_config = GenerationConfig(
-            max_new_tokens=max_new_tokens,
-            do_sample=temperature > 0,
+            **self.sampling.for_transformers(),
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,
             suppress_tokens=vlm.forbidden_ids(),
             cache_implementation="static" if static_cache else None,
-            **(sampling if temperature > 0 else {}),
         )
         self.vocabulary: Vocabulary = Vocabulary.from_tokenizer(tokenizer)
         self.mask = ChoiceMask(self.vocabulary) if constrain else None
@@ -87,12 +83,17 @@ class TransformersBackend(Backend):
         self.scores = scores
         self.static_cache = static_cache
 
+    @classmethod
+    def extra_arguments(cls) -> set[str]:
+        """Return the names of the sampling parameters."""
+        return SamplingParams.names()
+
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         model = self.vlm.model
         was_training = model.training
         model.eval()
-        if self.generation_config.do_sample:
+        if self.sampling.temperature > 0:
             torch.manual_seed(self.seed)
         answers: dict[int, Generation] = {}
         tower = VisionTower(self.vlm, requests)
@@ -126,6 +127,7 @@ class TransformersBackend(Backend):
             **inputs,
             generation_config=self.generation_config,
             logits_processor=self._processors(requests, recorder),
+            tokenizer=tokenizer if self.sampling.stop else None,
         )
         output = output[:, inputs["input_ids"].shape[1] :]
         if recorder is not None:
@@ -134,14 +136,25 @@ class TransformersBackend(Backend):
         seconds = (time.perf_counter() - started) / len(requests)
         generations = []
         for number, (row, prompt) in enumerate(zip(answers, prompts, strict=True)):
-            ends = np.flatnonzero(row == tokenizer.eos_token_id)
-            ids = row[: ends[0] + 1] if len(ends) else row
-            text = tokenizer.decode(ids[: ends[0]] if len(ends) else ids)
+            ids, ended = self._completion(row)
+            text = tokenizer.decode(ids[:-1] if ended else ids)
+            text, stopped = self.sampling.cut_at_stop(text)
             record = recorder.row(number, len(ids)) if recorder else (None, None)
+            truncated = not (ended or stopped)
             generations.append(
-                Generation(text, ids.tolist(), len(prompt), seconds, not len(ends), *record)
+                Generation(text, ids.tolist(), len(prompt), seconds, truncated, *record)
             )
         return generations
+
+    def _completion(self, row: Any) -> tuple[Any, bool]:
+        """The tokens that were generated for a row, and whether the last one ends the turn."""
+        ends = np.flatnonzero(row == self.vlm.tokenizer.eos_token_id)
+        if len(ends):
+            return row[: ends[0] + 1], True
+        if self.sampling.stop:  # a row that a stop text has ended is padded
+            kept = np.flatnonzero(row != self.vlm.tokenizer.pad_token_id)
+            row = row[: kept[-1] + 1] if len(kept) else row[:0]
+        return row, False
 
     def _processors(
         self, requests: list[Request], recorder: Recorder | None
@@ -152,7 +165,7 @@ class TransformersBackend(Backend):
             processors.append(recorder)
         if self.mask is not None:
             forms = [request.form() for request in requests]
-            most = self.generation_config.max_new_tokens
+            most = self.sampling.max_new_tokens
             processors.append(GrammarConstraint(self.mask, forms, most))
         if self.presence is not None:
             processors.append(self.presence)

@@ -14,6 +14,7 @@ import numpy as np
 from rexkit._compat.vllm import choose_runner, max_batch_size, reset_caches
 from rexkit.backends.backend import Backend, Floats, Generation, Request
 from rexkit.backends.presence import Presence
+from rexkit.backends.sampling import SamplingParams, check_stop
 from rexkit.backends.vllm_request import (
     DECODING,
     WORKER,
@@ -43,9 +44,6 @@ class VLLMBackend(Backend):
 
     Args:
         model: a folder or a hub id; quantised checkpoints (AWQ, GPTQ, FP8) as they are.
-        max_new_tokens: the longest answer; longer ones are cut off and marked so.
-        temperature: 0 takes the likeliest token each time, above 0 samples.
-        top_p: share of the probability that sampling draws from.
         presence: as in `TransformersBackend`.
         seed: of sampling; each request of a call draws by a seed of its own.
         constrain: keep every answer within its request's ``constraint``.
@@ -53,12 +51,14 @@ class VLLMBackend(Backend):
         adapter: a folder with a LoRA adapter, applied to every request.
         min_pixels, max_pixels: of resized images; left out, the model's own.
         system_prompt: what the chat starts with; None leaves it to the chat template.
-        engine: every field of ``vllm.EngineArgs`` by its own name: ``dtype``, ``quantization``,
+        options: the fields of `SamplingParams`, such as ``max_new_tokens``, and those of
+            ``vllm.EngineArgs`` by their own names: ``dtype``, ``quantization``,
             ``tensor_parallel_size``, ``data_parallel_size``, ``gpu_memory_utilization``,
             ``max_model_len``, ``max_lora_rank``, ….
 
     Raises:
-        ConfigError: vLLM is not installed, or the model has no folder.
+        ConfigError: vLLM is not installed, the model has no folder, a sampling parameter is out of
+            range, or ``stop`` is given with ``constrain``.
         ValueError: with ``constrain``, a request without a constraint, or one that has no answer
             within ``max_new_tokens``.
     """
@@ -68,9 +68,6 @@ class VLLMBackend(Backend):
     def __init__(
         self,
         model: str,
-        max_new_tokens: int = 1024,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
         presence: Presence = "token",
         seed: int = 0,
         constrain: bool = False,
@@ -79,9 +76,11 @@ class VLLMBackend(Backend):
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         system_prompt: str | None = None,
-        **engine: Any,
+        **options: Any,
     ):
         check_folder(model)
+        self.sampling, engine = SamplingParams.split(options)
+        check_stop(self.sampling, constrain)
         vllm = _import_vllm()
         processor: Any = load_processor(model, family_of(model))
         self.image_processor: Any = processor.image_processor
@@ -89,11 +88,10 @@ class VLLMBackend(Backend):
         self.encoder = Encoder(processor, system_prompt)
         self.tokenizer: Any = processor.tokenizer
         self.vocabulary: Vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
-        self.max_new_tokens = max_new_tokens
         self.presence = presence
         self.constrain = constrain
         self.scores = scores
-        self.sampling = {"temperature": temperature, "top_p": top_p}
+        self.sampling_arguments = self.sampling.for_vllm()
         self.seed = seed
         self.adapter = None
         if adapter is not None:
@@ -116,24 +114,23 @@ class VLLMBackend(Backend):
 
     @classmethod
     def extra_arguments(cls) -> set[str]:
-        """What else may be set: the fields of ``vllm.EngineArgs``."""
-        return {field.name for field in fields(_import_vllm().EngineArgs)} - {"model"}
+        """Return the names of the sampling parameters and of the fields of ``vllm.EngineArgs``."""
+        engine = {field.name for field in fields(_import_vllm().EngineArgs)} - {"model"}
+        return engine | SamplingParams.names()
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         started = time.perf_counter()
-        from vllm import SamplingParams
+        import vllm
 
         names = [uuid.uuid4().hex if self.scores else None for _ in requests]
         params = [
-            SamplingParams(
-                **self.sampling,
-                max_tokens=self.max_new_tokens,
-                seed=None if self.sampling["temperature"] == 0 else self.seed + number,
+            vllm.SamplingParams(
+                **self.sampling_arguments,
+                seed=None if self.sampling_arguments["temperature"] == 0 else self.seed + number,
                 logprobs=0,  # of the token itself and no other
                 flat_logprobs=True,
-                detokenize=False,
                 extra_args=extra_args(
-                    self.max_new_tokens,
+                    self.sampling.max_new_tokens,
                     request.form() if self.constrain else None,
                     name,
                     self.presence == "marginal",
@@ -157,13 +154,15 @@ class VLLMBackend(Backend):
         for name, output, answer in zip(names, outputs, answers, strict=True):
             ids = list(answer.token_ids)
             ended = ids[-1:] == [self.tokenizer.eos_token_id]
+            text = self.tokenizer.decode(ids[:-1] if ended else ids)
+            text, stopped = self.sampling.cut_at_stop(text)
             generations.append(
                 Generation(
-                    self.tokenizer.decode(ids[:-1] if ended else ids),
+                    text,
                     ids,
                     len(output.prompt_token_ids),
                     seconds,
-                    not ended,
+                    not (ended or stopped),
                     _logprobs(answer),
                     statistics_of(replies, name, len(ids)) if name else None,
                 )

@@ -196,11 +196,11 @@ def test_it_never_writes_what_would_break_the_next_step(engine):
     """Not even where a vision token is by far the likeliest."""
     set_up([engine], constrain=False, presence="token")
     forbidden = TinyVLM(weights=None).forbidden_ids()
-    engine.sampling["logit_bias"] = dict.fromkeys(forbidden, 100.0)
+    engine.sampling_arguments["logit_bias"] = dict.fromkeys(forbidden, 100.0)
     try:
         answers = engine.generate([Request(Image.new("RGB", (128, 128)), "Detect cup.")])
     finally:
-        del engine.sampling["logit_bias"]
+        del engine.sampling_arguments["logit_bias"]
     assert answers[0].token_ids
     assert not set(answers[0].token_ids) & set(forbidden)
 
@@ -208,7 +208,7 @@ def test_it_never_writes_what_would_break_the_next_step(engine):
 def test_samples_are_drawn_by_a_seed_each(engine, served):
     set_up([engine, served], constrain=False, presence="token")
     requests = [Request(Image.new("RGB", (128, 128)), "Detect cup.")] * 24
-    for backend, sampling in ((engine, engine.sampling), (served, served.body)):
+    for backend, sampling in ((engine, engine.sampling_arguments), (served, served.body)):
         sampling["temperature"] = 2.0
         try:
             answers, again = backend.generate(requests), backend.generate(requests)

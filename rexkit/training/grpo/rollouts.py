@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rexkit._compat.trl import generation_model
-from rexkit.backends import Backend, model_source
+from rexkit.backends import Backend, SamplingParams, model_source
 from rexkit.errors import ConfigError
 from rexkit.inference.requests import build_request
 from rexkit.models.whole_weights import whole_weights
@@ -165,17 +165,28 @@ def sampling_arguments(
                 f"trainer.{name}: backends do not sample so; leave it out, or set {key}=None"
             )
     shared = shares_model(config, key)
-    if trl.temperature != 1 and trl.vllm_importance_sampling_correction and not shared:
-        raise ConfigError(
-            "trainer.temperature: backends tell how likely answers are at temperature 1, so what "
-            "they sample at another one cannot be weighed; set temperature=1.0, or "
-            "vllm_importance_sampling_correction=False"
-        )
-    ours = {name: getattr(trl, trl_name) for name, trl_name in _SAME.items()}
+    for name in ("temperature", "repetition_penalty"):
+        changed = getattr(trl, name) != 1
+        if changed and trl.vllm_importance_sampling_correction and not shared:
+            raise ConfigError(
+                f"trainer.{name}: a backend's log-probabilities are those at {name}=1, so "
+                "completions sampled otherwise cannot be reweighted; set it to 1.0, or "
+                "vllm_importance_sampling_correction=False"
+            )
+    told: dict[str, Any] = {n: getattr(trl, trl_name) or 0 for n, trl_name in _SAME.items()}
+    sampling = SamplingParams(**told)
+    ours: dict[str, Any] = {name: getattr(sampling, name) for name in _SAME}
     ours["system_prompt"] = system_prompt
     if shared:  # what it samples is as likely to the trainer as to itself
         ours |= {"scores": False, "batch_size": trl.per_device_train_batch_size}
     takes = accepted_arguments(component)
+    for name in ("top_p", "top_k", "repetition_penalty"):
+        refused = takes is not None and name not in takes
+        if refused and getattr(sampling, name) != getattr(SamplingParams(), name):
+            raise ConfigError(
+                f"trainer.{name}: {component.__name__} does not accept it; leave it out, or set "
+                f"{key} to another backend"
+            )
     return {n: value for n, value in ours.items() if takes is None or n in takes} | {**config}
 
 
@@ -183,5 +194,7 @@ _SAME = {
     "max_new_tokens": "max_completion_length",
     "temperature": "temperature",
     "top_p": "top_p",
+    "top_k": "top_k",
+    "repetition_penalty": "repetition_penalty",
 }
-_NEUTRAL = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+_NEUTRAL = {"min_p": 0.0}

@@ -218,7 +218,9 @@ def _advantages(found: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
         (dict(type=Deaf), {}, ["Deaf cannot be given", "VLLM"]),
         (dict(type="TransformersBackend", temperature=0.5), {}, ["set trainer.temperature"]),
         (dict(type="TransformersBackend", max_new_tokens=5), {}, ["max_completion_length"]),
-        (dict(type="TransformersBackend"), {"top_k": 5}, ["trainer.top_k"]),
+        (dict(type="TransformersBackend"), {"min_p": 0.1}, ["trainer.min_p"]),
+        (dict(type=OwnModel), {"top_k": 5}, ["trainer.top_k: OwnModel does not accept it"]),
+        (dict(type=OwnModel), {"repetition_penalty": 1.1}, ["trainer.repetition_penalty"]),
         (dict(type=OwnModel), {"temperature": 0.7}, ["importance_sampling_correction=False"]),
     ],
 )

@@ -1,0 +1,137 @@
+"""Sampling parameters: checked values, and each backend is handed all of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import Any
+
+import pytest
+from PIL import Image
+from transformers import GenerationConfig
+
+from rexkit.backends import OpenAIBackend, Request, SamplingParams, TransformersBackend
+from rexkit.errors import ConfigError, UserError
+from rexkit.inference.predictor import Predictor
+from rexkit.models import TinyVLM
+from rexkit.registry import BACKENDS
+
+REQUEST = Request(Image.new("RGB", (64, 64), "red"), "Detect red square.")
+CHANGED: dict[str, Any] = {
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "top_k": 7,
+    "repetition_penalty": 1.1,
+    "max_new_tokens": 33,
+    "stop": ("\n",),
+}
+
+
+@pytest.fixture(scope="module")
+def vlm() -> TinyVLM:
+    return TinyVLM()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("temperature", v) for v in (-0.1, float("nan"), "1", None, True)),
+        *(("top_p", v) for v in (0, -1, 1.1)),
+        *(("top_k", v) for v in (-1, 2.5)),
+        *(("repetition_penalty", v) for v in (0, float("inf"))),
+        *(("max_new_tokens", v) for v in (0, 1.0)),
+        *(("stop", v) for v in ([""], [1], 3, {"a"})),
+    ],
+)
+def test_values_out_of_range_name_the_field(name, value):
+    with pytest.raises(ConfigError, match=f"^{name}: expected "):
+        SamplingParams(**{name: value})
+
+
+def test_it_is_frozen_and_stop_may_be_one_text():
+    params = SamplingParams(stop="END")
+    assert params.stop == ("END",)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        params.top_k = 3  # type: ignore[misc]
+
+
+def test_every_field_is_handed_over():
+    params = SamplingParams(**CHANGED)
+    assert CHANGED.keys() == SamplingParams.names()
+    shared = {"temperature": 0.5, "top_p": 0.9, "top_k": 7, "repetition_penalty": 1.1}
+    assert params.for_transformers() == {
+        **shared,
+        "do_sample": True,
+        "max_new_tokens": 33,
+        "stop_strings": ["\n"],
+    }
+    assert params.for_vllm() == {
+        **shared,
+        "max_tokens": 33,
+        "stop": ["\n"],
+        "detokenize": True,
+    }
+    assert params.for_openai() == {**shared, "max_tokens": 33, "stop": ["\n"]}
+
+
+def test_defaults_are_greedy_and_explicit():
+    """A checkpoint's generation_config.json may set any of them, such as a penalty of 1.05."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        config = GenerationConfig(**SamplingParams().for_transformers())
+    assert not config.do_sample
+    assert (config.temperature, config.top_p, config.repetition_penalty) == (1.0, 1.0, 1.0)
+    assert SamplingParams().for_vllm()["repetition_penalty"] == 1.0
+    body = OpenAIBackend("m").body
+    assert (body["temperature"], body["top_k"], body["repetition_penalty"]) == (0.0, -1, 1.0)
+    plain = OpenAIBackend("m", extra_body={}).body  # for servers that know OpenAI's fields only
+    assert not {"top_k", "repetition_penalty"} & plain.keys()
+    assert OpenAIBackend("m", extra_body={}, top_k=3).body["top_k"] == 3
+
+
+def test_no_default_of_the_checkpoint_replaces_one(vlm, monkeypatch):
+    expected = TransformersBackend(vlm, max_new_tokens=24).generate([REQUEST])[0]
+    monkeypatch.setattr(vlm.model.generation_config, "repetition_penalty", 5.0)
+    monkeypatch.setattr(vlm.model.generation_config, "top_k", 1)
+    assert TransformersBackend(vlm, max_new_tokens=24).generate([REQUEST])[0].text == expected.text
+    penalized = TransformersBackend(vlm, max_new_tokens=24, repetition_penalty=5.0)
+    assert penalized.generate([REQUEST])[0].text != expected.text
+
+
+def test_top_k_of_one_is_greedy(vlm):
+    greedy = TransformersBackend(vlm, max_new_tokens=24).generate([REQUEST])[0]
+    sampled = TransformersBackend(vlm, max_new_tokens=24, temperature=5.0, top_k=1, seed=3)
+    assert sampled.generate([REQUEST])[0].token_ids == greedy.token_ids
+
+
+def test_a_stop_text_ends_a_completion_and_is_not_in_it(vlm):
+    other = Request(REQUEST.image, "Detect blue circle, red square, green triangle.")
+    whole = TransformersBackend(vlm, max_new_tokens=40).generate([REQUEST, other])
+    stop = "<|object_ref_end|>"
+    assert all(stop in one.text for one in whole)
+    backend = TransformersBackend(vlm, max_new_tokens=40, stop=[stop])
+    for one, cut in zip(whole, backend.generate([REQUEST, other]), strict=True):
+        assert cut.text == one.text[: one.text.index(stop)]
+        assert not cut.truncated
+        assert cut.token_ids == one.token_ids[: len(cut.token_ids)]
+        assert len(cut.token_ids) < len(one.token_ids)
+        assert cut.logprobs is not None
+        assert len(cut.logprobs) == len(cut.token_ids)
+
+
+def test_stop_texts_and_constraints_exclude_each_other(vlm):
+    with pytest.raises(ConfigError, match="stop: a constrained completion"):
+        TransformersBackend(vlm, constrain=True, stop=["."])
+    with pytest.raises(ConfigError, match="stop: a constrained completion"):
+        OpenAIBackend("m", constrain=True, stop=["."])
+
+
+def test_configs_and_predictors_take_the_fields(vlm):
+    cfg = {"type": "TransformersBackend", **CHANGED}
+    assert BACKENDS.build(cfg, key="backend", vlm=vlm).sampling == SamplingParams(**CHANGED)
+    with pytest.raises(ConfigError, match=r"backend\.top_p"):
+        BACKENDS.build({**cfg, "top_p": 2}, key="backend", vlm=vlm)
+    with pytest.raises(ConfigError, match=r"did you mean 'temperature'"):
+        BACKENDS.build({**cfg, "temprature": 2}, key="backend", vlm=vlm)
+    with pytest.raises(UserError, match="top_k"):
+        Predictor(vlm, top_k=-5)
