@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from rexkit.errors import ConfigError, did_you_mean
@@ -33,6 +34,20 @@ def shipped_configs(folder: Path | None = None) -> dict[str, Path]:
     return {
         f"{sub}/{path.stem}": path for sub in FOLDERS for path in sorted((root / sub).glob("*.py"))
     }
+
+
+def first_comment(path: Path) -> str:
+    """Return the first sentence of the comment at the head of a config, or an empty string.
+
+    >>> first_comment(find_config("grounding")).startswith("Fine-tune the embedded model")
+    True
+    """
+    comment = []
+    for line in path.read_text("utf-8").splitlines():
+        if not line.startswith("#"):
+            break
+        comment.append(line.removeprefix("#").strip())
+    return re.split(r"(?<=[.:])\s", " ".join(comment), maxsplit=1)[0].rstrip(":")
 
 
 def find_config(name: str | Path, folder: Path | None = None) -> Path:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from rexkit.errors import ConfigError, did_you_mean
 from rexkit.registry import REGISTRIES, one_line, origin
-from rexkit.shipped_configs import shipped_configs
+from rexkit.shipped_configs import config_folder, first_comment, shipped_configs
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,9 +26,9 @@ def main(argv: list[str] | None = None) -> int:
         console.print("\n".join(REGISTRIES))
         return 0
     if name == "configs":
-        configs = Table("name", "file", title="configs")
+        configs = Table("name", "what it is", title=f"configs in {config_folder()}")
         for config_name, path in shipped_configs().items():
-            configs.add_row(config_name, str(path))
+            configs.add_row(config_name, first_comment(path))
         console.print(configs)
         return 0
     if name.upper() not in REGISTRIES:
