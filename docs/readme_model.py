@@ -8,7 +8,7 @@ custom_imports = dict(imports=["rexkit_plugin_gui", "cells_dataset"])
 scenes = dict(_base_.known_shapes)
 pairs = dict(scenes, num_objects=(2, 4), num_absent=(1, 1), repeat=0.7)
 figures = dict(type="StickFiguresDataset")
-words = dict(type="RenderedTextDataset", words=["cat", "dog", "moon", "star", "red", "menu"])
+words = dict(type="RenderedTextDataset", words=["cat", "moon", "star", "eye"])
 signs = dict(words, num_texts=(1, 2))
 turned = dict(words, num_texts=(1, 1), rotation=25.0)
 cells = dict(type="CellsDataset")
@@ -24,7 +24,7 @@ cell_detection = dict(type="GroundingTask", left_to_right=True)
 gui_grounding = dict(type="GUIGroundingTask", num_categories=(1, 3))
 gui_pointing = dict(type="GUIPointingTask", num_categories=(1, 3))
 
-drawn = dict(size=10_000, image_size=(384, 384))
+drawn = dict(size=10_000)
 model = dict(max_pixels=128 * 128)
 train_data = [
     dict(dataset=dict(scenes, seed=41, **drawn), task=detection, weight=0.3),
