@@ -60,21 +60,21 @@ class CellsDataset(SyntheticDataset):
         canvas = (self.image_size[0] * _OVERSAMPLING, self.image_size[1] * _OVERSAMPLING)
         image = Image.new("RGB", canvas, _tinted(rng, PLASMA))
         drawing = ImageDraw.Draw(image)
-        instances: list[Instance] = []
-        taken: list[Circle] = []
+        cells: list[tuple[str, Circle]] = []
         for phrase, (fewest, most) in self.numbers.items():
             for _ in range(int(rng.integers(fewest, most + 1))):
-                circle = self._place(rng, RADII[phrase], taken)
+                circle = self._place(rng, RADII[phrase], [taken for _, taken in cells])
                 if circle is None:
                     continue
-                taken.append(circle)
-                _PAINTERS[phrase](drawing, tuple(_OVERSAMPLING * v for v in circle), rng)
-                x, y, radius = circle
-                box = np.array([x - radius, y - radius, x + radius, y + radius])
-                instances.append(Instance(phrase, bbox=box))
+                cells.append((phrase, circle))
+                x, y, radius = (_OVERSAMPLING * value for value in circle)
+                _PAINTERS[phrase](drawing, (x, y, radius), rng)
         image = image.filter(ImageFilter.GaussianBlur(canvas[1] / 320)).reduce(_OVERSAMPLING)
-        instances.sort(key=lambda instance: float(instance.bbox[0]))
-        present = {instance.phrase for instance in instances}
+        instances = [
+            Instance(phrase, bbox=np.array([x - radius, y - radius, x + radius, y + radius]))
+            for phrase, (x, y, radius) in sorted(cells, key=lambda cell: cell[1][0] - cell[1][2])
+        ]
+        present = {phrase for phrase, _ in cells}
         absent = [phrase for phrase in RADII if phrase not in present]
         return image, Annotation(self.image_size, instances, absent)
 
