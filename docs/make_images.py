@@ -65,25 +65,25 @@ class Panel:
     shown: str = "prediction"
 
 
-def _two(title: str, *indices: int) -> list[list[Panel]]:
+def _row(title: str, *indices: int) -> list[list[Panel]]:
     return [[Panel(index, title) for index in indices]]
 
 
 # Rows of panels of each image.
 PAGES: Mapping[str, Sequence[Sequence[Panel]]] = {
     "hero": [
-        [Panel(1, "Grounding"), Panel(300, "Blood cells"), Panel(350, "GUI grounding")],
-        [Panel(150, "Keypoints"), Panel(200, "OCR"), Panel(50, "Pointing")],
+        [Panel(0, "Grounding"), Panel(97, "Blood cells"), Panel(126, "GUI grounding")],
+        [Panel(48, "Keypoints"), Panel(92, "OCR"), Panel(19, "Pointing")],
     ],
-    "grounding": _two("GroundingTask", 2, 301),
-    "pointing": _two("PointingTask", 51, 52),
+    "grounding": _row("GroundingTask", 15, 103),
+    "pointing": _row("PointingTask", 22, 28),
     "visual_prompt": [
-        [Panel(100, "References", "references"), Panel(100, "VisualPromptTask")],
+        [Panel(45, "Reference", "references"), Panel(45, "VisualPromptTask")],
     ],
-    "keypoints": _two("KeypointTask", 151, 152),
-    "ocr_box": _two("OCRBoxTask", 201, 202),
-    "ocr_polygon": _two("OCRPolygonTask", 250, 251),
-    "gui": [[Panel(351, "GUIGroundingTask"), Panel(400, "GUIPointingTask")]],
+    "keypoints": _row("KeypointTask", 59, 62),
+    "ocr_box": _row("OCRBoxTask", 74, 64),
+    "ocr_polygon": _row("OCRPolygonTask", 87, 82),
+    "gui": [[Panel(125, "GUIGroundingTask"), Panel(129, "GUIPointingTask")]],
 }
 
 
@@ -119,6 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def keep_records(results: Path, file: Path) -> None:
     """Copy the records of the panels from the results of a test to one file."""
+    file.parent.mkdir(parents=True, exist_ok=True)
     shown = {panel.index for rows in PAGES.values() for row in rows for panel in row}
     lines: dict[int, str] = {}
     for found in sorted(results.glob(f"*/*/{RECORDS}")):
