@@ -33,7 +33,5 @@ def test_the_files_of_the_map_exist(line):
 
 def test_every_room_is_in_the_table():
     named = set(re.findall(r"`([\w/]+)`", section("Rooms")))
-    package = ROOT / "rexkit"
-    rooms = {path.stem for path in package.iterdir() if path.suffix == ".py"} - {"__init__"}
-    rooms |= {path.parent.name for path in package.glob("*/__init__.py")}
+    rooms = {path.parent.name for path in (ROOT / "rexkit").glob("*/__init__.py")}
     assert {room for room in rooms if not room.startswith("_")} <= named
