@@ -221,7 +221,7 @@ def _step(here: Any, part: str, path: list[str], key: str) -> str | int:
 
 
 def _accepted(cfg: Mapping[str, Any], path: list[str]) -> set[str]:
-    """What may be set at a place, whether or not the config sets it."""
+    """Return what may be set at a place, whether or not the config sets it."""
     if not path:
         return set(KEYS)
     names = [part for part in path if not part.isdigit()]

@@ -76,12 +76,12 @@ class DataError(UserError):
         return f"{self.prefix}{place}{self.reason}"
 
     def at(self, source: str) -> DataError:
-        """The same error, with its place."""
+        """Return the same error with its place."""
         return DataError(self.reason, source)
 
 
 def near_misses(name: str, known: Iterable[str]) -> list[str]:
-    """Up to two known names that were probably meant, whatever their case.
+    """Return up to two known names that were probably meant, whatever their case.
 
     >>> near_misses("groundingtask", ["GroundingTask", "PointingTask"])
     ['GroundingTask', 'PointingTask']
@@ -91,7 +91,7 @@ def near_misses(name: str, known: Iterable[str]) -> list[str]:
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A half sentence for an error message: the near misses, or everything there is.
+    """Return the end of an error message: the near misses, or every known name.
 
     >>> did_you_mean("modle", ["model", "trainer"])
     "did you mean 'model'?"

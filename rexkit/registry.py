@@ -78,7 +78,7 @@ class Registry(mmengine.registry.Registry):
         return module
 
     def get(self, name: str) -> Any:
-        """The component of that name.
+        """Return the component of that name.
 
         Raises:
             ConfigError: there is none; the message holds the nearest known names.
@@ -89,7 +89,7 @@ class Registry(mmengine.registry.Registry):
         return name in self.components()
 
     def components(self) -> dict[str, Any]:
-        """Every component by name, rexkit's own and those of plugins and user code."""
+        """Return every component by name: rexkit's own and those of plugins and user code."""
         self.import_from_location()
         load_plugins()
         return dict(self.module_dict)
@@ -118,7 +118,7 @@ class Registry(mmengine.registry.Registry):
             return component(**arguments, **given)
 
     def component(self, cfg: Mapping[str, Any], key: str = "") -> Any:
-        """The class or function that a config names by ``type``."""
+        """Return the class or function that a config names by ``type``."""
         named = cfg["type"]
         return (
             self._find(named, f"{key}.type" if key else "type") if isinstance(named, str) else named
@@ -144,7 +144,7 @@ class Registry(mmengine.registry.Registry):
 
 
 def accepted_arguments(component: Callable[..., Any]) -> set[str] | None:
-    """The names of the arguments a component takes; None if it takes any.
+    """Return the names of the arguments a component accepts; None if it accepts any.
 
     A component with ``**kwargs`` may list what goes into them in a class method
     ``extra_arguments()``.
@@ -245,7 +245,7 @@ def errors_at(key: str, arguments: Mapping[str, Any], given: Iterable[str] = ())
 
 
 def _prefix(text: str, key: str, arguments: Iterable[str], given: Iterable[str]) -> str:
-    """What to put before a message so that it starts with a key: "trainer." or "trainer: "."""
+    """Return what makes a message start with a key: "trainer.", "trainer: " or nothing."""
     found = re.match(r"(\w+)(?=[.:=\[]| must)", text)
     name = found[1] if found else ""
     if not key or text.startswith((f"{key}:", f"{key}.", f"{key} ")) or name in given:
@@ -254,12 +254,12 @@ def _prefix(text: str, key: str, arguments: Iterable[str], given: Iterable[str])
 
 
 def one_line(component: Any) -> str:
-    """The first line of a component's docstring."""
+    """Return the first line of a component's docstring."""
     return (inspect.getdoc(component) or "").partition("\n")[0]
 
 
 def origin(component: Any) -> str:
-    """The top-level package a component comes from."""
+    """Return the top-level package a component comes from."""
     module = sys.modules.get(component.__module__)
     return (module.__name__ if module else component.__module__).partition(".")[0]
 

@@ -9,6 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from rexkit.cli.options import add_import_option, import_components, start_logging
+
 EPILOG = """
 DIR holds the results of rexkit test, a training's work directory, the predictions of rexkit predict
 or the completions of GRPO; without ground truth only faults of the text and of phrases are counted.
@@ -24,14 +26,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--html", type=Path, metavar="FILE", help="default: DIR/analysis.html")
     parser.add_argument("--worst", type=int, default=20, help="number of samples; default: 20")
     parser.add_argument("--iou", type=float, default=0.5, help="of a right box; default: 0.5")
+    add_import_option(parser)
     args = parser.parse_args(argv)
     if not 0 < args.iou <= 1:
         parser.error(f"--iou must be above 0 and at most 1, got {args.iou}")
 
-    from rexkit.cli.options import start_logging
     from rexkit.evaluation import analyse, write_page
 
     start_logging()
+    import_components(args)
     analysis = analyse(args.folder, args.worst, args.iou)
     console = Console()
     console.print(counts(analysis.table()))

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def merge_main(argv: list[str] | None = None) -> int:
-    """The same under the flag of the public reinforcement-learning scripts."""
+    """Run the same under the flag of the public reinforcement-learning scripts."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=EPILOG)
     parser.add_argument("--local_dir", type=Path, required=True, help="the checkpoint")
     parser.add_argument("--base", help="the model a LoRA adapter was trained on")

@@ -7,6 +7,7 @@ import argparse
 from rich.console import Console
 from rich.table import Table
 
+from rexkit.cli.options import add_import_option, import_components
 from rexkit.errors import ConfigError, did_you_mean
 from rexkit.registry import REGISTRIES, one_line, origin
 from rexkit.shipped_configs import config_folder, first_comment, shipped_configs
@@ -20,7 +21,10 @@ def main(argv: list[str] | None = None) -> int:
         nargs="?",
         help="such as REWARDS, or configs for those that rexkit ships; left out, all are named",
     )
-    name = parser.parse_args(argv).registry
+    add_import_option(parser)
+    args = parser.parse_args(argv)
+    import_components(args)
+    name = args.registry
     console = Console()
     if name is None:
         console.print("\n".join(REGISTRIES))
@@ -33,7 +37,7 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if name.upper() not in REGISTRIES:
         raise ConfigError(f"no registry {name!r}; {did_you_mean(name, [*REGISTRIES, 'configs'])}")
-    table = Table("name", "from", "what it is", title=name.upper())
+    table = Table("name", "from", "description", title=name.upper())
     for component_name, component in sorted(REGISTRIES[name.upper()].components().items()):
         table.add_row(component_name, origin(component), one_line(component))
     console.print(table)

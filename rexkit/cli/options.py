@@ -1,4 +1,4 @@
-"""Words of the command line that several commands share."""
+"""Command-line options that several commands share."""
 
 from __future__ import annotations
 
@@ -82,20 +82,30 @@ def parse_override(word: str) -> tuple[str, Any]:
         return key, {"true": True, "false": False, "none": None}.get(value.lower(), value)
 
 
+def parse_component(word: str) -> dict[str, object]:
+    """Return the config of a component given as ``NAME:KEY=VALUE,…``.
+
+    >>> parse_component("box_f1:threshold=0.9,weight=2")
+    {'type': 'box_f1', 'threshold': 0.9, 'weight': 2}
+    """
+    name, _, arguments = word.partition(":")
+    return {"type": name, **dict(parse_override(a) for a in arguments.split(",") if a)}
+
+
 def overrides_of(args: argparse.Namespace) -> dict[str, Any]:
-    """The config overrides that ``--cfg-options`` and ``--work-dir`` ask for."""
+    """Return the config overrides of ``--cfg-options`` and ``--work-dir``."""
     overrides = dict(parse_override(word) for word in args.cfg_options)
     if args.work_dir:
         overrides["work_dir"] = args.work_dir
     return overrides
 
 
-def show_metrics(figures: dict[str, float], title: str) -> None:
-    """Print figures as a table, those before training beside those after."""
-    before = {k.removeprefix("before/"): v for k, v in figures.items() if k.startswith("before/")}
-    after = {k: v for k, v in figures.items() if not k.startswith("before/")}
+def show_metrics(metrics: dict[str, float], title: str) -> None:
+    """Print metrics as a table, those before training beside those after."""
+    before = {k.removeprefix("before/"): v for k, v in metrics.items() if k.startswith("before/")}
+    after = {k: v for k, v in metrics.items() if not k.startswith("before/")}
     table = Table(title=title)
-    table.add_column("figure")
+    table.add_column("metric")
     columns = [before, after] if before else [after]
     for name in ("before", "after") if before else ("value",):
         table.add_column(name, justify="right")

@@ -10,25 +10,31 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from rexkit.cli.options import parse_override, start_logging
+from rexkit.cli.options import (
+    add_import_option,
+    import_components,
+    parse_component,
+    parse_override,
+    start_logging,
+)
 
 EPILOG = """
-Writes predictions.jsonl with a record an image, and images/ with what was found drawn on them.
-Coordinates are pixels of the original image as people see it. A run that was stopped goes on
-where it stopped when it is started again with the same words. Images that cannot be used are
-listed, and the exit code is then 1.
+Writes predictions.jsonl with a record for each image, and images/ with the predictions drawn.
+Coordinates are pixels of the original image, after its EXIF orientation. A run that was stopped
+continues where it stopped when it is started again with the same arguments. Images that cannot be
+used are listed, and the exit code is then 1.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the words and predict; exit code 1 if an image could not be used."""
+    """Parse the arguments and predict; exit code 1 if an image could not be used."""
     parser = argparse.ArgumentParser(prog="rexkit predict", description=__doc__, epilog=EPILOG)
     parser.add_argument(
         "images",
         nargs="+",
         help="images, URLs, folders, globs, videos, or .txt files with a path a line",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for what is found")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the predictions")
     parser.add_argument("--model", default="tiny", help='folder, hub id, or "tiny" (default)')
     parser.add_argument("--backend", default="transformers", help="transformers, vllm, openai, …")
     parser.add_argument("--task", default="detection", help="such as detection (default), pointing")
@@ -37,8 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--visual-prompt-boxes", type=json.loads, help='examples, in pixels: "[[x0, y0, x1, y1]]"'
     )
-    parser.add_argument("--every", type=int, default=1, help="of a video, each how manieth frame")
-    parser.add_argument("--batch-size", type=int, help="images asked about at once")
+    parser.add_argument("--every", type=int, default=1, help="of a video, every N-th frame")
+    parser.add_argument("--batch-size", type=int, help="number of images in a batch")
     parser.add_argument("--no-images", action="store_true", help="write records only")
     parser.add_argument(
         "--engine",
@@ -55,6 +61,12 @@ def main(argv: list[str] | None = None) -> int:
         metavar="KEY=VALUE",
         help="of the backend and the model, such as max_new_tokens=512 max_pixels=1000000",
     )
+    parser.add_argument(
+        "--visualizer",
+        metavar="NAME[:KEY=VALUE,…]",
+        help="of VISUALIZERS, such as PillowVisualizer:line_width=4",
+    )
+    add_import_option(parser)
     args = parser.parse_args(argv)
     if args.every < 1:
         parser.error(f"--every must be at least 1, got {args.every}")
@@ -70,8 +82,13 @@ def main(argv: list[str] | None = None) -> int:
     }
 
     from rexkit.inference.inputs import is_video, list_inputs
+    from rexkit.registry import VISUALIZERS
 
     start_logging()
+    import_components(args)
+    visualizer = None
+    if args.visualizer:
+        visualizer = VISUALIZERS.build(parse_component(args.visualizer), key="--visualizer")
     paths = list_inputs(args.images)
 
     from rexkit.formats.predictions import PREDICTIONS
@@ -85,6 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         "images": not args.no_images,
         "every": args.every,
         "batch_size": args.batch_size,
+        "visualizer": visualizer,
     }
     if args.engine == "ray":
         from rexkit.inference.ray_prediction import predict_files_on_ray
@@ -96,6 +114,7 @@ def main(argv: list[str] | None = None) -> int:
             **job,
             address=args.ray_address,
             workers=args.workers,
+            imports=args.imports,
         )
     else:
         from rexkit.inference.predictor import Predictor

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from rexkit.cli.options import parse_override
+from rexkit.cli.options import add_import_option, import_components, parse_component
 
 EPILOG = """
 RECORDS.jsonl is predictions.jsonl of rexkit test or rexkit predict, or completions.jsonl of GRPO.
@@ -40,12 +40,14 @@ def main(argv: list[str] | None = None) -> int:
         default="raise",
         help="what happens where a reward fails: stop (default), or count 0",
     )
+    add_import_option(parser)
     args = parser.parse_args(argv)
 
     from rexkit.evaluation.reward_replay import histogram, replay
     from rexkit.registry import PARSERS
     from rexkit.rewards import WeightedRewards
 
+    import_components(args)
     configs = [parse_component(word) for word in args.reward]
     rewards = WeightedRewards(configs, args.reward_errors, key="--reward")
     reader = args.parser and PARSERS.build(parse_component(args.parser), key="--parser")
@@ -70,13 +72,3 @@ def main(argv: list[str] | None = None) -> int:
     for name, number in rewards.failures.items():
         console.print(f"{name} failed {number} times and counted 0", style="red")
     return 0
-
-
-def parse_component(word: str) -> dict[str, object]:
-    """Return the config of a component given as ``NAME:KEY=VALUE,…``.
-
-    >>> parse_component("box_f1:threshold=0.9,weight=2")
-    {'type': 'box_f1', 'threshold': 0.9, 'weight': 2}
-    """
-    name, _, arguments = word.partition(":")
-    return {"type": name, **dict(parse_override(a) for a in arguments.split(",") if a)}

@@ -12,9 +12,11 @@ from rexkit.evaluation.analysis import Case
 from rexkit.examples import ExampleDataset, build_examples
 from rexkit.formats.images import decode_image, read_image
 from rexkit.formats.predictions import PredictionRecord
+from rexkit.registry import VISUALIZERS
 from rexkit.structures import Example
 
 if TYPE_CHECKING:
+    from mmengine.config import Config
     from PIL import Image
 
 
@@ -28,18 +30,14 @@ class SampleImages:
 
     Args:
         root: the folder of the results.
-        visualizer: of VISUALIZERS; left out, a `PillowVisualizer`.
+        visualizer: of VISUALIZERS; left out, that of ``config.py``, or a `PillowVisualizer`.
     """
 
     __test__ = False  # it is no test, though pytest would take it for one
 
     def __init__(self, root: Path, visualizer: Any = None):
         self.root = root
-        if visualizer is None:
-            from rexkit.visualizers import PillowVisualizer
-
-            visualizer = PillowVisualizer()
-        self._visualizer = visualizer
+        self._visualizer = visualizer or self._build_visualizer()
 
     def __call__(self, case: Case) -> Image.Image | str:
         """Return the drawn image of a case, or a text that says why there is none."""
@@ -87,10 +85,22 @@ class SampleImages:
         return image
 
     @cached_property
-    def _examples(self) -> ExampleDataset | None:
+    def _config(self) -> Config | None:
         for folder in (self.root, self.root.parent):
             if (folder / "config.py").is_file():
-                config = load_config(folder / "config.py")
-                if config.get("test_data"):
-                    return build_examples(config.test_data, "test_data", config.seed, False)
+                return load_config(folder / "config.py")
         return None
+
+    @cached_property
+    def _examples(self) -> ExampleDataset | None:
+        config = self._config
+        if config is None or not config.get("test_data"):
+            return None
+        return build_examples(config.test_data, "test_data", config.seed, False)
+
+    def _build_visualizer(self) -> Any:
+        try:
+            cfg = self._config and self._config.get("visualizer")
+        except (UserError, OSError):  # the images say why the config cannot be read
+            cfg = None
+        return VISUALIZERS.build(cfg or {"type": "PillowVisualizer"}, key="visualizer")

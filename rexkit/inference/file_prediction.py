@@ -36,6 +36,7 @@ def predict_files(
     images: bool = True,
     every: int = 1,
     batch_size: int | None = None,
+    visualizer: Any = None,
 ) -> Iterator[Result]:
     """Ask about every file that has no record yet; write each record as soon as there is one.
 
@@ -53,6 +54,7 @@ def predict_files(
         images: whether they are drawn.
         every: of a video, each how manieth frame.
         batch_size: as in `Predictor.predict`.
+        visualizer: of VISUALIZERS; if left out, as in `Result.draw`.
 
     Yields:
         Each result, after it is written.
@@ -73,7 +75,7 @@ def predict_files(
             sources(), **question, batch_size=batch_size, allow_urls=True
         )
         for result in results:
-            drawn = draw(result) if images and result.success else None
+            drawn = draw(result, visualizer) if images and result.success else None
             records.add(keys.popleft(), result, drawn)
             yield result
 
@@ -123,10 +125,10 @@ class PredictionWriter:
         self.done.add(key)
 
 
-def draw(result: Result) -> bytes:
-    """What was found, drawn on the image, as PNG."""
+def draw(result: Result, visualizer: Any = None) -> bytes:
+    """Return the image with its prediction drawn on it, as PNG."""
     file = io.BytesIO()
-    result.draw().save(file, "PNG")
+    result.draw(visualizer).save(file, "PNG")
     return file.getvalue()
 
 

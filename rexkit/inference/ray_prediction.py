@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rexkit._compat.ray import bind_to_loopback
+from rexkit.config import import_modules
 from rexkit.errors import DataError, UserError
 from rexkit.formats.image_sources import fetch
 from rexkit.formats.images import read_image
@@ -80,6 +81,8 @@ def predict_files_on_ray(
     batch_size: int | None = None,
     address: str | None = None,
     workers: int | None = None,
+    visualizer: Any = None,
+    imports: Sequence[str] = (),
 ) -> Iterator[Result]:
     """As `rexkit.inference.file_prediction.predict_files`, with the same files but for their order.
 
@@ -92,6 +95,8 @@ def predict_files_on_ray(
         batch_size: images that a worker is given at once.
         address: of the cluster; None starts Ray on this machine.
         workers: how many predictors there are; left out, one for each GPU of the cluster, or one.
+        visualizer: as in `predict_files`.
+        imports: modules that every worker imports first, for the components they register.
 
     Yields:
         Each result after it is written, with its key for a source.
@@ -114,14 +119,14 @@ def predict_files_on_ray(
             .flat_map(_read, fn_kwargs={"done": _frames(records.done, left), "every": every})
             .map_batches(
                 _Worker,
-                fn_constructor_args=(model, backend, dict(options), question),
+                fn_constructor_args=(model, backend, dict(options), question, imports),
                 batch_size=window,
                 batch_format="numpy",
                 compute=ray.data.ActorPoolStrategy(size=workers or max(gpus, 1)),
                 num_cpus=1,
                 num_gpus=min(gpus, 1),
             )
-            .map(_finish, fn_kwargs={"images": images})
+            .map(_finish, fn_kwargs={"images": images, "visualizer": visualizer})
         )
         try:
             for row in rows.iter_rows():
@@ -141,13 +146,21 @@ def predict_files_on_ray(
 class _Worker:
     """An actor that holds a predictor."""
 
-    def __init__(self, model: str, backend: str, options: dict[str, Any], question: dict[str, Any]):
+    def __init__(
+        self,
+        model: str,
+        backend: str,
+        options: dict[str, Any],
+        question: dict[str, Any],
+        imports: Sequence[str] = (),
+    ):
         # Only here, so that the tasks that read and draw start without torch.
         from rexkit.inference.predictor import Predictor
 
         self.question = question
         self.failure: UserError | None = None
         try:
+            import_modules(imports, "--import")
             self.predictor = Predictor(model, backend, **options)
         except UserError as error:
             self.failure = error
@@ -201,12 +214,12 @@ def _content(path: str) -> bytes | str:
         return path
 
 
-def _finish(row: dict[str, Any], images: bool) -> dict[str, Any]:
+def _finish(row: dict[str, Any], images: bool, visualizer: Any = None) -> dict[str, Any]:
     """The drawing in place of the image's bytes, which have come far enough."""
     key, result = row["key"], row["result"]
     if isinstance(result, UserError):
         return {**row, "drawn": b""}
-    drawn = draw(result) if images and result.success else b""
+    drawn = draw(result, visualizer) if images and result.success else b""
     return {"key": key, "result": replace(result, source=key), "drawn": drawn}
 
 
