@@ -1,4 +1,4 @@
-"""How many letters have to change to make one text of another."""
+"""Levenshtein distance of two texts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ __all__ = ["edit_distance"]
 
 
 def edit_distance(a: str, b: str) -> int:
-    """The Levenshtein distance: insertions, deletions and replacements of single characters.
+    """Return the Levenshtein distance: insertions, deletions and replacements of characters.
 
-    The columns of the table are bits of two whole numbers, a column a step: Myers, "A fast
+    Each column of the table is held in the bits of two integers: Myers, "A fast
     bit-vector algorithm for approximate string matching" (J. ACM 46, 1999), in the form for whole
-    strings of Hyyrö (2003). Python's numbers have as many bits as the longer text needs.
+    strings of Hyyrö (2003).
 
     >>> edit_distance("kitten", "sitting"), edit_distance("", "abc"), edit_distance("abc", "abc")
     (3, 3, 0)
@@ -23,7 +23,7 @@ def edit_distance(a: str, b: str) -> int:
     for i, letter in enumerate(a):
         places[letter] = places.get(letter, 0) | 1 << i
     every, last = (1 << len(a)) - 1, 1 << (len(a) - 1)
-    # Where the table grows, and where it falls, by one from one row to the next.
+    # The rows at which the table rises, and falls, by one.
     rising, falling, distance = every, 0, len(a)
     for letter in b:
         equal = places.get(letter, 0)

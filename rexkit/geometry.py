@@ -1,4 +1,4 @@
-"""Geometry of answers: overlap, containment, one-to-one matching, polygon order. Vectorised numpy.
+"""Vectorised geometry: overlap, containment, one-to-one matching, order of polygon corners.
 
 Boxes are xyxy and points x y, in pixels, with y downwards. Coordinates are continuous: the pixel in
 column 3 reaches from x = 3 to x = 4.
@@ -36,7 +36,7 @@ Indices = NDArray[np.int64]
 
 
 def box_iou(a: ArrayLike, b: ArrayLike) -> Array:
-    """Intersection over union of every pair of boxes.
+    """Compute the intersection over union of every pair of boxes.
 
     Args:
         a: (N, 4) xyxy.
@@ -55,9 +55,16 @@ def box_iou(a: ArrayLike, b: ArrayLike) -> Array:
 
 
 def box_coverage(a: ArrayLike, b: ArrayLike) -> Array:
-    """Which share of each box of ``a`` lies in each box of ``b``: (N, M) in [0, 1].
+    """Compute the share of each box of ``a`` that lies in each box of ``b``.
 
-    It is how COCO compares a detection with a crowd region.
+    COCO compares a detection with a crowd region in this way.
+
+    Args:
+        a: (N, 4) xyxy.
+        b: (M, 4) xyxy.
+
+    Returns:
+        (N, M) in [0, 1].
 
     >>> box_coverage([[0, 0, 10, 10]], [[0, 0, 100, 100], [5, 0, 100, 100]])
     array([[1. , 0.5]])
@@ -67,7 +74,7 @@ def box_coverage(a: ArrayLike, b: ArrayLike) -> Array:
 
 
 def polygon_iou(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Array:
-    """Intersection over union of every pair of polygons.
+    """Compute the intersection over union of every pair of polygons.
 
     Args:
         a: N polygons, (K, 2) each, K >= 3; the last corner joins the first.
@@ -89,10 +96,16 @@ def polygon_iou(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Array:
 
 
 def polygon_coverage(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Array:
-    """Which share of each polygon of ``a`` lies in each polygon of ``b``: (N, M) in [0, 1].
+    """Compute the share of each polygon of ``a`` that lies in each polygon of ``b``.
 
-    It is how ICDAR compares a detection with a region that nobody can read. Otherwise as
-    `polygon_iou`.
+    ICDAR compares a detection with an unreadable region in this way.
+
+    Args:
+        a: N polygons, as in `polygon_iou`.
+        b: M polygons.
+
+    Returns:
+        (N, M) in [0, 1].
 
     >>> square = [[0, 0], [2, 0], [2, 2], [0, 2]]
     >>> polygon_coverage([square], [[[1, 0], [9, 0], [9, 9], [1, 9]]])
@@ -103,7 +116,14 @@ def polygon_coverage(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Array:
 
 
 def points_in_boxes(points: ArrayLike, boxes: ArrayLike) -> Mask:
-    """Which points lie in which boxes, edges included: (N, M) for (N, 2) and (M, 4).
+    """Tell which points lie in which boxes, edges included.
+
+    Args:
+        points: (N, 2).
+        boxes: (M, 4) xyxy.
+
+    Returns:
+        (N, M) bool.
 
     >>> points_in_boxes([[1, 1], [9, 9]], [[0, 0, 5, 5]])
     array([[ True],
@@ -114,7 +134,7 @@ def points_in_boxes(points: ArrayLike, boxes: ArrayLike) -> Mask:
 
 
 def points_in_polygon(points: ArrayLike, polygon: ArrayLike) -> Mask:
-    """Which points lie in a polygon, edges included, by the even-odd rule.
+    """Tell which points lie in a polygon, edges included, by the even-odd rule.
 
     Args:
         points: (N, 2).
@@ -140,12 +160,15 @@ def points_in_polygon(points: ArrayLike, polygon: ArrayLike) -> Mask:
 
 
 def points_in_mask(points: ArrayLike, rle: Mapping[str, Any]) -> Mask:
-    """Which points lie in a mask: (N,) bool for (N, 2).
+    """Tell which points lie in a mask.
 
     Args:
-        points: x y in pixels; a point on the right or lower edge of the image belongs to the
-            last pixel.
-        rle: as `decode_mask` takes it.
+        points: (N, 2) pixels; a point on the right or lower edge of the image belongs to the last
+            pixel.
+        rle: as in `decode_mask`.
+
+    Returns:
+        (N,) bool.
     """
     mask = decode_mask(rle)
     xy = _rows(points, 2)
@@ -156,11 +179,14 @@ def points_in_mask(points: ArrayLike, rle: Mapping[str, Any]) -> Mask:
 
 
 def decode_mask(rle: Mapping[str, Any]) -> Mask:
-    """The pixels of a mask: (height, width) bool.
+    """Decode a mask.
 
     Args:
         rle: COCO run lengths, ``{"size": [height, width], "counts": ...}`` with the counts as a
             string, as bytes or as a list of numbers.
+
+    Returns:
+        (height, width) bool.
     """
     from pycocotools import mask as coco_mask
 
@@ -171,7 +197,7 @@ def decode_mask(rle: Mapping[str, Any]) -> Mask:
 
 
 def order_polygon(polygon: ArrayLike) -> Array:
-    """The same outline, clockwise on the screen from its top left corner.
+    """Order the corners of a polygon clockwise on the screen, from its top left corner.
 
     Top left is the corner with the smallest x + y; of several, the uppermost.
 
@@ -193,7 +219,7 @@ def order_polygon(polygon: ArrayLike) -> Array:
 
 
 def box_corners(box: ArrayLike) -> Array:
-    """A box as a polygon, clockwise from its top left corner: (4, 2) for (4,) xyxy.
+    """Return the corners of a box, clockwise from the top left: (4, 2) for (4,) xyxy.
 
     >>> box_corners([0, 0, 4, 2]).tolist()
     [[0.0, 0.0], [4.0, 0.0], [4.0, 2.0], [0.0, 2.0]]
@@ -203,7 +229,7 @@ def box_corners(box: ArrayLike) -> Array:
 
 
 def polygon_bounds(polygon: ArrayLike) -> Array:
-    """The box around a polygon: (4,) xyxy for (K, 2).
+    """Return the box around a polygon: (4,) xyxy for (K, 2).
 
     >>> polygon_bounds([[0, 1], [4, 0], [3, 2]]).tolist()
     [0.0, 0.0, 4.0, 2.0]
@@ -213,13 +239,13 @@ def polygon_bounds(polygon: ArrayLike) -> Array:
 
 
 def match(similarity: ArrayLike, threshold: float) -> tuple[Indices, Indices]:
-    """Pair rows with columns one to one: as many pairs as can be, then as similar as can be.
+    """Pair rows with columns one to one: the most pairs, and of those the most similar.
 
     A pair is allowed if its similarity is at least ``threshold``. Of all one-to-one choices of
     allowed pairs the largest is taken, and of those the one with the highest total similarity. So
-    the number of pairs does not depend on the order of rows or columns. That matters here, because
-    an answer is a set without scores. The usual greedy matching (COCOeval by score, the HumanRef
-    benchmark in the order of the truth) finds the same pairs where none compete, and never more.
+    the number of pairs does not depend on the order of rows or columns. That matters because
+    predictions have no scores. The usual greedy matching (COCOeval by score, the HumanRef benchmark
+    in the order of the ground truth) finds the same pairs where none compete, and never more.
 
     The method is the assignment of least cost by shortest augmenting paths, of Jonker and Volgenant
     (Computing 38, 1987), on the rows and columns that compete.
@@ -318,14 +344,14 @@ def _intersection(a: Array, b: Array) -> Array:
 
 
 def _share(part: Array, whole: Array) -> Array:
-    """part / whole in [0, 1], and 0 of nothing."""
+    """Part / whole in [0, 1], and 0 where the whole is 0."""
     share = np.zeros(part.shape)
     np.divide(part, whole, out=share, where=whole > 0)
     return np.minimum(share, 1.0)
 
 
 def _polygon_overlap(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> tuple[Array, Array, Array]:
-    """The areas that every pair of polygons shares (N, M), and the area of each: (N,), (M,)."""
+    """Return the shared area of every pair of polygons (N, M), and the areas (N,) and (M,)."""
     import shapely
 
     shapes_a, shapes_b = _shapes(a), _shapes(b)
@@ -336,7 +362,7 @@ def _polygon_overlap(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> tuple[Ar
 
 
 def _shapes(polygons: Sequence[ArrayLike]) -> NDArray[Any]:
-    """Valid shapely shapes, empty where a coordinate is not finite."""
+    """Return valid shapely shapes, empty where a coordinate is not finite."""
     import shapely
 
     outlines = [_rows(polygon, 2) for polygon in polygons]

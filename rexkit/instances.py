@@ -1,4 +1,4 @@
-"""What is computed on instances: their phrases, outlines, extents, and which points lie on them."""
+"""Operations on instances: equal phrases, areas, extents, outlines, and points inside them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["area", "extent", "has_outline", "in_boxes", "in_outlines", "outline"
 
 
 def same_phrase(a: Sequence[str], b: Sequence[str]) -> Mask:
-    """Which phrases are equal, letter by letter: (N, M).
+    """Tell which phrases are equal, character by character: (N, M) bool.
 
     >>> same_phrase(["cup", "dog"], ["cup"]).tolist()
     [[True], [False]]
@@ -34,9 +34,9 @@ def same_phrase(a: Sequence[str], b: Sequence[str]) -> Mask:
 
 
 def area(instance: Instance, box: Array) -> float:
-    """Square pixels: ``extra["area"]`` where the data set gives a number, else those of the box.
+    """Return ``extra["area"]`` where the dataset has it, otherwise the area of the box.
 
-    COCO's files give the area of the outline.
+    In square pixels. COCO's files give the area of the outline.
 
     >>> area(Instance("cup", extra={"area": 50}), np.array([0.0, 0, 10, 10]))
     50.0
@@ -46,7 +46,7 @@ def area(instance: Instance, box: Array) -> float:
 
 
 def extent(instance: Instance) -> Array:
-    """The box around an instance: (4,) xyxy; that of a point has no area, NaN is around nothing.
+    """Return the box around an instance: (4,) xyxy; without area for a point, NaN for nothing.
 
     >>> extent(Instance("cup", point=np.array([1.0, 2.0]))).tolist()
     [1.0, 2.0, 1.0, 2.0]
@@ -68,7 +68,7 @@ def extent(instance: Instance) -> Array:
 
 
 def outline(instance: Instance) -> Array:
-    """The polygon of an instance, or the corners of its box: (K, 2).
+    """Return the polygon of an instance, or the corners of its box: (K, 2).
 
     Raises:
         ValueError: it has neither.
@@ -81,19 +81,19 @@ def outline(instance: Instance) -> Array:
 
 
 def has_outline(instance: Instance) -> bool:
-    """Whether an instance is told more exactly than by a box: by a mask or a polygon."""
+    """Tell whether an instance has a mask or a polygon."""
     return instance.mask is not None or instance.polygon is not None
 
 
 def in_boxes(points: Array, instances: Sequence[Instance]) -> Mask:
-    """Which points lie in which instances' boxes: (N, M) for (N, 2); none in one without a box."""
+    """Tell which of (N, 2) points lie in which boxes: (N, M); no point is in a missing box."""
     nowhere = np.full(4, np.nan)
     boxes = np.array([nowhere if i.bbox is None else i.bbox for i in instances])
     return points_in_boxes(points, boxes.reshape(-1, 4))
 
 
 def in_outlines(points: Array, instances: Sequence[Instance]) -> Mask:
-    """Which points lie in which instances' masks, or polygons where they have none: (N, M)."""
+    """Tell which of (N, 2) points lie in which masks, or polygons without a mask: (N, M)."""
     inside = np.zeros((len(points), len(instances)), dtype=np.bool_)
     for column, instance in enumerate(instances):
         if instance.mask is not None:

@@ -389,7 +389,7 @@ def _wrong_function(component: Any, protocol: type) -> list[str]:
 
 
 def _declared_methods(protocol: type) -> dict[str, Any]:
-    """The methods that a Protocol itself declares; typing adds some of its own."""
+    """Return the methods that a Protocol itself declares; typing adds some of its own."""
     return {
         name: member
         for name, member in vars(protocol).items()
@@ -398,7 +398,7 @@ def _declared_methods(protocol: type) -> dict[str, Any]:
 
 
 def _find(component: type, name: str) -> Any:
-    """A member of a class as it is written down, not one of `object` or of the metaclass."""
+    """Return a member of a class or its bases, but not one of `object` or of the metaclass."""
     for base in component.__mro__[:-1]:
         if name in vars(base):
             return vars(base)[name]
@@ -421,7 +421,7 @@ def _parameters(method: Any) -> list[inspect.Parameter]:
 
 
 def _without_self(method: Any) -> str:
-    """The parameters of a method as they are written in a call."""
+    """Format the parameters of a method without self."""
     words: list[str] = []
     for p in _parameters(method):
         if p.kind is p.KEYWORD_ONLY and "*" not in words and not any(w[:1] == "*" for w in words):
@@ -433,7 +433,7 @@ def _without_self(method: Any) -> str:
 
 
 def _hint(component: type, protocol: type, name: str) -> str:
-    """A member of the class that was probably meant to have the missing name."""
+    """Return a hint at the member that was probably meant to have the missing name."""
     known = {*_declared_methods(protocol), *inspect.get_annotations(protocol)}
     own = {n for base in component.__mro__[:-1] for n in vars(base) if not n.startswith("__")}
     near = near_misses(name.strip("_"), own - known)

@@ -1,6 +1,6 @@
-"""Keypoints: which points a kind of thing has, as data, and how alike two sets of them are.
+"""Keypoint schemas (names, skeleton, sigmas, mirror pairs) and object keypoint similarity.
 
-A schema names its keypoints as the Rex-Omni prompts and answers do, in lower case with blanks
+A schema names its keypoints as the Rex-Omni prompts and responses do, in lower case with blanks
 ("left ear"). The order is that of the data set it comes from.
 """
 
@@ -26,18 +26,18 @@ Keypoints = Mapping[str, Array | None]
 
 @dataclass(frozen=True)
 class KeypointSchema:
-    """The keypoints of a kind of thing.
+    """The keypoints of one type of object.
 
     Attributes:
-        name: what it goes by: "person".
-        keypoints: names, in the order in which they are asked for and answered.
-        skeleton: the lines of a drawing, each from one name to another.
-        sigmas: how far annotators differ, for `oks`: one for each keypoint, a share of the thing's
-            size. One number stands for all.
-        pairs: (left, right) names, which change places in a mirror.
+        name: its name, such as "person".
+        keypoints: names, in the order of prompts and responses.
+        skeleton: the lines to draw, each from one name to another.
+        sigmas: the spread of annotators for `oks`, as a share of the object's size: one for each
+            keypoint, or one number for all.
+        pairs: (left, right) names, which are exchanged by a horizontal flip.
 
     Raises:
-        ValueError: something does not fit together.
+        ValueError: the fields contradict each other.
 
     >>> eyes = ("left eye", "right eye")
     >>> face = KeypointSchema("face", ("nose", *eyes), [("nose", "left eye")], 0.03, [eyes])
@@ -75,25 +75,25 @@ class KeypointSchema:
         object.__setattr__(self, "sigmas", sigmas)
 
     def side(self, name: str) -> Side | None:
-        """Which side a keypoint is on, None for one in the middle."""
+        """Return the side of a keypoint, None for one in the middle."""
         if any(name == left for left, _ in self.pairs):
             return "left"
         return "right" if any(name == right for _, right in self.pairs) else None
 
     def array(self, keypoints: Keypoints) -> Array:
-        """Coordinates in the order of the schema: (K, 2), NaN for what is invisible or missing.
+        """Return coordinates in the order of the schema: (K, 2), NaN where invisible or missing.
 
-        Keypoints that the schema does not know are left out.
+        Keypoints that are not in the schema are left out.
         """
         nowhere = np.full(2, np.nan)
         found = [keypoints.get(name) for name in self.keypoints]
         return np.array([nowhere if xy is None else xy for xy in found], dtype=np.float64)
 
     def mirrored(self, keypoints: Keypoints) -> dict[str, Array | None]:
-        """The same places under the names that they have in a mirror, in the schema's order.
+        """Exchange left and right names, as a horizontal flip needs it, in the schema's order.
 
         Raises:
-            ValueError: a keypoint that the schema does not know.
+            ValueError: a keypoint is not in the schema.
 
         >>> SCHEMAS["person"].mirrored({"left eye": np.array([1.0, 2.0]), "nose": None})
         {'nose': None, 'right eye': array([1., 2.])}
@@ -105,11 +105,11 @@ class KeypointSchema:
         return {name: moved[name] for name in self.keypoints if name in moved}
 
     def rename(self, names: Sequence[str]) -> list[str]:
-        """The schema's names for the keypoints of a file, in the file's order.
+        """Return the schema's names for the keypoints of a file, in the file's order.
 
         Where the file has the schema's names ("left_ear" is "left ear"), they may be in any order.
-        Otherwise it must have as many, and they are taken one after the other; a name that both
-        have must then be at the same place.
+        Otherwise it must have as many, and they are assigned in order; a name that both have must
+        then be at the same position.
 
         Raises:
             ValueError: the file's keypoints are not those of the schema.
@@ -135,15 +135,15 @@ class KeypointSchema:
 
 
 def find_schema(schema: str | Mapping[str, Any] | KeypointSchema) -> KeypointSchema:
-    """The schema of that name, or the one that a config describes.
+    """Return the schema of a name, or the one that a config describes.
 
-    One that is not in `SCHEMAS` yet is added, so that transforms, metrics and images know it too.
+    A new schema is added to `SCHEMAS`, so that transforms, metrics and visualizers find it.
 
     Args:
         schema: a name, the arguments of `KeypointSchema` as a mapping, or a schema.
 
     Raises:
-        ValueError: there is none of that name, or another one has that name.
+        ValueError: there is no schema of that name, or a different one has the name.
 
     >>> find_schema("hand").keypoints[:2]
     ('wrist', 'thumb root')
@@ -161,9 +161,9 @@ def find_schema(schema: str | Mapping[str, Any] | KeypointSchema) -> KeypointSch
 
 
 def schema_of(names: Iterable[str]) -> KeypointSchema | None:
-    """The schema that some keypoint names are of: the one that knows the most of them.
+    """Return the schema that contains the most of some keypoint names.
 
-    Of several, the smallest; None if none knows any.
+    Of several, the smallest; None if no schema contains any of them.
 
     >>> schema_of(["nose", "left ear"]).name, schema_of(["nose", "left front paw"]).name
     ('person', 'animal')
@@ -178,19 +178,19 @@ def schema_of(names: Iterable[str]) -> KeypointSchema | None:
 
 
 def oks(found: ArrayLike, true: ArrayLike, sigmas: ArrayLike, areas: ArrayLike) -> Array:
-    """Object keypoint similarity of every pair.
+    """Compute the object keypoint similarity of every pair.
 
-    The mean, over the keypoints that are labelled in the truth, of exp(-d² / (2 · area · (2σ)²)).
+    It is the mean of exp(-d² / (2 · area · (2σ)²)) over the keypoints labelled in the ground truth.
     Source: COCO's keypoint evaluation, as pycocotools computes it.
 
     Args:
-        found: (N, K, 2) pixels; NaN for a keypoint that is not answered, which is like none.
+        found: (N, K, 2) pixels; NaN for a keypoint that is not predicted, whose similarity is 0.
         true: (M, K, 2) pixels; NaN for a keypoint that is not labelled.
         sigmas: (K,), of the schema.
-        areas: (M,) square pixels, of the true things.
+        areas: (M,) square pixels, of the ground-truth objects.
 
     Returns:
-        (N, M) in [0, 1]; 0 for a truth without a labelled keypoint.
+        (N, M) in [0, 1]; 0 for a target without a labelled keypoint.
 
     >>> oks([[[0, 0], [3, 4]]], [[[0, 0], [0, 0]]], [0.05, 0.05], [100]).round(4)
     array([[0.5]])
@@ -209,12 +209,12 @@ def _both(part: str) -> tuple[str, str]:
 
 
 def _lines(*chains: str) -> list[tuple[str, str]]:
-    """The lines of chains such as "nose - neck - root of tail"."""
+    """Split chains such as "nose - neck - root of tail" into lines."""
     return [line for chain in chains for line in pairwise(chain.split(" - "))]
 
 
 def _person() -> KeypointSchema:
-    """COCO's keypoints and sigmas; the source of both is pycocotools."""
+    """Return COCO's keypoints and sigmas; the source of both is pycocotools."""
     parts = ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
     pairs = [_both(part) for part in parts]
     skeleton = _lines(
@@ -231,10 +231,10 @@ def _person() -> KeypointSchema:
 
 
 def _animal() -> KeypointSchema:
-    """AP-10K's keypoints.
+    """Return AP-10K's keypoints.
 
-    Its paper gives no sigmas. Published figures are made with COCO's, one after the other whatever
-    the names are, as mmpose has them.
+    Its paper gives no sigmas. Published results use COCO's in COCO's order, whatever the names, as
+    mmpose has them.
     """
     legs = [
         [f"{side} {joint}" for joint in joints]
@@ -257,7 +257,7 @@ def _animal() -> KeypointSchema:
 
 
 def _hand() -> KeypointSchema:
-    """The 21 of a hand: wrist, then each finger from its root to its tip.
+    """Return the 21 keypoints of a hand: wrist, then each finger from its root to its tip.
 
     The names are those of the public Rex-Omni code, the sigmas those of COCO-WholeBody.
     """
@@ -276,7 +276,7 @@ def _hand() -> KeypointSchema:
 
 
 def _figure() -> KeypointSchema:
-    """The stick figures of `rexkit.datasets.StickFiguresDataset`."""
+    """Return the keypoints of the figures in `rexkit.datasets.StickFiguresDataset`."""
     pairs = [_both("hand"), _both("ankle")]
     skeleton = _lines("left hand - nose - right hand", "left ankle - nose - right ankle")
     return KeypointSchema("figure", ["nose", *pairs[0], *pairs[1]], skeleton, 0.05, pairs)

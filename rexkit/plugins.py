@@ -1,4 +1,4 @@
-"""Plugins: installed packages that add components and follow a run by hooks.
+"""Plugins: installed packages that add components and hooks.
 
 A package becomes a plugin by an entry point in the group ``rexkit.plugins``::
 
@@ -6,9 +6,9 @@ A package becomes a plugin by an entry point in the group ``rexkit.plugins``::
     gui = "rexkit_plugin_gui"
 
 Its module registers components with the same decorators as rexkit's own, and may implement any of
-the hooks of `HookSpecs` as functions marked with ``rexkit.plugins.hook``. A plugin that cannot be
-imported never takes rexkit down: it is kept as a `Plugin` with its traceback, and whoever asks for
-one of its components is told.
+the hooks of `HookSpecs` as functions marked with ``rexkit.hook``. A plugin that cannot be imported
+does not stop rexkit: its `Plugin` has the traceback, and an error about a component that is not
+found names it.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ logger = logging.getLogger(__name__)
 
 
 class HookSpecs:
-    """What a plugin may take part in. Every hook is optional."""
+    """The hooks that a plugin may implement; every one is optional."""
 
     @hookspec
     def rexkit_config(self, config: Any) -> None:
-        """A job's config is complete; it may be changed in place before anything is built."""
+        """Change the complete config of a run in place, before anything is built."""
 
     @hookspec
     def rexkit_callbacks(self, config: Any) -> Any:  # type: ignore[empty-body]
-        """A list of ``transformers.TrainerCallback`` objects that follow the training."""
+        """Return a list of ``transformers.TrainerCallback`` objects for the training."""
 
     @hookspec
     def rexkit_results(self, metrics: Mapping[str, float], work_dir: Path) -> None:
-        """A test has ended; its figures and files are complete."""
+        """Use the results of a test, once its metrics and files are complete."""
 
 
 @dataclass
@@ -56,12 +56,12 @@ class Plugin:
     """An installed plugin, loaded or failed.
 
     Attributes:
-        name: of the entry point.
-        package: the distribution it comes from, with its version.
-        module: what the entry point names.
-        components: registry name to the names it registered there.
-        hooks: names of the hooks it implements.
-        traceback: why it failed; empty if it loaded.
+        name: the name of its entry point.
+        package: its distribution and version.
+        module: the module that its entry point names.
+        components: registry name -> the names that it registered there.
+        hooks: the names of the hooks that it implements.
+        traceback: the traceback of a failed import; empty if it loaded.
     """
 
     name: str
@@ -79,20 +79,27 @@ class Plugin:
 
 @cache
 def load_plugins() -> tuple[Plugin, ...]:
-    """Load every installed plugin, once in a process."""
+    """Load every installed plugin, once in each process."""
     return tuple(_load(entry) for entry in entry_points(group=GROUP))
 
 
 def failed_plugins() -> list[Plugin]:
-    """The plugins that could not be loaded."""
+    """Return the plugins that failed to load."""
     return [plugin for plugin in load_plugins() if plugin.traceback]
 
 
 def call_hook(name: str, **arguments: Any) -> list[Any]:
-    """Call a hook of every loaded plugin; the results that are not None.
+    """Call a hook of every loaded plugin.
 
-    An exception in a hook is the job's: it ends the run with the plugin's own traceback, since
-    going on could train or score something other than what was asked for.
+    An exception in a hook ends the run with the plugin's own traceback, since continuing could
+    train or score something else than the config says.
+
+    Args:
+        name: the hook, such as "rexkit_config".
+        arguments: those of the hook.
+
+    Returns:
+        The results that are not None.
     """
     load_plugins()
     results: list[Any] = getattr(_manager().hook, name)(**arguments)
@@ -110,7 +117,7 @@ _loading: list[Plugin] = []
 
 
 def credit_component(registry: str, name: str) -> None:
-    """Note a newly registered component as that of the plugin being loaded, if one is."""
+    """Record a new component as one of the plugin that is being loaded, if there is one."""
     for plugin in _loading[-1:]:
         plugin.components.setdefault(registry, []).append(name)
 

@@ -1,4 +1,4 @@
-"""Parsers: the text of an answer to a `Prediction`."""
+"""Parsers: generated text to a `Prediction`."""
 
 from rexkit.parsers.span import SpanParser
 

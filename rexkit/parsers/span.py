@@ -9,14 +9,14 @@ from rexkit.structures import ImageSize, Prediction
 
 @PARSERS.register_module()
 class SpanParser:
-    """Reads spans and keypoint JSON, as `rexkit.grammar.read` does.
+    """Parse spans and keypoint JSON, as `rexkit.grammar.read` does.
 
     Args:
-        transcription: where an OCR answer has its texts; see `rexkit.grammar.read`.
+        transcription: where an OCR response has its texts; see `rexkit.grammar.read`.
 
     >>> parse = SpanParser()
-    >>> answer = "<|object_ref_start|>cup<|object_ref_end|><|box_start|>None<|box_end|>"
-    >>> parse(answer, (640, 480)).absent
+    >>> text = "<|object_ref_start|>cup<|object_ref_end|><|box_start|>None<|box_end|>"
+    >>> parse(text, (640, 480)).absent
     ['cup']
     """
 
@@ -24,4 +24,5 @@ class SpanParser:
         self.transcription = transcription
 
     def __call__(self, text: str, image_size: ImageSize) -> Prediction:
+        """Return what a text says, in pixels of an image of this size."""
         return read(text, image_size, transcription=self.transcription)

@@ -1,4 +1,4 @@
-"""Visualizers: annotations and predictions to images."""
+"""Visualizers: images of annotations and predictions."""
 
 from rexkit.visualizers.pillow import PillowVisualizer
 

@@ -1,4 +1,4 @@
-"""One instance as it is drawn: its geometry in pixels of a canvas, with smooth edges."""
+"""The shape of one instance, drawn in pixels of a canvas with smooth edges."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from rexkit.visualizers.colors import WHITE, Color
 from rexkit.visualizers.skeleton import Skeleton
 
 FILL = 0.25
-"""How much of a polygon's or mask's inside is its colour."""
+"""Opacity of the inside of polygons and masks."""
 
 DASH = 3
-"""How long a dash is, in line widths."""
+"""Length of a dash, in line widths."""
 
 
 @dataclass
@@ -26,11 +26,11 @@ class Shape:
     """The geometry of an instance, in pixels of a canvas.
 
     Attributes:
-        instance: what it is.
-        color: what it is drawn in.
+        instance: the instance.
+        color: the colour it is drawn in.
         bbox: (4,) or None.
         point: (1, 2), or (0, 2) if it has none.
-        skeleton: of its visible keypoints.
+        skeleton: its visible keypoints.
         polygon: (N, 2) or None.
         mask: greyscale, as large as the canvas, or None.
     """
@@ -47,12 +47,12 @@ class Shape:
     def of(
         cls, instance: Instance, image_size: ImageSize, canvas: ImageSize, color: Color
     ) -> Shape:
-        """The geometry of an instance, scaled from its image to a canvas.
+        """Scale the geometry of an instance from its image to a canvas.
 
-        What is not finite, or not on the canvas, is left out.
+        Coordinates that are not finite, or off the canvas, are left out.
         """
         scale = np.array(canvas) / np.maximum(image_size, 1)
-        # Far outside there is nothing to see, and Pillow counts in 32 bits.
+        # Pillow counts in 32 bits; far outside nothing is visible.
         low, high = -4.0 * np.array(canvas), 5.0 * np.array(canvas)
 
         def scaled(values: Array | None) -> Array | None:
@@ -82,7 +82,7 @@ class Shape:
 
     @property
     def extent(self) -> Array | None:
-        """The box around everything, (4,), or None if there is nothing."""
+        """The box around the whole shape, (4,), or None if it is empty."""
         if self.bbox is not None:
             return self.bbox
         outline = [] if self.polygon is None else [self.polygon]
@@ -120,7 +120,7 @@ class Shape:
             _dot(canvas, joint, thin, color)
 
     def mark(self, canvas: Image.Image, width: int) -> None:
-        """Draw white dashes along the box, as long as they are apart."""
+        """Draw white dashes along the box, as long as the gaps between them."""
         if self.bbox is None:
             return
         x0, y0, x1, y1 = _pixels(self.bbox, canvas)
@@ -140,7 +140,7 @@ Paint = Callable[[ImageDraw.ImageDraw, Place, int], object]
 
 
 def _pixels(bbox: Array, canvas: Image.Image) -> tuple[int, int, int, int]:
-    """The first and last pixels that a box covers on a canvas, in x and y."""
+    """Return the first and last pixels that a box covers on a canvas, in x and y."""
     size = np.array(canvas.size)
     x0, y0 = np.clip(np.round(bbox[:2]), 0, size - 1).astype(int).tolist()
     x1, y1 = np.clip(np.round(bbox[2:]) - 1, (x0, y0), size - 1).astype(int).tolist()
@@ -171,16 +171,16 @@ def _stamp(
     share: float = 1.0,
     margin: int = 0,
 ) -> None:
-    """Paint on a canvas with smooth edges: four times as large in grey first, then made smaller.
+    """Paint on a canvas with smooth edges: in grey at four times the size, then reduced.
 
     Args:
-        canvas: is changed.
-        corners: (N, 2), of what is painted.
-        color: of the paint.
-        paint: called with a drawing, with what turns canvas points into its own, and with its
-            scale.
-        share: of the paint in what it covers.
-        margin: how far beyond the corners paint may go, in pixels.
+        canvas: changed in place.
+        corners: (N, 2), the bounds of what is painted.
+        color: the colour.
+        paint: called with a drawing, a function that converts canvas points to its coordinates, and
+            its scale.
+        share: opacity.
+        margin: how far the paint may exceed the corners, in pixels.
     """
     size = np.array(canvas.size)
     low = np.clip(np.floor(corners.min(axis=0)) - margin, 0, size).astype(int)

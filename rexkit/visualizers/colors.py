@@ -1,4 +1,4 @@
-"""Colours that are fixed by a phrase, and text that can be read on them."""
+"""Colours of phrases, and the text colour that contrasts with them."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
 def phrase_color(phrase: str, palette: Palette | None = None) -> Color:
-    """The colour of a phrase: the same in every image, process and year.
+    """Return the colour of a phrase, which is the same in every image and process.
 
     Args:
-        phrase: letter case and all.
-        palette: colours by phrase, the rest as without a palette; or a list to choose from.
+        phrase: the phrase, case-sensitive.
+        palette: colours by phrase, other phrases as without a palette; or a list to choose from.
 
     >>> phrase_color("cup") == phrase_color("cup"), phrase_color("cup", {"cup": "#ff8000"})
     (True, (255, 128, 0))
@@ -32,13 +32,13 @@ def phrase_color(phrase: str, palette: Palette | None = None) -> Color:
             return parse_color(palette[phrase])
     elif palette:
         return parse_color(palette[number % len(palette)])
-    # Lightness and strength differ a little too, so that phrases of like hue can be told apart.
+    # Lightness and chroma vary too, so that phrases of similar hue can be told apart.
     hue, rest = number % 360, number // 360
     return oklch((0.62, 0.71, 0.8)[rest % 3], (0.14, 0.2)[rest // 3 % 2], hue)
 
 
 def parse_color(color: str | Sequence[int]) -> Color:
-    """A colour by name, as #rrggbb or as (red, green, blue) from 0 to 255.
+    """Parse a colour: a name, #rrggbb, or (red, green, blue) from 0 to 255.
 
     Raises:
         ValueError: it is none of these.
@@ -53,7 +53,7 @@ def parse_color(color: str | Sequence[int]) -> Color:
 
 
 def text_color(background: Color) -> Color:
-    """Black or white, whichever contrasts more with a background.
+    """Return black or white, whichever contrasts more with a background.
 
     The contrast ratio is that of WCAG 2.1: (L1 + 0.05) / (L2 + 0.05), relative luminances.
 
@@ -68,10 +68,10 @@ def text_color(background: Color) -> Color:
 
 
 def oklch(lightness: float, chroma: float, hue: float) -> Color:
-    """A colour of Oklab as sRGB, clipped to what a screen shows.
+    """Convert a colour of Oklab to sRGB, clipped to its gamut.
 
-    Colours of one lightness look equally light there, which those of HSV do not. The matrices are
-    those of Björn Ottosson, "A perceptual color space for image processing", 2020.
+    In Oklab, unlike HSV, colours of one lightness look equally light. The matrices are those of
+    Björn Ottosson, "A perceptual color space for image processing", 2020.
 
     Args:
         lightness: 0 to 1.
@@ -94,12 +94,12 @@ def oklch(lightness: float, chroma: float, hue: float) -> Color:
 
 
 def _linear(share: float) -> float:
-    """sRGB to linear light."""
+    """Convert sRGB to linear light."""
     return share / 12.92 if share <= 0.04045 else float(((share + 0.055) / 1.055) ** 2.4)
 
 
 def _channel(light: float) -> int:
-    """Linear light to sRGB, 0 to 255."""
+    """Convert linear light to sRGB, 0 to 255."""
     light = min(max(light, 0.0), 1.0)
     share = 12.92 * light if light <= 0.0031308 else 1.055 * light ** (1 / 2.4) - 0.055
     return round(255 * share)

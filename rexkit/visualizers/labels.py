@@ -1,4 +1,4 @@
-"""Text in images: cut and wrapped to a width, and placed so that it hides little."""
+"""Text in images: shortened and wrapped to a width, and placed with little overlap."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ ELLIPSIS = "…"
 
 
 def one_line(text: str) -> str:
-    """Text that can be drawn: white space is a blank, what is no character a question mark.
+    r"""Replace white space by single blanks and unpaired surrogates by question marks.
 
-    >>> one_line("two\\n lines")
+    >>> one_line("two\n lines")
     'two lines'
     """
     return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
 
 
 def shorten(text: str, font: FreeTypeFont, width: float) -> str:
-    """As much of a line as fits, with an ellipsis if it is cut; empty if nothing fits."""
+    """Shorten a line to a width, with an ellipsis; return an empty string if nothing fits."""
     if font.getlength(text) <= width:
         return text
     kept = _fitting(text, font, width - font.getlength(ELLIPSIS))
@@ -32,7 +32,7 @@ def shorten(text: str, font: FreeTypeFont, width: float) -> str:
 
 
 def wrap(text: str, font: FreeTypeFont, width: float, lines: int) -> list[str]:
-    """A text in lines that fit, broken at blanks where possible; the last is cut if need be."""
+    """Break a text into lines of a width, at blanks where possible; shorten the last one."""
     rest = one_line(text)
     found: list[str] = []
     while rest and len(found) < lines:
@@ -48,19 +48,19 @@ def wrap(text: str, font: FreeTypeFont, width: float, lines: int) -> list[str]:
 
 
 def place(anchors: Array, sizes: Sequence[tuple[int, int]], bounds: ImageSize) -> Array:
-    """Where labels go: inside the image, beside what they name, hiding little.
+    """Place labels inside the image, beside their anchors, with little overlap.
 
-    Labels are placed one after the other. Of some places around its anchor, each takes the one
-    that overlaps least with labels placed before; of those, the one that hides the least of the
+    Labels are placed one after the other. Of some positions around its anchor, each takes the one
+    that overlaps least with the labels before it; of those, the one that covers the least of the
     anchors; of those, the first: above, in the top left corner, below, and so on.
 
     Args:
-        anchors: (N, 4), the boxes of what is named.
+        anchors: (N, 4), the boxes of the labelled instances.
         sizes: (width, height) of each label, not larger than the image.
         bounds: (width, height) of the image.
 
     Returns:
-        (N, 4) the boxes of the labels, in whole pixels.
+        (N, 4), the boxes of the labels, in whole pixels.
     """
     placed = np.zeros((len(anchors), 4))
     limit = np.array(bounds, dtype=np.float64)
@@ -76,7 +76,7 @@ def place(anchors: Array, sizes: Sequence[tuple[int, int]], bounds: ImageSize) -
 
 
 def _places(anchor: Array, width: int, height: int) -> Array:
-    """Top left corners of a label around its anchor, the best first: (K, 2)."""
+    """List the top left corners of a label around its anchor, the best first: (K, 2)."""
     x0, y0, x1, y1 = anchor
     right, middle = x1 - width, (x0 + x1 - width) / 2
     rows = (y0 - height, y0, y1, y1 - height)
@@ -87,6 +87,6 @@ def _places(anchor: Array, width: int, height: int) -> Array:
 
 
 def _fitting(text: str, font: FreeTypeFont, width: float) -> int:
-    """How many of the first characters fit."""
+    """Count how many of the first characters fit."""
     text = text[:1000]
     return bisect_right(range(1, len(text) + 1), width, key=lambda n: font.getlength(text[:n]))

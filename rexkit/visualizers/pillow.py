@@ -1,4 +1,4 @@
-"""Images of annotations and predictions, drawn with Pillow."""
+"""The default visualizer: annotations and predictions drawn with Pillow."""
 
 from __future__ import annotations
 
@@ -12,37 +12,38 @@ from PIL import Image, ImageDraw, ImageFont
 from rexkit.registry import VISUALIZERS
 from rexkit.structures import Annotation, Instance, Prediction
 from rexkit.visualizers.canvas import Shape
-from rexkit.visualizers.colors import Color, Palette, phrase_color, text_color
+from rexkit.visualizers.colors import Color, Palette, parse_color, phrase_color, text_color
 from rexkit.visualizers.labels import one_line, place, shorten, wrap
 
 PANEL = (480, 1024)
-"""Least and most pixels of the longer side of an image in `PillowVisualizer.side_by_side`."""
+"""Minimum and maximum of the longer side of an image in `PillowVisualizer.side_by_side`."""
 
 _IGNORED = (150, 150, 150)
 
-# What is written around images.
+# Text around images.
 _PAPER, _INK, _GREY = (250, 250, 250), (30, 30, 30), (105, 105, 105)
 _TEXT_SIZE, _TEXT_LINES, _TEXT_WIDTH, _GAP = 15, 6, 240, 12
 
 
 @VISUALIZERS.register_module()
 class PillowVisualizer:
-    """Draws boxes, points, polygons, keypoints and masks, each phrase in its own colour.
+    """Draw boxes, points, polygons, keypoints and masks, each phrase in its own colour.
 
-    A transcription stands in place of the phrase, for the colour too: a text has one colour in
-    truth and prediction, whatever the phrase is there. Ignored instances are grey. The references
-    of a visual prompt (``extra["reference"]``) have white dashes along their box and are labelled
-    as such.
+    A transcription replaces the phrase, also for the colour: a text has the same colour in ground
+    truth and prediction, whatever its phrase. Ignored instances are grey. The references of a
+    visual prompt (``extra["reference"]``) have white dashes along their box and are labelled.
 
     Args:
-        palette: colours by phrase, or a list to choose from; left out, and for phrases that are
-            not in it, a colour is fixed by the phrase itself, or by the transcription.
-        show_labels: whether phrases are written beside what they name: the transcription where
-            there is one, and the score where there is one.
-        show_absent: whether `draw` lists the phrases known not to be in the image below it.
-        line_width: in pixels; left out, by the size of the image.
-        font_size: in pixels; left out, by the size of the image, 12 at least.
-        font: a font file, for scripts that Pillow's own font does not have.
+        palette: colours by phrase, or a list to choose from; if left out, and for phrases that are
+            not in it, the colour is a hash of the phrase or transcription.
+        show_labels: whether instances are labelled with their phrase or transcription, and score.
+        show_absent: whether `draw` lists the absent phrases below the image.
+        line_width: in pixels; if left out, by the size of the image.
+        font_size: in pixels; if left out, by the size of the image, at least 12.
+        font: a font file, for scripts that Pillow's default font does not have.
+
+    Raises:
+        ValueError: a colour of the palette cannot be parsed.
     """
 
     def __init__(
@@ -54,6 +55,8 @@ class PillowVisualizer:
         font_size: int | None = None,
         font: str | None = None,
     ):
+        for color in palette.values() if isinstance(palette, Mapping) else palette or ():
+            parse_color(color)
         self.palette = palette
         self.show_labels = show_labels
         self.show_absent = show_absent
@@ -62,12 +65,13 @@ class PillowVisualizer:
         self.font = font
 
     def draw(self, image: Image.Image, annotation: Annotation) -> Image.Image:
-        """Draw what an annotation or prediction holds.
+        """Draw an annotation or prediction on a copy of an image.
 
         Args:
-            image: RGB; it is not changed. It may be smaller or larger than
-                ``annotation.image_size``: what is drawn is scaled with it.
-            annotation: what to draw. What is not finite is left out, what lies outside is cut off.
+            image: RGB. It may be smaller or larger than ``annotation.image_size``: the annotation
+                is scaled to it.
+            annotation: what to draw. Coordinates that are not finite are left out, those outside
+                the image are cut off.
 
         Returns:
             An RGB image of the same size; with ``show_absent`` and absent phrases, one with a
@@ -83,34 +87,37 @@ class PillowVisualizer:
     def side_by_side(
         self,
         image: Image.Image,
-        truth: Annotation,
+        target: Annotation,
         prediction: Prediction,
         prompt: str = "",
         text: str = "",
     ) -> Image.Image:
-        """Truth and prediction beside each other; one above the other if the image is wide.
+        """Draw ground truth and prediction beside each other, or stacked if the image is wide.
 
-        Small images are enlarged and large ones reduced (`PANEL`), so that labels can be read.
+        Small images are enlarged and large ones reduced (`PANEL`), so that labels are readable.
         The references of a visual prompt are dashed in both.
 
         Args:
             image: RGB; it is not changed.
-            truth: what is there.
-            prediction: what was answered.
+            target: the ground truth.
+            prediction: the prediction.
             prompt: the question, written above.
-            text: the answer as it came, written below; a long one is cut.
+            text: the completion, written below; a long one is shortened.
+
+        Returns:
+            An RGB image.
         """
         longer = max(image.size)
         scale = min(max(longer, PANEL[0]), PANEL[1]) / longer
         size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
         panel = image.convert("RGB").resize(size, Image.Resampling.LANCZOS)
         heads = [
-            self._head("truth", "not in the image", truth, size[0]),
-            self._head("prediction", "answered None", prediction, size[0]),
+            self._head("ground truth", "not in the image", target, size[0]),
+            self._head("prediction", "rejected", prediction, size[0]),
         ]
-        # Both images begin at one height, whatever is written above them.
+        # Both images start at the same height, whatever the text above them.
         heads = [_padded(h, bottom=max(x.height for x in heads) - h.height) for h in heads]
-        drawn = [self._drawn(panel, side, truth) for side in (truth, prediction)]
+        drawn = [self._drawn(panel, side, target) for side in (target, prediction)]
         panels = [_stack([head, panel], gap=0) for head, panel in zip(heads, drawn, strict=True)]
         both = _stack(panels, gap=_GAP, across=size[0] <= 2 * size[1])
         above = [self._text(prompt, both.width, _INK)] if prompt else []
@@ -121,7 +128,7 @@ class PillowVisualizer:
     def _drawn(
         self, image: Image.Image, annotation: Annotation, prompted: Annotation
     ) -> Image.Image:
-        """An annotation in an image, and dashes along the references of what was prompted."""
+        """Draw an annotation, and dashes along the references of the visual prompt."""
         canvas = image.copy() if image.mode == "RGB" else image.convert("RGB")
         width = self.line_width or max(2, round(math.hypot(*canvas.size) / 400))
         shapes, references = (
@@ -173,16 +180,16 @@ class PillowVisualizer:
             drawing.text((x0 + pad, y0 + 1), line, text_color(color), font)
 
     def _head(self, title: str, absent: str, annotation: Annotation, width: int) -> Image.Image:
-        """What is written above an image: how much it shows, and what is not there."""
+        """Draw the text above an image: the number of instances, and the absent phrases."""
         problems = len(annotation.problems) if isinstance(annotation, Prediction) else 0
-        trouble = f", {problems} problem{'s' * (problems > 1)} in the answer" if problems else ""
-        lines = [self._text(f"{title}: {len(annotation.instances)}{trouble}", width, _INK)]
+        faults = f", {problems} problem{'s' * (problems > 1)} in the text" if problems else ""
+        lines = [self._text(f"{title}: {len(annotation.instances)}{faults}", width, _INK)]
         if annotation.absent:
             lines.append(self._text(f"{absent}: {', '.join(annotation.absent)}", width, _GREY))
         return _stack(lines, gap=0)
 
     def _text(self, text: str, width: int, color: Color) -> Image.Image:
-        """A few lines of text on paper."""
+        """Draw a few lines of text."""
         font = load_font(_TEXT_SIZE, self.font)
         width = max(width, _TEXT_WIDTH)
         lines = wrap(text, font, width - 8, _TEXT_LINES)
@@ -196,10 +203,10 @@ class PillowVisualizer:
 
 @cache
 def load_font(size: int, file: str | None = None) -> ImageFont.FreeTypeFont:
-    """A font file, or the font that comes with Pillow, at a size in pixels.
+    """Load a font file, or the font that comes with Pillow, at a size in pixels.
 
     Raises:
-        OSError: the file is no font.
+        OSError: the file is not a font.
     """
     font = ImageFont.load_default(size) if file is None else ImageFont.truetype(file, size)
     if not isinstance(font, ImageFont.FreeTypeFont):
@@ -217,7 +224,7 @@ def _label(instance: Instance) -> str:
 
 
 def _stack(images: Sequence[Image.Image], gap: int, across: bool = False) -> Image.Image:
-    """Images below each other, or beside each other, on paper."""
+    """Stack images below each other, or beside each other."""
     sizes = np.array([image.size for image in images])
     step = np.array([1, 0] if across else [0, 1])
     corners = np.cumsum((sizes + gap) * step, axis=0) - (sizes + gap) * step

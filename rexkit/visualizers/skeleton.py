@@ -1,4 +1,4 @@
-"""Keypoints as they are drawn: joints and bones, left and right in colours of their own."""
+"""Skeletons: the joints and bones of keypoints, with one colour for each side."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIDE_COLORS: dict[Side | None, Color] = {
     "right": oklch(0.74, 0.18, 55),
     None: oklch(0.7, 0.13, 250),
 }
-"""Green is left, orange is right and blue is neither, as mmpose draws people."""
+"""Green is left, orange is right and blue is neither, as in mmpose."""
 
 
 @dataclass
@@ -25,9 +25,9 @@ class Skeleton:
 
     Attributes:
         joints: (K, 2).
-        joint_colors: of each joint.
+        joint_colors: the colour of each joint.
         bones: (B, 2, 2), from joint to joint.
-        bone_colors: of each bone.
+        bone_colors: the colour of each bone.
     """
 
     joints: Array
@@ -37,12 +37,12 @@ class Skeleton:
 
     @classmethod
     def of(cls, places: Mapping[str, Array], color: Color, sided: bool = True) -> Skeleton:
-        """The skeleton of the schema that the names are of; without one, joints alone.
+        """Build the skeleton of the schema that the names belong to; joints alone without one.
 
         Args:
-            places: name -> (2,), of the visible keypoints.
-            color: of everything, where the schema has no left and right.
-            sided: whether left and right are told apart.
+            places: name -> (2,), the visible keypoints.
+            color: used for everything where the schema has no left and right.
+            sided: whether left and right have their own colours.
         """
         schema = schema_of(places)
         colors, middle, lines = dict.fromkeys(places, color), color, []
@@ -64,7 +64,7 @@ class Skeleton:
         )
 
     def line_width(self, widest: float) -> float:
-        """A width at which even a small skeleton can be read."""
+        """Return a line width at which small skeletons stay readable."""
         if len(self.joints) < 2:
             return widest
         extent = float(np.hypot(*np.ptp(self.joints, axis=0)))

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from fresh_venv import ROOT, FreshVenv
 
+from rexkit.interfaces import PROTOCOLS
+
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"# (\S+\.\w+)\n")
 SHORT = (
@@ -55,6 +57,45 @@ def test_the_plugin_of_the_page_works(tmp_path: Path) -> None:
     )
     venv.succeed(f'python -c "{call}"')
     assert (tmp_path / "diary.txt").read_text() == "1 figures\n"
+
+
+EXTEND = ROOT / "docs" / "extend"
+PAGES = sorted({page.stem for page in EXTEND.glob("*.md")} - {"README"})
+
+
+@pytest.fixture(scope="module")
+def shared_venv(tmp_path_factory: pytest.TempPathFactory) -> FreshVenv:
+    return FreshVenv(tmp_path_factory.mktemp("extend") / "venv")
+
+
+def run_page(page: Path, venv: FreshVenv) -> list[tuple[str, str]]:
+    """Write the files of a page and run its commands: pairs of real and documented output."""
+    compared, said = [], ""
+    for language, text in blocks(page):
+        if language == "text":
+            compared.append((said, text))
+        elif language == "bash":
+            said = [venv.succeed(line) for line in text.splitlines()][-1]
+        else:
+            named = FILE.match(text)
+            assert named, f"a block does not say which file it is:\n{text}"
+            (venv.cwd / named[1]).parent.mkdir(exist_ok=True)
+            (venv.cwd / named[1]).write_text(text)
+    return compared
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_example_of_a_component_runs(page: str, shared_venv: FreshVenv, tmp_path: Path) -> None:
+    shared_venv.cwd = tmp_path
+    for said, written in run_page(EXTEND / f"{page}.md", shared_venv):
+        assert said.endswith(written)  # packages may write warnings before it
+
+
+def test_every_component_has_a_page_and_a_row() -> None:
+    table = (EXTEND / "README.md").read_text("utf-8")
+    for registry, (_, page) in PROTOCOLS.items():
+        assert f"({page}.md) | `{registry}` |" in table
+    assert {*re.findall(r"\((\w+)\.md\) \|", table)} == {*PAGES}
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,9 @@ MODULES = [
     *(
         module.name
         for module in pkgutil.walk_packages(rexkit.__path__, "rexkit.")
-        if module.name not in PRIVATE and (module.ispkg or module.name.count(".") == 1)
+        if module.name not in PRIVATE
+        and "._" not in module.name
+        and (module.ispkg or module.name.count(".") == 1)
     ),
 ]
 

@@ -390,3 +390,9 @@ class TestImages:
         for x0, y0, x1, y1 in np.array(boxes, dtype=int):
             assert is_color(pixels[y0, x0:x1], CUP).all()
             assert is_color(pixels[y0:y1, x1 - 1], CUP).all()
+
+
+@pytest.mark.parametrize("palette", [["octarine"], {"cup": "#12"}, [(1, 2)]])
+def test_a_palette_is_checked_when_the_visualizer_is_built(palette):
+    with pytest.raises(ValueError, match=r"octarine|#12|three numbers"):
+        PillowVisualizer(palette=palette)
