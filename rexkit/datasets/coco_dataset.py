@@ -11,6 +11,7 @@ from typing import Any
 from rexkit.datasets.row_dataset import OnError, RowDataset
 from rexkit.errors import DataError
 from rexkit.formats.coco import category_keypoints, coco_entry, read_coco
+from rexkit.formats.coordinates import short
 from rexkit.keypoints import find_schema
 from rexkit.registry import DATASETS
 
@@ -97,6 +98,9 @@ class CocoDataset(RowDataset):
         """Return the entry of an annotation record that a COCO annotation stands for."""
         number = annotation["category_id"]
         if number not in self._categories:
-            raise DataError(f"annotation {annotation.get('id')} is of an unknown category {number}")
+            raise DataError(
+                f"annotation {annotation.get('id')} has the category_id {number!r}, which is none "
+                f"of the ids of 'categories': {short(list(self._categories))}"
+            )
         phrase = self._name(self._categories[number])
         return coco_entry(annotation, phrase, self._keypoints.get(number))

@@ -55,7 +55,7 @@ class LvisDataset(CocoDataset):
     def _annotated_phrases(self, image: dict[str, Any]) -> list[str]:
         negatives = lvis_category_ids(image, "neg_category_ids")
         if unknown := [number for number in negatives if number not in self._categories]:
-            raise DataError(f"neg_category_ids names an unknown category {unknown[0]}")
+            raise DataError(f"neg_category_ids names an unknown category {unknown[0]!r}")
         return [self._name(self._categories[number]) for number in negatives]
 
     def _entry(self, annotation: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
