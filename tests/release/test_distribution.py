@@ -109,5 +109,6 @@ def test_the_wheel_works_outside_the_checkout(wheel, tmp_path):
     assert "sft/grounding" in venv.succeed("rexkit list configs")
     assert "plugins" in venv.succeed("rexkit plugins")
     assert "red circle" in venv.succeed(f'python -c "{PREDICT}"')
+    assert "orange" in venv.succeed("rexkit train grounding --dry-run")
     venv.succeed(f"rexkit train grounding --cfg-options {ONE_STEP}")
     assert (tmp_path / "work_dirs" / "grounding" / "metrics.json").is_file()
