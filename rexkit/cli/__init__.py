@@ -1,7 +1,4 @@
-"""The command line: ``rexkit train``, ``rexkit test``, ``rexkit plugins``, ``rexkit list``.
-
-A command parses its words and calls the engine; nothing here knows how anything is done.
-"""
+"""The command line: every command parses its arguments and calls the library."""
 
 from __future__ import annotations
 
@@ -19,33 +16,33 @@ __all__ = ["COMMANDS", "main", "run"]
 COMMANDS = {
     "train": ("rexkit.cli.train_command", "train what a config describes"),
     "test": ("rexkit.cli.test_command", "test a checkpoint on a config's test data"),
-    "compare": ("rexkit.cli.compare_command", "lay the results of several runs side by side"),
+    "compare": ("rexkit.cli.compare_command", "compare the results of several runs"),
     "analyse": (
         "rexkit.cli.analyse_command",
-        "count the faults of a test and show its worst samples",
+        "count the errors of a test and show its worst samples",
     ),
-    "predict": ("rexkit.cli.predict_command", "ask a model about images and videos"),
-    "serve": ("rexkit.cli.serve_command", "answer over HTTP, as OpenAI's chat completions"),
+    "predict": ("rexkit.cli.predict_command", "predict for images and videos"),
+    "serve": ("rexkit.cli.serve_command", "serve a model as OpenAI's chat completions"),
     "plugins": (
         "rexkit.cli.plugins_command",
         "list installed plugins, their components, hooks, failures",
     ),
     "new-plugin": ("rexkit.cli.new_plugin_command", "write a working task plugin to start from"),
-    "list": ("rexkit.cli.list_command", "list a registry, such as REWARDS"),
+    "list": ("rexkit.cli.list_command", "list the components of a registry, such as REWARDS"),
     "export": ("rexkit.cli.export_command", "turn a training checkpoint into a plain model folder"),
-    "reward": ("rexkit.cli.reward_command", "replay rewards on a file of answers"),
+    "reward": ("rexkit.cli.reward_command", "compute rewards of a file of predictions"),
     "convert": ("rexkit.cli.convert_command", "turn JSON annotations and images into TSV files"),
     "vis-tsv": ("rexkit.cli.vis_tsv_command", "draw samples of TSV files"),
 }
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; returns the exit code."""
+    """Run a command and return the exit code."""
     words = sys.argv[1:] if argv is None else argv
     if not words or words[0] in ("-h", "--help"):
         listing = "\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items())
         sys.stdout.write(
-            f"usage: rexkit COMMAND …\n\n{listing}\n\nrexkit COMMAND --help tells more; "
+            f"usage: rexkit COMMAND …\n\n{listing}\n\nrexkit COMMAND --help lists its options; "
             "rexkit --version prints the versions that a bug report needs.\n"
         )
         return 0
@@ -68,7 +65,15 @@ def version_line() -> str:
 
 
 def run(command: object, words: list[str] | None = None) -> int:
-    """Call a command's ``main``; what people can mend is one line, everything else a traceback."""
+    """Call a command's ``main``; an error that the user can correct is printed without traceback.
+
+    Args:
+        command: takes the arguments and returns an exit code.
+        words: the arguments; if left out, those of the process.
+
+    Returns:
+        The exit code: 2 after such an error.
+    """
     try:
         return command(words)  # type: ignore[operator, no-any-return]
     except (UserError, FileNotFoundError) as error:

@@ -17,7 +17,7 @@ shards are pickles: export only your own.
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the words and export."""
+    """Parse the arguments and export."""
     parser = argparse.ArgumentParser(prog="rexkit export", description=__doc__, epilog=EPILOG)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path, help="where the model goes")

@@ -46,8 +46,8 @@ from rexkit.tasks import PhraseTask
 class $task_class(PhraseTask):
     """Boxes for phrases; `rexkit list TASK_FNS` shows this line."""
 
-    name = "$task"  # in figures and files
-    geometry = "bbox"  # what is answered: "bbox", "point" or "polygon"
+    name = "$task"  # in metrics and files
+    geometry = "bbox"  # of the predictions: "bbox", "point" or "polygon"
     metrics = ("BoxF1", "Rejection")  # of `rexkit list METRICS`
     templates = (  # training draws one, testing uses the first
         "Find {phrases} for the $task task.",
@@ -55,14 +55,14 @@ class $task_class(PhraseTask):
     )
 
     def answerable(self, instance: Instance) -> Instance | None:
-        """What of the truth is answered; here, what has a box with an area."""
+        """Return the instance if it can be asked for; here, if it has a box with an area."""
         if instance.bbox is None:
             return None
         x0, y0, x1, y1 = instance.bbox
         return instance if x1 > x0 and y1 > y0 else None
 ''',
     "tests/test_$module.py": '''\
-"""The task is found by its name, and its own answer, read back, has no fault."""
+"""The task is found by its name, and its own response, read back, is perfect."""
 
 import numpy as np
 import pytest
@@ -76,17 +76,17 @@ def task():
     return TASK_FNS.build(dict(type="$task_class"))
 
 
-def test_the_truth_as_answer_is_perfect(task):
+def test_the_expected_response_is_perfect(task):
     parse, metric = PARSERS.build(task.parser), METRICS.build(dict(type="BoxF1"))
     for sample in DATASETS.build(dict(type="ShapesDataset", size=5)):
         example = task.example(sample, np.random.default_rng(0), training=False)
-        answer = parse(example.response, sample.image.size)
-        assert not answer.problems
-        metric.add(answer, example.target)
+        prediction = parse(example.response, sample.image.size)
+        assert not prediction.problems
+        metric.add(prediction, example.target)
     assert metric.compute()["f1@0.5"] == 1.0
 
 
-def test_it_asks_in_its_own_words(task):
+def test_it_asks_by_its_own_template(task):
     question = task.question((640, 480), QuestionArguments(["cup", "dog"]))
     assert question.prompt == "Find cup, dog for the $task task."
 ''',
@@ -109,7 +109,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the words and write the files."""
+    """Parse the arguments and write the files."""
     parser = argparse.ArgumentParser(prog="rexkit new-plugin", description=__doc__)
     parser.add_argument(
         "name", help="of the task, such as fruit: the package is rexkit-plugin-NAME"

@@ -1,4 +1,4 @@
-"""``rexkit predict IMAGES…``: ask a model about images and videos."""
+"""``rexkit predict IMAGES…``: predict for images and videos."""
 
 from __future__ import annotations
 
@@ -133,6 +133,6 @@ def main(argv: list[str] | None = None) -> int:
             failures.append(f"{result.name}: {result.error}")
     for failure in failures:
         console.print(failure, markup=False, highlight=False, soft_wrap=True)
-    summary = f"{number - len(failures)} answers, {len(failures)} could not be used: {args.out}"
+    summary = f"{number - len(failures)} predictions, {len(failures)} could not be used: {args.out}"
     console.print(summary, markup=False, highlight=False, soft_wrap=True)
     return 1 if failures else 0

@@ -1,4 +1,4 @@
-"""``rexkit serve CHECKPOINT``: answer over HTTP, as OpenAI's chat completions."""
+"""``rexkit serve CHECKPOINT``: serve a model over HTTP, as OpenAI's chat completions."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ answers and scores as a model in its own process gives them. Options that are no
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Parse the words and serve, until it is stopped."""
+    """Parse the arguments and serve until the process is stopped."""
     parser = argparse.ArgumentParser(prog="rexkit serve", description=__doc__, epilog=EPILOG)
     parser.add_argument("model", help="folder or hub id")
     parser.add_argument("--host", default="127.0.0.1", help="address (this machine only)")
