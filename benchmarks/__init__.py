@@ -1,1 +1,1 @@
-"""What rexkit costs, measured: each module runs by itself, ``python -m benchmarks.read``."""
+"""Benchmarks of rexkit: each module is a command, such as ``python -m benchmarks.read``."""

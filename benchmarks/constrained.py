@@ -1,16 +1,19 @@
-"""What constrained decoding gives and costs: ``python -m benchmarks.constrained``.
+"""Constrained decoding: what it prevents and what it costs.
 
-First an untrained tiny model writes 500 answers for every kind of task, sampled at temperature 1,
-and the problems in them are counted.
+    python -m benchmarks.constrained
 
-Then the cost: a Qwen2.5-VL with random weights at the real vocabulary size (151,936 rows and 1,000
-coordinates), batch 32, generates with the constraint as its logits processor; its ordinary tokens
-beyond those of the tiny tokenizer are spelled at random. ``cost`` is the time in the constraint as
-a share of the rest of the generation, for the dearest kind of answer. The model is far smaller than
-real ones (width 512 and 4 layers, where Qwen2.5-VL-3B has 2,048 and 36), so its step is far cheaper
-and the share an upper bound of what it is there; the recorder of scores is measured likewise. What
-is done once a process, sorting the vocabulary for free text, is given by itself. Times are CPU
-times of one thread, so that other work on the machine does not count. The last line is JSON.
+First an untrained tiny model samples 500 completions for each kind of task at temperature 1, and
+the problems in them are counted.
+
+Then the cost is measured: a Qwen2.5-VL with random weights and the real vocabulary size (151,936
+rows and 1,000 coordinates) generates at batch 32 with the constraint as logits processor; the
+tokens of the base vocabulary beyond those of the tiny tokenizer have random spellings. ``cost`` is
+the time in the constraint relative to the rest of the generation, for the most expensive kind of
+task. The model is far smaller than real ones (width 512 and 4 layers; Qwen2.5-VL-3B has 2,048 and
+36), so its step is far cheaper and the cost is an upper bound; the recorder of scores is measured
+in the same way. Work done once per process, the classification of the vocabulary for free text, is
+printed separately. Times are CPU times of one thread, so that other processes do not count. The
+last line is JSON.
 """
 
 from __future__ import annotations
@@ -50,23 +53,23 @@ from rexkit.tasks import (
     VisualPromptTask,
 )
 
-ANSWERS = 500
+COMPLETIONS = 500
 ROWS = 151_936 + 1_000
 BATCH = 32
 STEPS = 24
 WIDTH, LAYERS = 512, 4
 
-THINGS = ("red circle", "blue square", "cup")
-# Few keypoints, for the tiny tokenizer spells most words in bytes.
+CATEGORIES = ("red circle", "blue square", "cup")
+# Few keypoints, since the tiny tokenizer splits most words into bytes.
 HAND = {"name": "small hand", "keypoints": ["wrist", "thumb"], "sigmas": 0.1}
 SIZE = (128, 128)
 
 
 def questions() -> dict[str, tuple[Task, Question]]:
-    """One of every kind of task."""
+    """Return one question for each kind of task."""
     tasks: dict[str, tuple[Task, dict[str, Any]]] = {
-        "detection": (GroundingTask(), {"categories": THINGS}),
-        "pointing": (PointingTask(), {"categories": THINGS}),
+        "detection": (GroundingTask(), {"categories": CATEGORIES}),
+        "pointing": (PointingTask(), {"categories": CATEGORIES}),
         "visual_prompting": (VisualPromptTask(), {"visual_prompt_boxes": [[1, 2, 30, 40]]}),
         "ocr_box": (OCRBoxTask(), {}),
         "ocr_polygon": (OCRPolygonTask(), {}),
@@ -74,13 +77,13 @@ def questions() -> dict[str, tuple[Task, Question]]:
         "keypoint": (KeypointTask(HAND), {}),
     }
     return {
-        kind: (task, task.question(SIZE, QuestionArguments(**words)))
-        for kind, (task, words) in tasks.items()
+        kind: (task, task.question(SIZE, QuestionArguments(**arguments)))
+        for kind, (task, arguments) in tasks.items()
     }
 
 
 def count_problems(number: int) -> Counter[str]:
-    """The problems in that many answers of each kind, by kind."""
+    """Count the problems in completions of each kind of task."""
     vlm = TinyVLM(weights=None, hidden_size=64, layers=1, max_pixels=96 * 96)
     limits = {"batch_size": 250, "max_new_tokens": 100, "temperature": 1.0}
     backend = TransformersBackend(vlm, **limits, constrain=True, scores=False)
@@ -88,20 +91,21 @@ def count_problems(number: int) -> Counter[str]:
     problems: Counter[str] = Counter()
     for kind, (task, question) in questions().items():
         request = Request(image, question.prompt, task.answer_form(question))
-        answers = backend.generate([request] * number)
+        completions = backend.generate([request] * number)
         parse = PARSERS.build(task.parser)
-        found = [parse(answer.text, image.size) for answer in answers]
+        found = [parse(completion.text, image.size) for completion in completions]
         problems.update({kind: sum(len(prediction.problems) for prediction in found)})
         items = sum(len(prediction.instances) for prediction in found)
-        cut = sum(answer.truncated for answer in answers)
+        cut = sum(completion.truncated for completion in completions)
         print(
-            f"{kind:<18}{number:>6} answers{items:>7} items{problems[kind]:>4} problems{cut:>4} cut"
+            f"{kind:<18}{number:>6} completions{items:>7} items{problems[kind]:>4} problems"
+            f"{cut:>4} cut"
         )
     return problems
 
 
 def real_size_vocabulary() -> Vocabulary:
-    """The tiny tokenizer's, with ordinary tokens of random letters up to the real size."""
+    """Extend the vocabulary of the tiny tokenizer with random tokens to the real size."""
     tokenizer = build_tiny_tokenizer()
     tokens = dict(tokenizer.get_vocab())
     rng = np.random.default_rng(0)
@@ -117,7 +121,7 @@ def real_size_vocabulary() -> Vocabulary:
 
 
 class Timed(LogitsProcessor):
-    """A processor whose CPU time is added up."""
+    """A logits processor that measures its CPU time."""
 
     def __init__(self, inner: LogitsProcessor):
         self.inner = inner
@@ -125,6 +129,7 @@ class Timed(LogitsProcessor):
         self.steps = 0
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Call the inner processor and add its time."""
         start = time.process_time()
         scores = self.inner(input_ids, scores)
         self.seconds += time.process_time() - start
@@ -133,7 +138,7 @@ class Timed(LogitsProcessor):
 
 
 def real_size_model() -> Any:
-    """A Qwen2.5-VL of real vocabulary with random weights."""
+    """Build a Qwen2.5-VL with the real vocabulary size and random weights."""
     torch.manual_seed(0)
     config = Qwen2_5_VLConfig(
         text_config={
@@ -158,11 +163,11 @@ def real_size_model() -> Any:
 
 @torch.inference_mode()
 def costs(model: Any, vocabulary: Vocabulary) -> dict[str, float]:
-    """Time in the constraint by kind of answer, and in the recorder, over that of the rest."""
+    """Return the time in the constraint by task, and in the recorder, relative to the rest."""
     start = time.process_time()
-    assert vocabulary.text.shape[1] == ROWS  # looked at for the first time
+    assert vocabulary.text.shape[1] == ROWS  # computed on first access
     once = time.process_time() - start
-    print(f"\nsorting the vocabulary for free text, once a process: {once:.1f} s")
+    print(f"\nclassifying the vocabulary for free text, once per process: {once:.1f} s")
     mask = ChoiceMask(vocabulary)
     config = GenerationConfig(
         max_new_tokens=STEPS,
@@ -173,10 +178,10 @@ def costs(model: Any, vocabulary: Vocabulary) -> dict[str, float]:
     )
     prompt = torch.full((BATCH, 100), 7)
     shares = {}
-    print(f"\n{'':<18}{'ms a step':>12}{'constraint':>12}{'share':>9}")
+    print(f"\n{'':<18}{'ms per step':>12}{'constraint':>12}{'share':>9}")
     for kind, (task, question) in questions().items():
         form = task.answer_form(question)
-        # Answers go on longer than they are watched, so that no row ends.
+        # The constraint allows more tokens than are generated, so that no row ends.
         constraint = Timed(GrammarConstraint(mask, [form] * BATCH, 20 * STEPS))
         recorder = Timed(Recorder(vocabulary))
         start = time.process_time()
@@ -196,12 +201,13 @@ def costs(model: Any, vocabulary: Vocabulary) -> dict[str, float]:
 
 
 def main() -> None:
+    """Print the tables and the results."""
     torch.set_num_threads(1)
-    problems = count_problems(ANSWERS)
+    problems = count_problems(COMPLETIONS)
     shares = costs(real_size_model(), real_size_vocabulary())
     recorder = shares.pop("recorder")
     record = {
-        "answers": ANSWERS * len(questions()),
+        "completions": COMPLETIONS * len(questions()),
         "problems": sum(problems.values()),
         "cost": round(max(shares.values()), 4),
         "cost_of_scores": round(recorder, 4),

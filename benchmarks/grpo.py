@@ -1,23 +1,25 @@
-"""The update and the log-probabilities of a GRPO group: ``python -m benchmarks.grpo``.
+"""Update and log-probabilities of a GRPO group: shared-prefix packing against TRL.
 
-TRL's own `GRPOTrainer` beside one whose rows share their prompt as a prefix: the same model, the
-same group (one prompt with an image, 8 completions of 40 to 200 tokens), the same loss code.
+    python -m benchmarks.grpo
+
+TRL's own `GRPOTrainer` is compared with one that packs the completions of a prompt behind a shared
+prefix: the same model, the same group (one prompt with an image, 8 completions of 40 to 200
+tokens), the same loss code.
 
 - Log-probabilities: ``_get_per_token_logps_and_entropies`` without gradients, as for the old and
-  the reference policy. TRL's as it stands; ours overrides that method and nothing else, and
-  attends tree by tree (``--attention dense``: with SDPA's square mask).
+  the reference policy. TRL's is unchanged; rexkit's trainer overrides this method only, and uses
+  tree attention (``--attention dense``: SDPA with a dense mask).
 - Update: ``compute_loss`` (TRL's in both), backward, one step of TRL's optimizer.
 
-Both are taken in turns in one process on one thread; ratios are of medians of wall time, TRL's over
-ours. Processor time is shown beside it, for machines that are busy with other things.
-First it is checked that both give the same log-probabilities and the same loss. Memory is the
-greatest resident size of a fresh process that makes one update, whole process, TRL's over ours; no
-gradient checkpointing in either.
+Both trainers alternate in one process on one thread; ratios are medians of wall time, TRL's over
+rexkit's. CPU time is printed beside it, for machines with other load. First the log-probabilities
+and the losses of both are checked to be equal. Memory is the peak resident size of a new process
+that makes one update, TRL's over rexkit's; neither uses gradient checkpointing.
 
-The model has 66 million parameters unless told otherwise, with a vision tower that costs about two
-thirds of the language model a prompt token, as in Qwen3-VL at 1,300 tokens; at full size this takes
-an hour on one free core and 21 GB. ``--hidden-size 512 --layers 6 --repeats 2`` is a third of it,
-``--prompts 400`` one prompt only. The last line is JSON.
+The model has 66 million parameters by default, with a vision tower that costs about two thirds of
+the language model per prompt token, as in Qwen3-VL at 1,300 tokens; this takes an hour on one free
+core and 21 GB. ``--hidden-size 512 --layers 6 --repeats 2`` takes a third of it, ``--prompts 400``
+one prompt only. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ TRAINERS = {"trl": GRPOTrainer, "ours": SharedPrefixGRPOTrainer}
 
 
 def build_model(options: argparse.Namespace) -> TinyVLM:
+    """Build the model of the options."""
     return TinyVLM(
         weights=None,
         family=options.family,
@@ -66,6 +69,7 @@ def build_model(options: argparse.Namespace) -> TinyVLM:
 
 
 def build_trainer(kind: str, vlm: TinyVLM, folder: str) -> GRPOTrainer:
+    """Build TRL's trainer or rexkit's, ready for one update."""
     trainer = TRAINERS[kind](
         model=vlm.model,
         reward_funcs=lambda completions, **_: [0.0] * len(completions),
@@ -90,12 +94,12 @@ def build_trainer(kind: str, vlm: TinyVLM, folder: str) -> GRPOTrainer:
 
 
 def build_group(vlm: TinyVLM, prompt_tokens: int) -> dict[str, Any]:
-    """One prompt of about that many tokens and its completions, as TRL prepares them."""
+    """Build one prompt of about that many tokens and its completions, as TRL prepares them."""
     rng = np.random.default_rng(0)
     cell = vlm.model.config.vision_config.patch_size * 2
     words = len(vlm.tokenizer(vlm.encoder.chat(PROMPT)).input_ids) - 1
     tokens = prompt_tokens - words
-    # Of the nearly square images, the one that comes closest.
+    # The nearly square image with the closest number of tokens.
     height = min(range(math.isqrt(tokens) - 6, math.isqrt(tokens) + 1), key=lambda h: tokens % h)
     width = tokens // height
     pixels = rng.integers(0, 256, (height * cell, width * cell, 3), dtype=np.uint8)
@@ -118,6 +122,7 @@ def build_group(vlm: TinyVLM, prompt_tokens: int) -> dict[str, Any]:
 
 
 def log_prob_pass(trainer: GRPOTrainer, group: dict[str, Any]) -> torch.Tensor:
+    """Compute the log-probabilities of the completions without gradients."""
     keys = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
     with torch.no_grad():
         return trainer._get_per_token_logps_and_entropies(
@@ -130,6 +135,7 @@ def log_prob_pass(trainer: GRPOTrainer, group: dict[str, Any]) -> torch.Tensor:
 
 
 def update(trainer: GRPOTrainer, group: dict[str, Any]) -> float:
+    """Make one update and return the loss."""
     loss = trainer.compute_loss(trainer.model, group)
     loss.backward()
     trainer.optimizer.step()
@@ -138,19 +144,19 @@ def update(trainer: GRPOTrainer, group: dict[str, Any]) -> float:
 
 
 def attend(kind: str, vlm: TinyVLM, options: argparse.Namespace) -> None:
-    """Give the model the attention that is measured; TRL's is transformers' own SDPA."""
+    """Set the attention to measure; TRL uses the SDPA of transformers."""
     use_tree_attention(vlm.model, options.attention if kind == "ours" else "dense")
 
 
 def seconds(call: Callable[..., object], *arguments: object) -> tuple[float, float]:
-    """How long a call takes: by the clock, and of the processor, which neighbours disturb less."""
+    """Return the wall time and the CPU time of a call; other load affects the latter less."""
     wall, cpu = time.perf_counter(), time.process_time()
     call(*arguments)
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
 def take_times(options: argparse.Namespace, prompt_tokens: int) -> dict[str, Any]:
-    """Medians of both ways in turns, after a check that they agree."""
+    """Return the medians of both trainers, which alternate, after checking that they agree."""
     with tempfile.TemporaryDirectory() as folder:
         vlm = build_model(options)
         group = build_group(vlm, prompt_tokens)
@@ -176,7 +182,7 @@ def take_times(options: argparse.Namespace, prompt_tokens: int) -> dict[str, Any
     return {
         **{k: [statistics.median(v) for v in zip(*t, strict=True)] for k, t in taken.items()},
         "prompt": group["prompt_ids"].shape[1],
-        "answers": int(group["completion_mask"].sum()),
+        "completions": int(group["completion_mask"].sum()),
         "parameters": parameters,
         "vision": vision,
         "difference": difference,
@@ -184,7 +190,7 @@ def take_times(options: argparse.Namespace, prompt_tokens: int) -> dict[str, Any
 
 
 def take_memory(options: argparse.Namespace, prompt_tokens: int, kind: str) -> dict[str, float]:
-    """The greatest resident size in MB of this process, which makes one update."""
+    """Return the peak resident size in MB of this process after one update."""
     with tempfile.TemporaryDirectory() as folder:
         vlm = build_model(options)
         group = build_group(vlm, prompt_tokens)
@@ -193,9 +199,9 @@ def take_memory(options: argparse.Namespace, prompt_tokens: int, kind: str) -> d
     return {"peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}
 
 
-def in_a_process(*words: str) -> dict[str, Any]:
-    """The figures of this program run again for one prompt length."""
-    command = [sys.executable, "-m", "benchmarks.grpo", *sys.argv[1:], *words]
+def in_a_process(*arguments: str) -> dict[str, Any]:
+    """Run this program in a new process for one prompt length and return its results."""
+    command = [sys.executable, "-m", "benchmarks.grpo", *sys.argv[1:], *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise RuntimeError(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
@@ -204,30 +210,33 @@ def in_a_process(*words: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--prompts", type=int, nargs="+", default=[400, 1300, 2600])
-    words.add_argument("--repeats", type=int, default=3)
-    words.add_argument("--family", choices=["qwen3_vl", "qwen2_5_vl"], default="qwen3_vl")
-    words.add_argument("--hidden-size", type=int, default=768, help="a multiple of 64")
-    words.add_argument("--layers", type=int, default=8)
-    words.add_argument("--vision-hidden-size", type=int, default=256)
-    words.add_argument("--vision-layers", type=int, default=2)
-    words.add_argument("--attention", choices=["tree", "dense"], default="tree", help="of ours")
-    words.add_argument("--threads", type=int, default=1)
-    words.add_argument("--only", nargs=2, help=argparse.SUPPRESS)
-    options = words.parse_args()
+    """Print the times and ratios of each prompt length."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, nargs="+", default=[400, 1300, 2600])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--family", choices=["qwen3_vl", "qwen2_5_vl"], default="qwen3_vl")
+    parser.add_argument("--hidden-size", type=int, default=768, help="a multiple of 64")
+    parser.add_argument("--layers", type=int, default=8)
+    parser.add_argument("--vision-hidden-size", type=int, default=256)
+    parser.add_argument("--vision-layers", type=int, default=2)
+    parser.add_argument(
+        "--attention", choices=["tree", "dense"], default="tree", help="of rexkit's trainer"
+    )
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--only", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if options.only:
         what, prompt = options.only
         taking = take_times if what == "times" else lambda o, p: take_memory(o, p, what)
         print(json.dumps(taking(options, int(prompt))))
         return
-    figures = {}
+    results = {}
     for prompt in options.prompts:
         found = in_a_process("--only", "times", str(prompt))
         memory = {kind: in_a_process("--only", kind, str(prompt))["peak_mb"] for kind in TRAINERS}
         print(
-            f"prompt {found['prompt']:.0f} + {GROUP} answers, {found['answers']:.0f} tokens; "
+            f"prompt {found['prompt']:.0f}, {GROUP} samples ({found['completions']:.0f} tokens); "
             f"{found['parameters'] / 1e6:.0f} M parameters, {found['vision'] / 1e6:.1f} M of them "
             f"vision; log-probabilities differ by {found['difference']:.0e} at most"
         )
@@ -244,8 +253,8 @@ def main() -> None:
             f"{ratios['memory_ratio']:5.1f} x",
             flush=True,
         )
-        figures[str(prompt)] = {name: round(value, 2) for name, value in sorted(ratios.items())}
-    print(json.dumps(figures))
+        results[str(prompt)] = {name: round(value, 2) for name, value in sorted(ratios.items())}
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,20 @@
-"""What the ways of generating cost against each other: ``python -m benchmarks.inference``.
+"""Speed of generation: batching, shared images and constrained decoding.
 
-The shipped tiny model on one thread, three comparisons:
+    python -m benchmarks.inference
 
-- batched: 32 questions of mixed lengths, about images from 96 x 96 to 256 x 256 pixels for 1 to 8
-  things each, in batches of 16 against one by one;
-- shared: 8 questions about one image of 1024 x 1024 pixels (1,024 tokens; Rex-Omni takes up to
-  2,560) held once, against the same questions about 8 copies of it; in one batch both times;
-- constrained: the questions of the first comparison with answers kept within their form against
-  free ones. The answers differ in length, so steps of the model are counted and not tokens. A step
-  of this model takes a few milliseconds; ``benchmarks.constrained`` has the cost beside a real one.
+The shipped tiny model on one thread, in three comparisons:
 
-The two sides of a comparison take turns, and the median of the ratios of process time is given. The
-first two generate 40 tokens a question whatever the model answers, so that both sides do the same.
-The last line is JSON: each ratio is how many times as fast the first is as the second.
+- batched: 32 questions of mixed lengths, on images from 96 x 96 to 256 x 256 pixels with 1 to 8
+  categories each, in batches of 16 against one by one;
+- shared: 8 questions on one image of 1024 x 1024 pixels (1,024 tokens; Rex-Omni takes up to 2,560)
+  that is encoded once, against the same questions on 8 copies of it; in one batch both times;
+- constrained: the questions of the first comparison with and without constrained decoding. The
+  completions differ in length, so steps of the model are counted and not tokens. A step of this
+  model takes a few milliseconds; ``benchmarks.constrained`` has the cost for a real vocabulary.
+
+The two sides of a comparison alternate, and the median of the ratios of CPU time is given. The
+first two generate 40 tokens per question whatever the model predicts, so that both sides do the
+same work. The last line is JSON: each ratio is the speed of the first side over that of the second.
 """
 
 from __future__ import annotations
@@ -32,51 +34,63 @@ from rexkit.models import TinyVLM
 from rexkit.tasks import GroundingTask, QuestionArguments
 
 ROUNDS = 5
-TOKENS = 40
-LONGEST = 160  # of the answers of the third comparison, most of which end long before
+FIXED_TOKENS = 40
+MAX_TOKENS = 160  # in the third comparison; most completions are far shorter
 QUESTIONS = 32
-WORDS = ["red square", "blue circle", "green star", "dog", "cup", "yellow ring", "cat", "pink bar"]
+CATEGORIES = [
+    "red square",
+    "blue circle",
+    "green star",
+    "dog",
+    "cup",
+    "yellow ring",
+    "cat",
+    "pink bar",
+]
 
 Run = Callable[[], Sequence[Generation]]
 
 
-def question(image: Image.Image, things: Sequence[str]) -> Request:
+def question(image: Image.Image, categories: Sequence[str]) -> Request:
+    """Build a grounding request."""
     task = GroundingTask()
-    asked = task.question(image.size, QuestionArguments(list(things)))
+    asked = task.question(image.size, QuestionArguments(list(categories)))
     return Request(image, asked.prompt, task.answer_form(asked))
 
 
 def mixed(seed: int = 0) -> list[Request]:
-    """Questions of mixed lengths, each about an image of its own."""
+    """Build questions of mixed lengths, each on its own image."""
     rng = np.random.default_rng(seed)
     images = ShapesDataset(QUESTIONS, seed=seed)
     return [
         question(
             images[number].image.resize(tuple(32 * rng.integers(3, 9, 2))),
-            rng.permutation(WORDS)[: rng.integers(1, len(WORDS) + 1)].tolist(),
+            rng.permutation(CATEGORIES)[: rng.integers(1, len(CATEGORIES) + 1)].tolist(),
         )
         for number in range(QUESTIONS)
     ]
 
 
 def fixed_length(vlm: TinyVLM, batch_size: int) -> TransformersBackend:
-    """A backend whose answers all have `TOKENS` tokens."""
-    backend = TransformersBackend(vlm, batch_size=batch_size, max_new_tokens=TOKENS)
-    backend.generation_config.min_new_tokens = TOKENS
+    """Build a backend whose completions all have `FIXED_TOKENS` tokens."""
+    backend = TransformersBackend(vlm, batch_size=batch_size, max_new_tokens=FIXED_TOKENS)
+    backend.generation_config.min_new_tokens = FIXED_TOKENS
     return backend
 
 
 def tokens_of(run: Run) -> int:
-    return sum(len(answer.token_ids) for answer in run())
+    """Count the generated tokens of a run."""
+    return sum(len(generation.token_ids) for generation in run())
 
 
 def compare(name: str, first: Run, second: Run, work: Callable[[Run], int] = tokens_of) -> float:
-    """How many times as fast the first is as the second: the median of rounds side by side.
+    """Return the speed of the first over that of the second, the median over rounds.
 
     Args:
-        name: of the two, for the table.
-        first, second: what is compared.
-        work: runs one of them and says how much was done.
+        name: the names of both, for the table.
+        first: one side.
+        second: the other side.
+        work: a function that runs one side and returns the amount of work.
     """
     speeds = []
     for number in range(ROUNDS + 1):
@@ -94,7 +108,7 @@ def compare(name: str, first: Run, second: Run, work: Callable[[Run], int] = tok
 
 
 def step_counter(vlm: TinyVLM) -> Callable[[Run], int]:
-    """What counts how often the language model is called in a run."""
+    """Return a function that counts the calls of the language model in a run."""
 
     def steps_of(run: Run) -> int:
         steps = 0
@@ -114,19 +128,20 @@ def step_counter(vlm: TinyVLM) -> Callable[[Run], int]:
 
 
 def main() -> None:
+    """Print the table and the ratios."""
     torch.set_num_threads(1)
     vlm = TinyVLM()
     requests = mixed()
     large = ShapesDataset(1, seed=1)[0].image.resize((1024, 1024))
-    one = [question(large, WORDS[: number + 1]) for number in range(8)]
+    one = [question(large, CATEGORIES[: number + 1]) for number in range(8)]
     copies = [Request(r.image.copy(), r.prompt, r.constraint) for r in one]
     batched, alone = fixed_length(vlm, 16), fixed_length(vlm, 1)
     on_large = fixed_length(TinyVLM(max_pixels=1024 * 1024), 16)
-    kept, free = (
-        TransformersBackend(vlm, batch_size=16, max_new_tokens=LONGEST, constrain=constrain)
+    constrained, free = (
+        TransformersBackend(vlm, batch_size=16, max_new_tokens=MAX_TOKENS, constrain=constrain)
         for constrain in (True, False)
     )
-    print(f"{'tokens, or steps, a second':<32}{'first':>10}{'second':>10}{'ratio':>8}")
+    print(f"{'tokens or steps per second':<32}{'first':>10}{'second':>10}{'ratio':>8}")
     record = {
         "batched_over_one_by_one": compare(
             "batched, one by one",
@@ -140,7 +155,7 @@ def main() -> None:
         ),
         "constrained_over_free": compare(
             "constrained, free",
-            lambda: kept.generate(requests),
+            lambda: constrained.generate(requests),
             lambda: free.generate(requests),
             step_counter(vlm),
         ),

@@ -1,11 +1,13 @@
-"""What it costs to make a photograph a model's input: ``python -m benchmarks.preprocess``.
+"""Preprocessing of a photograph to model input, against Pillow and the stock processor.
 
-A JPEG of 12 megapixels (4000 x 3000, made here from noise of all scales) goes to the patches of
-Rex-Omni (cells of 28 x 28 pixels, 2,560 of them at most), three ways: rexkit's (decoded scaled,
-resized, put in order), Pillow's full decoding with the stock image processor of transformers, and
-the bare minimum of scaled decoding and resizing alone. The three take turns, and medians are
-compared. The last line is JSON: rexkit's time over the bare minimum's and over the stock one's, and
-the mean difference of the pixels from those of full decoding, in levels of 255.
+    python -m benchmarks.preprocess
+
+A JPEG of 12 megapixels (4000 x 3000, made from noise of all scales) becomes the patches of Rex-Omni
+(cells of 28 x 28 pixels, at most 2,560) in three ways: rexkit's (scaled decoding, resizing,
+patches), Pillow's full decoding with the stock image processor of transformers, and the bare
+minimum of scaled decoding and resizing. The three alternate, and medians are compared. The last
+line is JSON: rexkit's time over the bare minimum's and over the stock one's, and the mean
+difference of the pixels from those of full decoding, on a scale of 255.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ PROCESSOR = Qwen2VLImageProcessorPil(
 
 
 def photograph(size: ImageSize = SIZE, seed: int = 0) -> bytes:
-    """A JPEG with detail of every scale, falling off as in photographs."""
+    """Make a JPEG with detail of every scale that decreases as in photographs."""
     rng = np.random.default_rng(seed)
     noise = np.full((size[1], size[0], 3), 128, np.float32)
     for octave in range(2, 12):
@@ -47,16 +49,19 @@ def photograph(size: ImageSize = SIZE, seed: int = 0) -> bytes:
 
 
 def ours(data: bytes) -> object:
+    """Preprocess with rexkit."""
     image, _ = decode_resized(data, lambda size: stable_grid_size(size, PROCESSOR))
     return to_patches([image], PROCESSOR)
 
 
 def stock(data: bytes) -> object:
+    """Preprocess with Pillow and the processor of transformers."""
     with Image.open(io.BytesIO(data)) as image:
         return PROCESSOR(images=[image.convert("RGB")])
 
 
 def bare(data: bytes) -> object:
+    """Decode scaled and resize only."""
     size = grid_size(SIZE, PROCESSOR)
     with Image.open(io.BytesIO(data)) as image:
         image.draft(None, size)
@@ -64,6 +69,7 @@ def bare(data: bytes) -> object:
 
 
 def main() -> None:
+    """Print the times and ratios."""
     data = photograph()
     ways: dict[str, Callable[[bytes], object]] = {"rexkit": ours, "stock": stock, "bare": bare}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -75,7 +81,7 @@ def main() -> None:
                 times[name].append(time.perf_counter() - start)
     for name in ways:
         print(f"{name:<8}{statistics.median(times[name]) * 1000:8.1f} ms")
-    # Ratios round by round: what else the machine does meets all three alike.
+    # Ratios within each round, so that other load affects all three.
     ratios = {
         other: statistics.median(a / b for a, b in zip(times["rexkit"], times[other], strict=True))
         for other in ("bare", "stock")

@@ -1,10 +1,12 @@
-"""How long it takes to read one answer: ``python -m benchmarks.read``.
+"""Time to read one completion.
 
-Answers of 3 phrases with 4 boxes each, 1 with 200 and 80 with 3, as the released weights spell
+    python -m benchmarks.read
+
+The texts have 3 phrases with 4 boxes each, 1 with 200 and 80 with 3, as the released weights write
 them. Three times are given, each a median over many runs: reading (which checks every token and
-reports problems, but builds instances only when they are looked at), reading and building the
-instances, and reading and making the public records. A second table has the same answers as they
-come when an engine puts white space between the tokens. The last line is JSON.
+reports problems, but builds instances only on first access), reading and building the instances,
+and reading and making the public records. A second table has the same texts with white space
+between the tokens, as some engines return them. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -25,24 +27,24 @@ SHAPES = {"3x4": (3, 4), "1x200": (1, 200), "80x3": (80, 3)}
 SECONDS_EACH = 0.5
 
 
-def answer(phrases: int, boxes: int, seed: int = 0) -> str:
-    """An answer of that many phrases with that many boxes each."""
+def response(phrases: int, boxes: int, seed: int = 0) -> str:
+    """Write a response with that many phrases and boxes per phrase."""
     rng = np.random.default_rng(seed)
     instances = []
     for number in range(phrases):
         low = rng.uniform(0, 400, (boxes, 2))
         corners = np.hstack([low, low + rng.uniform(4, 390, (boxes, 2))])
-        instances += [Instance(f"thing {number}", bbox=box) for box in corners]
+        instances += [Instance(f"object {number}", bbox=box) for box in corners]
     return write(instances, SIZE) + "<|im_end|>"
 
 
 def spaced(text: str) -> str:
-    """The answer with a blank on both sides of every token."""
+    """Add a blank on both sides of every token."""
     return text.replace("<", " <").replace(">", "> ")
 
 
 def median_us(call: Callable[[], object], seconds: float = SECONDS_EACH) -> float:
-    """The median time of a call in microseconds."""
+    """Return the median time of a call in microseconds."""
     call()
     times: list[float] = []
     until = time.perf_counter() + seconds
@@ -54,7 +56,7 @@ def median_us(call: Callable[[], object], seconds: float = SECONDS_EACH) -> floa
 
 
 def table(title: str, texts: dict[str, str]) -> dict[str, float]:
-    """Print the times of some answers; gives those of reading alone."""
+    """Print the times of some texts; return those of reading alone."""
     print(f"{title:<20}{'read':>10}{'.instances':>14}{'.to_dict()':>14}   (µs)")
     times = {}
     for name, text in texts.items():
@@ -74,7 +76,8 @@ def _records(text: str) -> object:
 
 
 def main() -> None:
-    texts = {name: answer(*shape) for name, shape in SHAPES.items()}
+    """Print the tables and the results."""
+    texts = {name: response(*shape) for name, shape in SHAPES.items()}
     for text in texts.values():
         assert not read(text, SIZE).problems
     times = table("as written", texts)

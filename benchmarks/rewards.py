@@ -1,9 +1,9 @@
-"""How long a reward of one answer takes, reading included.
+"""Time of one reward, reading included.
 
     python -m benchmarks.rewards
 
-The last line is JSON: milliseconds, medians, of ``box_iou`` for one answer of 5, 20 and 200 boxes
-of one class.
+The last line is JSON: median milliseconds of ``box_iou`` for a completion with 5, 20 and 200 boxes
+of one category.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from functools import partial
 
-from benchmarks.read import answer, median_us
+from benchmarks.read import median_us, response
 from rexkit.grammar import read
 from rexkit.rewards import box_f1, box_iou
 from rexkit.structures import Annotation
@@ -20,12 +20,13 @@ SIZE = (1440, 810)
 
 
 def main() -> None:
+    """Print the table and the results."""
     times = {}
     print(f"{'boxes':<10}{'read + box_iou':>16}{'box_iou':>12}{'box_f1':>12}   (ms)")
     for boxes in (5, 20, 200):
-        truth = read(answer(1, boxes), SIZE)
-        target = Annotation(SIZE, list(truth.instances))
-        text = answer(1, boxes, seed=1)
+        ground_truth = read(response(1, boxes), SIZE)
+        target = Annotation(SIZE, list(ground_truth.instances))
+        text = response(1, boxes, seed=1)
         whole = median_us(partial(_read_and_reward, text, target))
         prediction = read(text, SIZE)
         bare = median_us(partial(box_iou, prediction, target))

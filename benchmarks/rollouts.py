@@ -1,12 +1,14 @@
-"""Answers of a GRPO group by `TransformersBackend` and by TRL: ``python -m benchmarks.rollouts``.
+"""Rollouts of a GRPO group: `TransformersBackend` against TRL's generation.
 
-`GRPOTrainer` as users have it, with ``rollout=dict(type="TransformersBackend")``, which reads the
-image and most of the prompt once a group, and with ``rollout=None``, TRL's own generation, which
-reads them for every answer. The model of ``benchmarks.grpo`` (66 million parameters), 8 answers of
-120 tokens to each prompt, no answer ends sooner. Both trainers take their steps in turns, on one
-thread; ratios are of medians of ``time/rollout`` as they log it, TRL's over the backend's.
+    python -m benchmarks.rollouts
 
-Ten minutes on one free core. The last line is JSON, by tokens of the prompt.
+`GRPOTrainer` is run with ``rollout=dict(type="TransformersBackend")``, which encodes the image and
+most of the prompt once per group, and with ``rollout=None``, TRL's own generation, which encodes
+them for every completion. The model is that of ``benchmarks.grpo`` (66 million parameters), with 8
+completions of exactly 120 tokens per prompt. Both trainers alternate, on one thread; ratios are
+medians of the logged ``time/rollout``, TRL's over the backend's.
+
+This takes ten minutes on one free core. The last line is JSON, by tokens of the prompt.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ from rexkit.tasks import PointingTask
 from rexkit.training.grpo.grpo_trainer import GRPOTrainer
 
 GROUP = 8
-ANSWER = 120
+COMPLETION_TOKENS = 120
 ROLLOUTS: Mapping[str, dict[str, str] | None] = {
     "trl": None,
     "ours": {"type": "TransformersBackend"},
@@ -37,7 +39,7 @@ ROLLOUTS: Mapping[str, dict[str, str] | None] = {
 
 
 def build_model(hidden_size: int, layers: int) -> TinyVLM:
-    """A model that never ends an answer."""
+    """Build a model that never ends a completion."""
     vlm = TinyVLM(
         weights=None,
         hidden_size=hidden_size,
@@ -46,15 +48,15 @@ def build_model(hidden_size: int, layers: int) -> TinyVLM:
         max_pixels=4096 * 4096,
     )
 
-    def go_on(layer: Any, inputs: Any, logits: torch.Tensor) -> None:
+    def suppress_end(layer: Any, inputs: Any, logits: torch.Tensor) -> None:
         logits[..., vlm.tokenizer.eos_token_id] = torch.finfo(logits.dtype).min
 
-    vlm.model.lm_head.register_forward_hook(go_on)
+    vlm.model.lm_head.register_forward_hook(suppress_end)
     return vlm
 
 
 def rollout_seconds(kind: str, vlm: TinyVLM, side: int, folder: Path) -> float:
-    """What the trainer logs of its second rollout; the first is slower."""
+    """Return the logged time of the second rollout; the first one warms up."""
     GRPOTrainer(
         vlm,
         ExampleDataset(
@@ -65,7 +67,7 @@ def rollout_seconds(kind: str, vlm: TinyVLM, side: int, folder: Path) -> float:
         rollout=ROLLOUTS[kind],
         per_device_train_batch_size=GROUP,
         num_generations=GROUP,
-        max_completion_length=ANSWER,
+        max_completion_length=COMPLETION_TOKENS,
         max_steps=2,
         logging_steps=1,
         completions_every=0,
@@ -78,14 +80,15 @@ def rollout_seconds(kind: str, vlm: TinyVLM, side: int, folder: Path) -> float:
 
 
 def main() -> None:
-    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    words.add_argument("--prompts", type=int, nargs="+", default=[400, 1300])
-    words.add_argument("--repeats", type=int, default=3)
-    words.add_argument("--hidden-size", type=int, default=768, help="a multiple of 64")
-    words.add_argument("--layers", type=int, default=8)
-    options = words.parse_args()
+    """Print the times and ratios of each prompt length."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--prompts", type=int, nargs="+", default=[400, 1300])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--hidden-size", type=int, default=768, help="a multiple of 64")
+    parser.add_argument("--layers", type=int, default=8)
+    options = parser.parse_args()
     torch.set_num_threads(1)
-    figures = {}
+    results = {}
     for prompt in options.prompts:
         vlm = build_model(options.hidden_size, options.layers)
         cell = vlm.model.config.vision_config.patch_size * 2
@@ -97,8 +100,8 @@ def main() -> None:
                     seconds.append(rollout_seconds(kind, vlm, side, Path(folder)))
         trl, ours = (statistics.median(taken[kind]) for kind in ("trl", "ours"))
         print(f"prompt {prompt}: TRL {trl:.2f} s, TransformersBackend {ours:.2f} s", flush=True)
-        figures[str(prompt)] = round(trl / ours, 2)
-    print(json.dumps(figures))
+        results[str(prompt)] = round(trl / ours, 2)
+    print(json.dumps(results))
 
 
 if __name__ == "__main__":

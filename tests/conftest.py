@@ -1,4 +1,4 @@
-"""What several tests share."""
+"""Fixtures and settings of all tests."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-# Several test processes share few cores: one thread each is fastest. Read when torch is imported.
+# With several test processes on few cores one thread each is fastest. Set before importing torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Small real data sets that lie beside the repository and not in it."""
+    """Return the folder of small real datasets beside the repository."""
     folder = Path(__file__).parents[2] / "shared" / "data"
     if not folder.is_dir():
         pytest.skip(f"real data is not at {folder}")

@@ -1,4 +1,4 @@
-"""A new virtual environment, to install packages in that the running one does not have."""
+"""New virtual environments, for tests that install packages."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ MODULES = {"pip": "pip", "pytest": "pytest", "rexkit": "rexkit.cli"}
 
 
 class FreshVenv:
-    """A virtual environment that sees the running one's packages, without network.
+    """Create a virtual environment that also finds the packages of the running one.
 
     Args:
-        folder: a new folder, for the environment; commands run in ``cwd``.
-        cwd: left out, the repository's root.
+        folder: the folder of the environment, which must not exist.
+        cwd: the folder that commands run in; by default the root of the repository.
         checkout: whether ``rexkit`` is the checkout's; if not, it has to be installed.
     """
 
@@ -35,25 +35,30 @@ class FreshVenv:
         (inside / "outside.pth").write_text(f"import site; site.addsitedir({outside!r})\n")
 
     def run(self, line: str) -> subprocess.CompletedProcess[str]:
-        """Run a command as typed, with the environment's own programs; pip takes no network."""
-        program, *words = shlex.split(line)
+        """Run a command line with the environment's programs; pip uses no network."""
+        program, *arguments = shlex.split(line)
         command = [str(self.python), *(["-m", MODULES[program]] if program in MODULES else [])]
         assert program in (*MODULES, "python"), f"the environment has no {program}"
         if program == "pip":
-            words[1:1] = ["--quiet", "--no-deps", "--no-build-isolation"]
+            arguments[1:1] = ["--quiet", "--no-deps", "--no-build-isolation"]
         env = {**os.environ, **self.env}
         return subprocess.run(
-            [*command, *words], cwd=self.cwd, env=env, capture_output=True, text=True, check=False
+            [*command, *arguments],
+            cwd=self.cwd,
+            env=env,
+            capture_output=True,
+            text=True,
+            check=False,
         )
 
     def succeed(self, line: str) -> str:
-        """Run a command that must succeed; returns what it wrote to standard output."""
+        """Run a command line that must succeed, and return its standard output."""
         done = self.run(line)
         assert done.returncode == 0, f"{line}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout
 
 
 def copy_package(source: Path, target: Path) -> Path:
-    """A copy of a package's folder to install from: pip leaves its build files there."""
+    """Copy the folder of a package to install from, since pip leaves build files in it."""
     leave = shutil.ignore_patterns("build", "*.egg-info", "__pycache__")
     return Path(shutil.copytree(source, target, ignore=leave))

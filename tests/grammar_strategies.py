@@ -1,4 +1,4 @@
-"""What the laws of the answer grammar are tried on: legal annotations, drawn by hypothesis."""
+"""Hypothesis strategies of annotations that the answer grammar can write."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from rexkit.grammar import to_pixels
 from rexkit.structures import Annotation, Instance
 
-# A busy machine is no slow reader; how time grows is tested by itself.
+# Deadlines fail on busy machines; the growth of time is tested separately.
 settings.register_profile("no deadline", deadline=None)
 settings.load_profile("no deadline")
 
 SIZES = st.tuples(st.integers(1, 100_000), st.integers(1, 100_000))
 BINS = st.integers(0, 999)
 
-# Any script, and with it the characters that the grammar itself is made of.
+# Characters of any script, and those of the grammar's own tokens.
 CHARACTERS = st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from('<>|,{}"\\ \n09'))
 WORDS = (
     st.text(CHARACTERS, min_size=1, max_size=12)
@@ -43,7 +43,7 @@ NO_TEXTS = st.none()
 
 @st.composite
 def instances(draw, size, phrases, texts):
-    """One instance with one geometry, on bins."""
+    """Draw one instance with one geometry whose coordinates are bins."""
     kind, bins = draw(
         st.one_of(
             st.tuples(st.just("bbox"), BOXES),
@@ -57,7 +57,7 @@ def instances(draw, size, phrases, texts):
 
 @st.composite
 def annotations(draw, texts=NO_TEXTS):
-    """An annotation with repeated and absent phrases."""
+    """Draw an annotation with repeated and absent phrases."""
     size = draw(SIZES)
     phrases = draw(st.lists(WORDS, min_size=1, max_size=4, unique=True))
     found = draw(st.lists(instances(size, st.sampled_from(phrases), texts), max_size=8))
@@ -66,7 +66,7 @@ def annotations(draw, texts=NO_TEXTS):
 
 @st.composite
 def keypoint_annotations(draw):
-    """Instances with a box and named keypoints, some of them invisible."""
+    """Draw instances with a box and named keypoints, some of them invisible."""
     size = draw(SIZES)
     phrases = st.lists(
         WORDS.filter(lambda word: not word[-1].isdigit()), min_size=1, max_size=2, unique=True
@@ -85,7 +85,7 @@ def keypoint_annotations(draw):
 
 
 def geometry_of(instance: Instance) -> tuple[str, list]:
-    """Kind and coordinates of an instance, for comparison."""
+    """Return the kind and coordinates of an instance, for comparison."""
     for kind in ("bbox", "point", "polygon"):
         coords = getattr(instance, kind)
         if coords is not None:

@@ -1,4 +1,4 @@
-"""Folders of the checkout, for tests that open its files."""
+"""Folders of the repository, for tests that open its files."""
 
 from pathlib import Path
 

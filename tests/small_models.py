@@ -1,4 +1,4 @@
-"""Small models at random weights, of every kind that an image can go through."""
+"""Small models with random weights, of every kind of image processing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ KINDS = ("qwen3_vl", "qwen2_5_vl", "deepstack")
 
 
 def small_model(kind: str, **sizes: int) -> TinyVLM:
-    """A family by its name, or Qwen3-VL with features of every vision layer ("deepstack")."""
+    """Build a family by name, or Qwen3-VL with features of each vision layer ("deepstack")."""
     if kind != "deepstack":
         return TinyVLM(weights=None, family=kind, **sizes)
     tiny = TinyVLM(weights=None, vision_layers=2, **sizes)

@@ -1,4 +1,4 @@
-"""A script run by two real processes over gloo."""
+"""Scripts that run in two processes over gloo."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 
 from paths import ROOT, TESTS
 
-# A process takes ten seconds to import what trains. One that has done so, and nothing else, stands
-# by in each test process; the two are forked off it.
+# Importing the trainers takes ten seconds. A server process with these imports is kept in each test
+# process, and the two processes are forked from it.
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(["rexkit.jobs", "rexkit.training.registered"])
 
 
 def run_two_processes(folder: Path, script: str, timeout: float = 600) -> None:
-    """Run a script, written to ``folder``, in two processes that find what torchrun sets."""
+    """Run a script in two processes with the environment variables of torchrun."""
     file = folder / "two_processes_job.py"
     file.write_text(script)
     with socket.socket() as free:
@@ -33,12 +33,12 @@ def run_two_processes(folder: Path, script: str, timeout: float = 600) -> None:
     codes = [process.exitcode for process in processes]
     for process in processes:
         process.kill()
-    said = "".join(_log(file, rank).read_text()[-6000:] for rank in range(2))
-    assert codes == [0, 0], f"exit codes {codes}\n{said}"
+    output = "".join(_log(file, rank).read_text()[-6000:] for rank in range(2))
+    assert codes == [0, 0], f"exit codes {codes}\n{output}"
 
 
 def run_by_torchrun(folder: Path, script: str, timeout: float = 600) -> str:
-    """Run a script, written to ``folder``, as users start two processes; what they printed."""
+    """Run a script with torchrun in two processes, and return their output."""
     file = folder / "two_processes_job.py"
     file.write_text(script)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from annotation_strategies import annotations, plain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from strategies import annotations, plain
 
 from rexkit.datasets import TSVDataset
 from rexkit.errors import ConfigError, DataError

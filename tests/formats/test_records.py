@@ -7,9 +7,9 @@ import math
 from typing import Any
 
 import pytest
+from annotation_strategies import annotations, plain, random_mask
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from strategies import annotations, plain, random_mask
 
 from rexkit.errors import DataError
 from rexkit.formats.annotation_records import read_record, to_record

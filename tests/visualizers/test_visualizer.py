@@ -8,10 +8,10 @@ import sys
 
 import numpy as np
 import pytest
+from annotation_strategies import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from strategies import annotations
 
 from rexkit.geometry import box_coverage
 from rexkit.registry import VISUALIZERS

@@ -1,4 +1,4 @@
-"""What property tests draw: annotations with every geometry."""
+"""Hypothesis strategies of annotations with any geometry."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rexkit.structures import Annotation, Instance
 
 
 def random_mask(seed: int, width: int, height: int) -> dict[str, Any]:
-    """COCO run lengths of noise, as pycocotools writes them."""
+    """Return the COCO RLE of noise, as pycocotools writes it."""
     from pycocotools import mask as coco_mask
 
     rng = np.random.default_rng(seed)
@@ -22,7 +22,7 @@ def random_mask(seed: int, width: int, height: int) -> dict[str, Any]:
 
 @st.composite
 def annotations(draw: st.DrawFn, size: tuple[int, int] = (64, 48)) -> Annotation:
-    """Annotations of an image of that size, with any mixture of geometries."""
+    """Draw annotations of an image, with any mixture of geometries."""
     width, height = size
     x, y = (st.floats(0, s) | st.integers(0, s) for s in size)
     words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<>"), min_size=1)
@@ -31,35 +31,35 @@ def annotations(draw: st.DrawFn, size: tuple[int, int] = (64, 48)) -> Annotation
     def point() -> Any:
         return np.array([draw(x), draw(y)], dtype=float)
 
-    def instance() -> Instance:
+    def one_instance() -> Instance:
         kinds = draw(st.sets(st.sampled_from(["bbox", "point", "polygon", "mask", "keypoints"])))
-        thing = Instance(draw(phrase))
+        instance = Instance(draw(phrase))
         if "bbox" in kinds or not kinds:
             corners = np.stack([point(), point()])
-            thing.bbox = np.concatenate([corners.min(0), corners.max(0)])
+            instance.bbox = np.concatenate([corners.min(0), corners.max(0)])
         if "point" in kinds:
-            thing.point = point()
+            instance.point = point()
         if "polygon" in kinds:
-            thing.polygon = np.stack([point() for _ in range(draw(st.integers(3, 6)))])
+            instance.polygon = np.stack([point() for _ in range(draw(st.integers(3, 6)))])
         if "mask" in kinds:
             mask = random_mask(draw(st.integers(0, 99)), width, height)
-            thing.mask = {**mask, "counts": mask["counts"].decode()}
+            instance.mask = {**mask, "counts": mask["counts"].decode()}
         if "keypoints" in kinds:
-            thing.keypoints = {"nose": point(), "left ear": None}
-        thing.text = draw(st.none() | st.text(st.characters(exclude_categories=["Cs"])))
-        thing.score = draw(st.none() | st.floats(0, 1))
-        thing.ignore = draw(st.booleans())
-        thing.extra = draw(st.dictionaries(st.sampled_from(["id", "area"]), st.integers()))
-        return thing
+            instance.keypoints = {"nose": point(), "left ear": None}
+        instance.text = draw(st.none() | st.text(st.characters(exclude_categories=["Cs"])))
+        instance.score = draw(st.none() | st.floats(0, 1))
+        instance.ignore = draw(st.booleans())
+        instance.extra = draw(st.dictionaries(st.sampled_from(["id", "area"]), st.integers()))
+        return instance
 
-    instances = [instance() for _ in range(draw(st.integers(0, 4)))]
+    instances = [one_instance() for _ in range(draw(st.integers(0, 4)))]
     present = {i.phrase for i in instances}
     absent = draw(st.lists(phrase, unique=True, max_size=3))
     return Annotation(size, instances, [p for p in absent if p not in present])
 
 
 def plain(annotation: Annotation) -> Any:
-    """An annotation as lists and numbers, which can be compared exactly."""
+    """Return an annotation as lists and numbers, which can be compared exactly."""
 
     def simple(value: Any) -> Any:
         if isinstance(value, np.ndarray):
