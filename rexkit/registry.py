@@ -277,7 +277,7 @@ METRICS = _registry("METRICS", "metrics")
 VISUALIZERS = _registry("VISUALIZERS", "visualizers")
 MODELS = _registry("MODELS", "models")
 BACKENDS = _registry("BACKENDS", "backends")
-TRAINERS = _registry("TRAINERS", "training.registered")
+TRAINERS = _registry("TRAINERS", "training.trainers")
 
 REGISTRIES: dict[str, Registry] = {
     registry.name: registry

@@ -15,7 +15,7 @@ from paths import ROOT, TESTS
 # Importing the trainers takes ten seconds. A server process with these imports is kept in each test
 # process, and the two processes are forked from it.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["rexkit.jobs", "rexkit.training.registered"])
+_CONTEXT.set_forkserver_preload(["rexkit.jobs", "rexkit.training.trainers"])
 
 
 def run_two_processes(folder: Path, script: str, timeout: float = 600) -> None:

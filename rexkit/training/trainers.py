@@ -1,4 +1,4 @@
-"""What TRAINERS holds. TRL takes seconds to import, so only who asks for a trainer waits for it."""
+"""The trainers in TRAINERS; importing this module imports TRL, which takes seconds."""
 
 from importlib.util import find_spec
 
