@@ -15,9 +15,9 @@ from rexkit.tasks import Question, QuestionArguments, Task
 
 @TASK_FNS.register_module()
 class NamingTask(Task):
-    """Asks what is at some boxes; the answer is their phrases.
+    """Ask for the phrases of given boxes.
 
-    The reverse of grounding: it teaches what words look like before they must be found.
+    The reverse of grounding: the model learns the appearance of phrases before locating them.
     """
 
     name = "naming"
@@ -27,23 +27,25 @@ class NamingTask(Task):
     def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
         """Return the question about the given boxes."""
         boxes = np.reshape(np.asarray(arguments.visual_prompt_boxes, dtype=np.float64), (-1, 4))
-        things = [Instance("", bbox=box) for box in boxes]
-        return Question(_prompt(things, Annotation(image_size)), [], self.name)
+        instances = [Instance("", bbox=box) for box in boxes]
+        return Question(_prompt(instances, Annotation(image_size)), [], self.name)
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """All objects in random order."""
-        truth = sample.annotation
-        things = [truth.instances[i] for i in rng.permutation(len(truth.instances))]
-        names = [f"{OBJECT_REF_START}{thing.phrase}{OBJECT_REF_END}" for thing in things]
-        question = Question(_prompt(things, truth), [thing.phrase for thing in things], self.name)
-        return Example(sample, question, SPAN_SEPARATOR.join(names), truth)
+        target = sample.annotation
+        instances = [target.instances[i] for i in rng.permutation(len(target.instances))]
+        names = [f"{OBJECT_REF_START}{instance.phrase}{OBJECT_REF_END}" for instance in instances]
+        question = Question(
+            _prompt(instances, target), [instance.phrase for instance in instances], self.name
+        )
+        return Example(sample, question, SPAN_SEPARATOR.join(names), target)
 
 
-def _prompt(things: list[Instance], truth: Annotation) -> str:
-    return f"What is at {', '.join(_place(thing, truth) for thing in things)}?"
+def _prompt(instances: list[Instance], target: Annotation) -> str:
+    return f"What is at {', '.join(_place(instance, target) for instance in instances)}?"
 
 
-def _place(thing: Any, truth: Annotation) -> str:
+def _place(instance: Any, target: Annotation) -> str:
     """The coordinate tokens of a box, as the grammar spells them."""
-    span = write([thing], truth.image_size, geometry="bbox")
+    span = write([instance], target.image_size, geometry="bbox")
     return span.partition("<|box_start|>")[2].removesuffix("<|box_end|>")

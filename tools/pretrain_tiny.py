@@ -58,11 +58,11 @@ def main() -> int:
 
 @torch.no_grad()
 def set_apart_unseen_words(vlm: TinyVLM, examples: ExampleDataset) -> None:
-    """Give words that no example used vectors of their own again.
+    """Reset the embeddings of words that no example used.
 
-    Every training step pushes the vectors of all tokens that were not the answer the same way, so
-    words that never are one end up almost alike, and fine-tuning could hardly tell them apart. They
-    start anew around the mean of the words for colours and shapes that were learned.
+    Every training step moves the vectors of all tokens that were not predicted in the same
+    direction, so words that never occur end up almost equal, and fine-tuning could hardly separate
+    them. They are drawn again around the mean of the learned words for colours and shapes.
     """
     tokenizer: Any = vlm.tokenizer
     known = tokenizer.get_vocab()

@@ -1,5 +1,5 @@
-# Let the embedded model practise what its training left out: to name a phrase to its end where it
-# is asked for alone, and to find the third and fourth of a kind. Boxes are matched one to one.
+# GRPO of the embedded model on cases that its training did not have: questions with one category,
+# and up to four instances of a category. Boxes are matched one to one.
 _base_ = ["../_base_/tiny.py", "../_base_/grpo.py", "../_base_/known_shapes.py"]
 
 work_dir = "work_dirs/grpo_grounding"

@@ -1,5 +1,5 @@
-# Let the embedded model practise pointing, also at one thing alone and at the third of a kind: a
-# point is right if it lies in a true box of its own.
+# GRPO of the embedded model on pointing, with single categories and up to four instances each. A
+# point is right if it lies in a target box that no other point is matched with.
 _base_ = ["../_base_/tiny.py", "../_base_/grpo.py", "../_base_/known_shapes.py"]
 
 work_dir = "work_dirs/grpo_pointing"

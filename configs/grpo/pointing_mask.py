@@ -1,4 +1,4 @@
-# Pointing where the truth has masks: a point is right if it lies in the mask of its own thing.
+# Pointing with mask annotations: a point is right if it lies in the mask of its own instance.
 # data_root holds points.jsonl with the images and masks that it names (see InstanceMaskDataset).
 _base_ = ["../_base_/tiny.py", "../_base_/grpo.py"]
 

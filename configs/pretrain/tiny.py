@@ -73,7 +73,7 @@ stages = [
         ),
         trainer=dict(**steady, **answering, coord_sigma=(8.0, 4.0)),
     ),
-    dict(  # settle, on answers of the usual length
+    dict(  # converge on responses of the usual length
         train_data=mixture(
             48_000, 5000, settling_styles, (2, 4), 0.02, 0.35, num_objects=(1, 3), num_absent=(1, 2)
         ),

@@ -32,5 +32,5 @@ test_data = [
     dict(dataset=dict(size=100, seed=56, **turned), task=ocr_polygon),
 ]
 trainer = dict(coord_sigma=(6.0, 4.0), packing=True, max_row_tokens=384)
-# An answer about one figure takes 117 tokens.
+# The response for one stick figure has 117 tokens.
 backend = dict(max_new_tokens=160)

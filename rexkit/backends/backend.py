@@ -31,7 +31,7 @@ class Request:
 
     Attributes:
         image: RGB.
-        prompt: the question in words, as `PhraseTask.prompt` spells it.
+        prompt: the text of the question, as `PhraseTask.prompt` spells it.
         constraint: the form of the answer, as `Task.answer_form` gives it; backends that constrain
             keep the answer within it.
     """

@@ -63,7 +63,7 @@ class PredictionRecord:
     Attributes:
         source: the sample, as in `rexkit.structures.Sample`.
         task: name of the task, such as "detection".
-        prompt: the question in words.
+        prompt: the text of the question.
         phrases: what was asked for.
         prediction: what was read from the text, with the text and its problems, in pixels of the
             original image; None where there is an `error`.

@@ -82,7 +82,7 @@ class TSVWriter:
     """Writes what `TSVReader` reads, so that the files appear whole or not at all.
 
     Rows go to temporary files beside the three, which are renamed at `commit`. Without it, because
-    of an error or because nobody called it, they are removed, and the old files stay.
+    of an error or because it was not called, they are removed, and the old files stay.
 
     Args:
         images: path of the ``*.images.tsv`` to write.

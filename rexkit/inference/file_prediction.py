@@ -52,7 +52,7 @@ def predict_files(
         question: ``task``, ``categories`` and the like, as `Predictor.predict` takes them.
         run: what else must be the same when the run goes on, such as the model's name.
         images: whether they are drawn.
-        every: of a video, each how manieth frame.
+        every: use every N-th frame of a video.
         batch_size: as in `Predictor.predict`.
         visualizer: of VISUALIZERS; if left out, as in `Result.draw`.
 

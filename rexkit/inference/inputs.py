@@ -67,7 +67,7 @@ def open_inputs(
     Args:
         paths: as `list_inputs` gives them.
         done: keys to leave out.
-        every: of a video, each how manieth frame.
+        every: use every N-th frame of a video.
 
     Raises:
         UserError: a video cannot be read, or neither PyAV nor OpenCV is installed.

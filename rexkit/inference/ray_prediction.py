@@ -28,7 +28,7 @@ from rexkit.inference.inputs import Input, is_video, open_inputs
 from rexkit.inference.result import Result
 
 BATCH = 32
-"""How many images a worker is given at once, unless told otherwise."""
+"""The default number of images per batch of a worker."""
 
 _MOST_BLOCKS = 10_000  # more than that Ray spends its time on counting
 

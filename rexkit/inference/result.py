@@ -29,7 +29,7 @@ class Result:
         error: why there is no answer; None where there is one.
         image_size: (width, height) of the original image, upright; coordinates refer to it.
         resized_size: (width, height) the model saw; None where the backend does not tell.
-        prompt: the question in words.
+        prompt: the text of the question.
         phrases: what was asked for, in the order of the prompt.
         prediction: what could be read from the answer, in pixels of the original.
         prompt_tokens, output_tokens: lengths; the image counts, and so does the end of the turn.

@@ -25,7 +25,7 @@ LEVELS = ("word", "text line")
 class OCRTask(Task):
     """Finds all text of an image and reads it, in reading order (`rexkit.tasks.reading_order`).
 
-    Every instance of the truth has a ``text``, or is marked ``ignore``: nobody can read it, so it
+    Every target instance has a ``text``, or is marked ``ignore`` since it is illegible, so it
     is neither answered nor scored. An empty text says the same. Where nothing can be read the
     answer is ``None``, for the truth of an image is all of its text. In the target every instance
     goes by the name of the level.

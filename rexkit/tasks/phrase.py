@@ -24,7 +24,7 @@ class PhraseTask(Task):
         templates: as of `Task`, with a ``{phrases}`` place.
         extra_categories: phrases that may be asked although no sample names them; those in the
             image are never taken for absent.
-        num_negatives: how many of ``extra_categories`` are asked in vain with each sample: a
+        num_negatives: how many of ``extra_categories`` are added to each sample as negatives: a
             number, or (fewest, most).
         num_categories: at most how many phrases are asked, (fewest, most) drawn by seed or a
             number; None asks for every phrase the sample knows.

@@ -16,7 +16,7 @@ from rexkit.structures import Example, Prediction
 
 Log = Callable[[str, float], None]
 OnBatch = Callable[[int, Sequence[Example], Sequence[Prediction], RewardTable], None]
-"""Is told of every batch: updates so far, what was asked, the answers, what they were given."""
+"""A callback for every batch: number of updates, examples, predictions and rewards."""
 
 
 class RewardFunction:
@@ -27,7 +27,7 @@ class RewardFunction:
         rewards: of the run, as `WeightedRewards` takes them.
         on_error: as there.
         tokenizer: turns completions into text, special tokens included.
-        on_batch: is told of every batch.
+        on_batch: called after every batch.
 
     Raises:
         ConfigError: a source has no rewards and neither has the run.

@@ -32,7 +32,7 @@ class BackendRollouts:
         tasks: of each source.
         seed: of sampling.
         forbidden: token ids that no answer may hold.
-        keep_logprobs: whether TRL is told how likely the backend found what it sampled.
+        keep_logprobs: whether to pass the backend's log-probabilities of its samples to TRL.
     """
 
     def __init__(
