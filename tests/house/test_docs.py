@@ -41,7 +41,7 @@ def test_the_plugin_of_the_page_works(tmp_path: Path) -> None:
         (tmp_path / named[1]).parent.mkdir(exist_ok=True)
         (tmp_path / named[1]).write_text(text)
     assert "TASK_FNS: CornerTask" in said["rexkit plugins"]
-    assert "The top left corner of each thing." in said["rexkit list TASK_FNS"]
+    assert "Locate the top left corner of each object by a point." in said["rexkit list TASK_FNS"]
     metrics = json.loads((tmp_path / "work_dirs" / "corner" / "metrics.json").read_text())
     assert 0 <= metrics["f1"] <= 1
     assert sum(n for name, n in files.items() if "plugin-corner" in name) <= 45
@@ -56,7 +56,7 @@ def test_the_plugin_of_the_page_works(tmp_path: Path) -> None:
         "call_hook('rexkit_results', metrics={'f1': 1.0}, work_dir=Path('.'))"
     )
     venv.succeed(f'python -c "{call}"')
-    assert (tmp_path / "diary.txt").read_text() == "1 figures\n"
+    assert (tmp_path / "diary.txt").read_text() == "1 metrics\n"
 
 
 EXTEND = ROOT / "docs" / "extend"

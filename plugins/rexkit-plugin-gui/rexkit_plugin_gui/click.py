@@ -39,11 +39,13 @@ class ClickAccuracy(Metric):
         self._counts: dict[str, np.ndarray] = {"": np.zeros(2, dtype=np.int64)}
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
+        """Add the clicks of one image."""
         for element, right in judge_clicks(prediction, target):
             for group in _groups(element):
                 self._count(group, np.array([right, 1]))
 
     def compute(self) -> dict[str, float]:
+        """Return the share of correct clicks of every group, and their number."""
         shares = {name: float(hits / max(asked, 1)) for name, (hits, asked) in self._counts.items()}
         overall, asked = shares.pop(""), float(self._counts[""][1])
         return {
@@ -53,12 +55,14 @@ class ClickAccuracy(Metric):
         }
 
     def state(self) -> State:
+        """Return the counts of every group."""
         return {
             "groups": np.array(list(self._counts), dtype=np.str_),
             "counts": np.array(list(self._counts.values()), dtype=np.int64),
         }
 
     def absorb(self, state: State) -> None:
+        """Add the counts of another metric."""
         for group, counts in zip(state["groups"].tolist(), state["counts"], strict=True):
             self._count(group, counts)
 
@@ -108,7 +112,7 @@ def judge_clicks(prediction: Prediction, target: Annotation) -> Iterator[tuple[I
 
 
 def _position(predicted: Sequence[Instance]) -> Array | None:
-    """The first predicted point or centre of a box, x y in pixels."""
+    """Return the first predicted point or centre of a box, x y in pixels."""
     for instance in predicted:
         if instance.point is not None:
             return instance.point
@@ -124,7 +128,7 @@ def _hits(position: Array | None, elements: Sequence[Instance]) -> bool:
 
 
 def _groups(element: Instance) -> list[str]:
-    """The groups of an element: all, its platform, its type, both."""
+    """Return the groups of an element: all, its platform, its type, both."""
     platform, kind = (element.extra.get(name) for name in ("platform", "data_type"))
     parts = product({"", str(platform or "")}, {"", str(kind or "")})
     return sorted({"/".join(filter(None, pair)) for pair in parts})

@@ -76,9 +76,11 @@ class ScreenshotDataset(RowDataset):
         super().__init__(len(self._records), box_format, on_error)
 
     def row_source(self, row: int) -> str:
+        """Return the file and line of a record."""
         return self._records[row][0]
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
+        """Return the annotation record and the image file of a screenshot."""
         record = self._records[row][1]
         if isinstance(record, bytes):
             record = parse_json(record)
@@ -95,7 +97,7 @@ class ScreenshotDataset(RowDataset):
         return {**size, "boxes": elements}, self._image_dir / str(record[named[0]])
 
     def _element(self, element: Any, record: Mapping[str, Any]) -> Any:
-        """An element as an object of a rexkit record; what is no JSON object is left as it is."""
+        """Return an element as an object of a rexkit record; anything else is left as it is."""
         if not isinstance(element, Mapping):
             return element
         name = element.get("name")

@@ -43,22 +43,22 @@ _INK, _PAPER, _GREY = (20, 20, 20), (255, 255, 255), (120, 120, 120)
 
 @DATASETS.register_module()
 class SyntheticScreenshotDataset(SyntheticDataset):
-    """Screens of a phone, a window or a browser with buttons, icons and text fields.
+    """Draw screens of a phone, a window or a browser with buttons, icons and text fields.
 
-    Sample ``i`` depends on ``(seed, i)`` alone, whatever process draws it. No two elements of a
-    screen go by the same words. ``extra`` of an element holds ``platform`` (of the screen) and
-    ``data_type``: "icon" for icons, "text" for what bears a label.
+    Sample ``i`` depends on ``(seed, i)`` alone. No two elements of a screen have the same phrase.
+    ``extra`` of an element has ``platform`` (that of the screen) and ``data_type``: "icon" for
+    icons, "text" for elements with a label.
 
     Args:
-        size: how many screenshots.
-        seed: two data sets with different seeds share no screenshot.
+        size: number of screenshots.
+        seed: datasets with different seeds share no screenshot.
         image_size: (width, height), at least 96 each.
-        colors: names, keys of ``COLORS``.
-        words: how elements are called, one way a screenshot: "look" ("red button") or "label"
-            ("Find button", "star icon"; it takes a model that can read).
-        platforms: of which one is drawn for each screenshot.
-        num_elements: fewest and most elements; where the screen is full there are fewer.
-        num_absent: fewest and most elements named that are not on the screen.
+        colors: names of colours, keys of ``COLORS``.
+        words: how elements are described, drawn for each screenshot: "look" ("red button") or
+            "label" ("Find button", "star icon", which needs a model that can read).
+        platforms: drawn for each screenshot.
+        num_elements: (fewest, most) elements; fewer if the screen is full.
+        num_absent: (fewest, most) negative phrases.
 
     >>> sample = SyntheticScreenshotDataset(size=3, seed=1)[0]
     >>> sample.image.size, {i.extra["data_type"] for i in sample.annotation.instances} <= {
@@ -87,12 +87,13 @@ class SyntheticScreenshotDataset(SyntheticDataset):
         self.num_elements, self.num_absent = num_elements, num_absent
 
     def phrases(self, words: Words) -> list[str]:
-        """Everything an element can be called in one way."""
+        """Return every phrase that an element can have, by look or by label."""
         if words == "look":
             return [f"{color} {kind}" for kind in KINDS for color in self.colors]
         return [f"{name} {kind}" for kind in KINDS for name in _names(kind)]
 
     def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:
+        """Draw a screen and return it with its annotation."""
         words = self.words[rng.integers(len(self.words))]
         platform = self.platforms[rng.integers(len(self.platforms))]
         screen = Image.new("RGB", self.image_size, _tinted(rng, (225, 225, 230)))
@@ -125,7 +126,7 @@ class SyntheticScreenshotDataset(SyntheticDataset):
     def _place(
         self, kind: str, taken: Sequence[Box], top: int, rng: np.random.Generator
     ) -> Box | None:
-        """A box for an element below the bars that touches no other, or None if none was found."""
+        """Find a box for an element below the bars that touches no other, or return None."""
         scale = min(self.image_size) / 128
         for _ in range(60):
             wide, high = (int(rng.integers(a, b + 1) * scale) for a, b in _SIZES[kind])
@@ -192,7 +193,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def _mobile(draw: ImageDraw.ImageDraw, size: ImageSize, bar: int) -> None:
-    """A status bar with clock and battery, and the line to swipe from below."""
+    """Draw a status bar with clock and battery, and the home indicator."""
     width, height = size
     draw.rectangle((0, 0, width, bar - 1), (60, 60, 70))
     _write(draw, (0, 0, width, bar), "9:41", _PAPER, "lm")
@@ -201,7 +202,7 @@ def _mobile(draw: ImageDraw.ImageDraw, size: ImageSize, bar: int) -> None:
 
 
 def _desktop(draw: ImageDraw.ImageDraw, size: ImageSize, bar: int) -> None:
-    """A window's title and its three marks."""
+    """Draw the title bar of a window with its three buttons."""
     width, height = size
     draw.rectangle((0, 0, width - 1, height - 1), None, (110, 115, 125))
     draw.rectangle((0, 0, width - 1, bar - 1), (185, 190, 200))
@@ -212,7 +213,7 @@ def _desktop(draw: ImageDraw.ImageDraw, size: ImageSize, bar: int) -> None:
 
 
 def _web(draw: ImageDraw.ImageDraw, size: ImageSize, bar: int) -> None:
-    """A browser's tab and its line for the address."""
+    """Draw the tab and the address bar of a browser."""
     width = size[0]
     draw.rectangle((0, 0, width - 1, 2 * bar - 1), (205, 208, 214))
     draw.rectangle((4, 2, width // 3, bar - 1), (235, 236, 240))
