@@ -66,7 +66,7 @@ def run_of(file: Path, overrides: dict[str, Any], job: str = "train") -> Run:
         ),
         (
             {"metrics": [dict(type="OCRHmean", geometry="box")]},
-            r"^metrics\.0\.geometry: 'box' is neither 'polygon' nor 'bbox'$",
+            r"^metrics\.0\.geometry: must be 'polygon' or 'bbox', got 'box'$",
         ),
         ({"train_data.dataset.colors": ["octarine"]}, r"^train_data\.dataset\.colors: unknown"),
         ({"trainer.coord_sigma": -1}, r"^trainer\.coord_sigma must not be negative, got -1$"),
