@@ -1,4 +1,4 @@
-"""Backends: who generates the answers."""
+"""Backends: generation by transformers, vLLM or a server."""
 
 from rexkit.backends.backend import Backend, Generation, ModelSource, Request, model_source
 from rexkit.backends.http_client import ServerError

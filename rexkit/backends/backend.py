@@ -1,4 +1,4 @@
-"""What a backend is: questions about images in, generated text out."""
+"""The base class of backends: requests in, generations out."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Request:
 
     Attributes:
         image: RGB.
-        prompt: the text of the question, as `PhraseTask.prompt` spells it.
-        constraint: the form of the answer, as `Task.answer_form` gives it; backends that constrain
-            keep the answer within it.
+        prompt: the question in words.
+        constraint: the answer format, as `Task.answer_form` gives it; a backend that constrains
+            generates nothing outside it.
     """
 
     image: Image
@@ -41,10 +41,10 @@ class Request:
     constraint: AnswerForm | None = None
 
     def form(self) -> AnswerForm:
-        """The constraint, for a backend that was told to constrain.
+        """Return the constraint, for a backend with ``constrain=True``.
 
         Raises:
-            ValueError: there is none.
+            ValueError: the request has none.
         """
         if self.constraint is None:
             raise ValueError(
@@ -56,18 +56,18 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class BinStatistics:
-    """What a model thought of the bins, a number for each token of an answer.
+    """Statistics of the bin distribution, a number for each token of a completion.
 
-    Each is of the distribution that the token was drawn from, before any constraint or
-    temperature. The last five mean something only where the token is a coordinate; they are of the
-    distribution over the 1,000 bins alone; near are the bins no farther than
-    `rexkit.backends.recorder.NEAR` from the one taken.
+    Each describes the distribution that the token was drawn from, before any constraint or
+    temperature. The last five are meaningful only where the token is a coordinate, and describe the
+    distribution over the 1,000 bins alone. Near bins are those at most
+    `rexkit.backends.recorder.NEAR` from the one that was chosen.
 
     Attributes:
         none: (T,) probability of ``None``.
         coordinate: (T,) probability of all coordinates together.
         mean, spread: (T,) expected bin and standard deviation.
-        near: (T,) share of the bins near the one taken.
+        near: (T,) probability of the near bins.
         near_mean, near_spread: (T,) as ``mean`` and ``spread``, of the near bins.
     """
 
@@ -82,18 +82,19 @@ class BinStatistics:
 
 @dataclass(slots=True, eq=False)
 class Generation:
-    """One generated answer.
+    """One generated completion.
 
     Attributes:
-        text: the answer, special tokens included, without the end of the turn.
-        token_ids: what was generated, the end of the turn included if it was reached; -1 where a
-            server tells only how many.
-        prompt_tokens: how long the question was, image included.
-        seconds: time of the batch it was generated in, divided by the answers of the batch.
+        text: the completion, special tokens included, without the end of the turn.
+        token_ids: the generated tokens, the end of the turn included if it was reached; -1 for
+            each where a server returns only their number.
+        prompt_tokens: length of the prompt in tokens, image included.
+        seconds: time of its batch, divided by the completions of the batch.
         truncated: whether it was cut off at the token limit.
         logprobs: (T,) log-probability of each token before any constraint or temperature, if the
             backend gives it.
-        bins: likewise what the model thought of the coordinates; see `rexkit.backends.scores`.
+        bins: statistics of the coordinates, if the backend gives them; see
+            `rexkit.backends.scores`.
     """
 
     text: str
@@ -106,7 +107,7 @@ class Generation:
 
 
 class Backend(ABC):
-    """Generates answers; it knows nothing of what they mean.
+    """Generates completions for requests, without interpreting them.
 
     Attributes:
         model_source: where the model comes from, which also says how a backend is built.
@@ -116,10 +117,9 @@ class Backend(ABC):
             ``model``, the name the server knows it by, and ``checkpoint``, a folder with its
             tokenizer and image settings, or None. Every class must set it.
         sampling: how tokens are chosen. The backends of rexkit accept its fields as arguments.
-        vocabulary: of the model, where the backend gives log-probabilities; scores are made with
-            it.
-        seed: of sampling: with the same one the same requests get the same answers. Who wants
-            other answers to them sets another before each call.
+        vocabulary: of the model, where the backend gives log-probabilities; scores need it.
+        seed: of sampling: an equal seed gives equal completions of equal requests. Set another one
+            before a call to get other samples.
     """
 
     model_source: ClassVar[ModelSource]
@@ -129,19 +129,19 @@ class Backend(ABC):
 
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
-        """Answer every request, in order."""
+        """Return one generation for each request, in order."""
 
     def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Answer with other weights from now on, as reinforcement learning does after each step.
+        """Replace the model's weights, as reinforcement learning does after each step.
 
-        Backends that answer with a model of their own in this process may have this method.
+        Backends with ``model_source`` "own" or "remote" may implement this method.
 
         Args:
-            weights: every weight of the model by the name transformers gives it, tied ones once.
-                They are on the trainer's device, and made while one goes through them.
+            weights: every weight of the model by its name in transformers, tied ones once. They
+                are on the trainer's device, and created while the iterator is read.
 
         Raises:
-            UserError: this backend cannot.
+            UserError: this backend cannot take weights.
         """
         raise UserError(
             f"{type(self).__name__} cannot take new weights; save a checkpoint and start a backend "

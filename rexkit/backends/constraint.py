@@ -1,4 +1,4 @@
-"""Constrained decoding in transformers: every row of a batch on its own way through the grammar."""
+"""Constrained decoding for transformers, with a grammar state for each row of a batch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from rexkit.grammar.vocabulary import NO_TEXT, Choice, Vocabulary
 
 
 class ChoiceMask:
-    """Rules out, in a batch of logits, everything but the choice of each row.
+    """Masks, in a batch of logits, every token that is not in the choice of its row.
 
-    A step moves a few numbers a row to the device; what it does there does not depend on the size
-    of the choices.
+    A step moves a few numbers per row to the device; its cost there does not depend on the size of
+    the choices.
 
     Args:
         vocabulary: of the model.
@@ -71,7 +71,7 @@ class ChoiceMask:
         return logits
 
     def _text_mask(self, logits: torch.Tensor) -> torch.Tensor:
-        """(text classes, vocabulary): what each class of text rules out."""
+        """Return (text classes, vocabulary): the tokens that each class of text excludes."""
         blocked = self._blocked
         if blocked is None or blocked.device != logits.device:
             allowed = torch.from_numpy(self.vocabulary.text)
@@ -82,17 +82,17 @@ class ChoiceMask:
 
 
 class GrammarConstraint(LogitsProcessor):
-    """Keeps the answers of one batch within their forms.
+    """Keeps the completions of one batch within their answer formats.
 
-    It is made anew for every batch, and reads no more of the answers than their last token.
+    Create a new one for every batch; it reads no more of the completions than their last token.
 
     Args:
         mask: of the model's vocabulary; shared by all batches.
-        forms: one a row; None leaves a row free.
-        max_new_tokens: the longest answer. Every answer is closed before.
+        forms: the answer format of each row; None leaves a row unconstrained.
+        max_new_tokens: the longest completion. Every completion ends before that.
 
     Raises:
-        ValueError: a form has no answer that short.
+        ValueError: no completion of an answer format is that short.
     """
 
     def __init__(self, mask: ChoiceMask, forms: Sequence[AnswerForm | None], max_new_tokens: int):
@@ -104,10 +104,11 @@ class GrammarConstraint(LogitsProcessor):
         self._started = False
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return the scores with every disallowed token masked."""
         if len(scores) != len(self.states):
             raise ValueError(
-                f"{len(scores)} rows for {len(self.states)} forms; beams and several answers a "
-                "request are not constrained, ask each as a request of its own"
+                f"{len(scores)} rows for {len(self.states)} answer formats; beam search and "
+                "several sequences per request are not supported, make a request of each"
             )
         if self._started:
             for state, token in zip(self.states, input_ids[:, -1].tolist(), strict=True):

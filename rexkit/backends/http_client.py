@@ -1,4 +1,4 @@
-"""Posting JSON to a server, again and again as long as that may help."""
+"""A client that posts JSON to a server and retries what may succeed later."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ _CONNECT = 10.0  # seconds; no server that is there takes longer to pick up
 
 
 class ServerError(UserError):
-    """A server did not answer, or not as it should; the message names it and the request.
+    """A server did not respond as expected; the message names it and the request.
 
     Attributes:
-        status: of the answer, if there was one.
+        status: HTTP status of the response, if there was one.
     """
 
     def __init__(self, reason: str, status: int | None = None):
@@ -36,11 +36,11 @@ class ServerError(UserError):
 
 
 class Server:
-    """A server with its manners: keys, retries, timeouts.
+    """A server with its key, retries and timeouts.
 
-    Refusals for load (408, 425, 429), errors of the server (5xx), broken connections and timeouts
-    are tried again, each time after about twice as long, or when the server's ``Retry-After`` says.
-    Everything else is an error at once.
+    Status 408, 425, 429 and 5xx, broken connections and timeouts are retried, each time after
+    about twice as long, or as the server's ``Retry-After`` says. Everything else is an error at
+    once.
 
     Args:
         base_url: its address.
@@ -53,10 +53,10 @@ class Server:
 
     Attributes:
         url: the address.
-        name: the address as messages tell it, without a password.
+        name: the address in messages, without a password.
 
     Raises:
-        ConfigError: the address is none.
+        ConfigError: the address is not valid.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Server:
     ):
         self.url = httpx2.URL(base_url)
         if self.url.scheme not in ("http", "https") or not self.url.host:
-            raise ConfigError(f"base_url: {base_url!r} is no http:// or https:// address")
+            raise ConfigError(f"base_url: {base_url!r} is not an http:// or https:// address")
         self.name = f"{self.url.scheme}://{self.url.netloc.decode()}"
         self.key_env = key_env
         self.connections = connections
@@ -80,10 +80,11 @@ class Server:
 
     @property
     def key(self) -> str | None:
+        """The key, read from the environment; None if it is unset."""
         return os.environ.get(self.key_env)
 
     def client(self) -> httpx2.AsyncClient:
-        """A client for one batch of requests, to be closed after it."""
+        """Return a client for one batch of requests, to be closed after it."""
         return httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
             limits=httpx2.Limits(max_connections=self.connections),
@@ -91,19 +92,19 @@ class Server:
         )
 
     def hide_key(self, text: str) -> str:
-        """A text without the key in it."""
+        """Return a text with the key replaced."""
         return text.replace(self.key, "***") if self.key else text
 
     async def post(self, client: httpx2.AsyncClient, path: str, body: Mapping[str, Any]) -> Any:
-        """What the server answers, as JSON.
+        """Post JSON and return the response, parsed from JSON.
 
         Args:
-            client: as `client` makes it.
-            path: below the address.
-            body: what is sent, as JSON.
+            client: one of `client`.
+            path: relative to the address.
+            body: the JSON to send.
 
         Raises:
-            ServerError: it refuses, or every try failed.
+            ServerError: the server refuses the request, or every attempt failed.
         """
         url = self.url.copy_with(path=f"{self.url.path.rstrip('/')}/{path}")
         for attempt in range(self.retries + 1):

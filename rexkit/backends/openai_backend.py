@@ -42,25 +42,25 @@ KEEP_SPECIAL_TOKENS = {
     "spaces_between_special_tokens": False,
     "return_token_ids": True,
 }
-"""What vLLM and SGLang want to hear to leave the coordinate tokens in the text."""
+"""Fields that make vLLM and SGLang keep the coordinate tokens in the text."""
 
 
 @BACKENDS.register_module()
 class OpenAIBackend(Backend):
-    """Answers by an OpenAI-compatible server, such as vLLM or SGLang.
+    """Generates by an OpenAI-compatible server, such as vLLM or SGLang.
 
-    Many requests are under way at once; what may pass is tried again (see `Server`).
+    Many requests run concurrently; temporary failures are retried (see `Server`).
 
-    The server must leave special tokens in its answers, or no box can be read from them: vLLM and
-    SGLang do so when asked, as ``extra_body`` asks by default. ``transformers serve`` always
+    The server must keep special tokens in completions, or no box can be parsed: vLLM and SGLang
+    do so on request, as ``extra_body`` asks by default. ``transformers serve`` always
     removes them (5.19), so only models whose markup is plain text can be used there.
 
-    Images are sent as they are asked about, and the server resizes them by the model's own
+    Images are sent in their original size, and the server resizes them by the model's own
     settings; with ``checkpoint`` they are resized before, to the same size by the same code as in
     training.
 
-    A server that ``rexkit serve`` started also constrains answers, decides presence, tells
-    statistics of the bins, and takes new weights if it was told to.
+    A server started by ``rexkit serve`` also constrains completions, decides presence, returns
+    statistics of the bins, and takes new weights if started with ``--take-weights``.
 
     Args:
         model: the name under which the server knows the model.
@@ -73,7 +73,7 @@ class OpenAIBackend(Backend):
         timeout, retries, backoff: as in `Server`.
         presence: as in `TransformersBackend`.
         seed: of sampling; each request of a call draws by a seed of its own.
-        constrain: keep every answer within its request's ``constraint``.
+        constrain: generate nothing outside a request's ``constraint``.
         scores: with ``checkpoint``, ask for what `rexkit.backends.scores` makes scores from. A
             server that rexkit did not start gives scores of the tokens alone.
         system_prompt: what the chat starts with; None leaves it to the server's chat template.
@@ -144,7 +144,7 @@ class OpenAIBackend(Backend):
         return SamplingParams.names()
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
-        """Answer every request, in order.
+        """Return one generation for each request, in order.
 
         Raises:
             ServerError: one was refused, or not answered after every retry; or the server cannot
@@ -269,7 +269,7 @@ class OpenAIBackend(Backend):
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:
-    """What a coroutine gives, in a notebook too: its loop cannot wait for ours, a thread can."""
+    """Run a coroutine, in a thread if this one has a running event loop, as in a notebook."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -279,7 +279,7 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
 
 
 def _read(answer: Any) -> Generation:
-    """The generation that a chat completion holds; its time is not known yet."""
+    """Return the generation of a chat completion, without its time."""
     try:
         choice, usage = answer["choices"][0], answer.get("usage") or {}
         text = choice["message"]["content"] or ""

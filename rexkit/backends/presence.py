@@ -1,4 +1,4 @@
-"""Whether a phrase is in the image at all, decided on the marginal."""
+"""The decision whether a phrase is in the image, by marginal probability."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ Presence = Literal["token", "marginal"]
 
 
 class MarginalPresence(LogitsProcessor):
-    """Right after ``<|box_start|>``, weighs ``None`` against all coordinates together.
+    """Compares, right after ``<|box_start|>``, ``None`` with all coordinates together.
 
     "Is it there?" is the sum over 1,000 bins against one token. Each bin holds a small share of
     that sum, the more so after training with soft targets, so the likeliest single token is
-    ``None`` far too often. Whichever side has less probability in sum is ruled out; which bin is
-    then taken is left to the decoding method.
+    ``None`` far too often. Whichever side has less probability in sum is masked; which bin
+    is then chosen is left to the decoding method.
 
     Args:
         tokenizer: one that knows the coordinate tokens.
@@ -31,6 +31,7 @@ class MarginalPresence(LogitsProcessor):
         self.coordinates = torch.tensor(coordinate_ids(tokenizer))
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Return the scores, masked in the rows whose last token is ``<|box_start|>``."""
         rows = (input_ids[:, -1] == self.box_start).nonzero()[:, 0]
         if not len(rows):
             return scores
@@ -39,7 +40,7 @@ class MarginalPresence(LogitsProcessor):
         return scores
 
     def decide(self, logits: torch.Tensor) -> torch.Tensor:
-        """Logits right after ``<|box_start|>``, with the less likely side ruled out.
+        """Return logits right after ``<|box_start|>`` with the less probable side masked.
 
         Args:
             logits: (rows, vocabulary), changed in place.

@@ -1,4 +1,4 @@
-"""Writes down, while an answer is generated, what its scores are made of later."""
+"""Recording of log-probabilities and bin statistics during generation, for scores."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ bins it was among the best at telling right boxes from wrong ones (`benchmarks.c
 
 
 class Bins:
-    """What a model thinks of the bins, from its logits.
+    """Computes statistics of the bin distribution from logits.
 
     Args:
         vocabulary: of the model.
@@ -25,7 +25,7 @@ class Bins:
         self._none = vocabulary.none[0]
 
     def logs(self, logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Log-probabilities of ``None`` and the bins, (rows, 1 + bins), and the logits' sum.
+        """Return log-probabilities of ``None`` and the bins, (rows, 1 + bins), and the logits' sum.
 
         The sum, (rows, 1), is that of their exponentials, as a logarithm.
         """
@@ -35,7 +35,7 @@ class Bins:
         return both - total, total
 
     def statistics(self, logs: torch.Tensor, taken: torch.Tensor) -> torch.Tensor:
-        """The columns of `BinStatistics`, (rows, 7), once it is known which tokens were taken.
+        """Return the columns of `BinStatistics`, (rows, 7), for the tokens that were chosen.
 
         Args:
             logs: (rows, 1 + bins), as `logs` gives them.
@@ -55,11 +55,11 @@ class Bins:
 
 
 class Recorder(LogitsProcessor):
-    """PredictionWriter the log-probability of every token and the distribution over the bins.
+    """Records the log-probability of every token and statistics of the bin distribution.
 
-    It stands before whatever rules tokens out, so that it sees what the model thinks. What it keeps
-    of a step is eight numbers a row. The logits of the step are held until the next one, when the
-    token that was taken is known; ruling out other tokens in place does not matter to that.
+    It must come before every processor that masks tokens, to see the model's own distribution. It
+    keeps eight numbers per row and step. The logits of a step are held until the next one, when
+    the chosen token is known; masking other tokens in place does not affect that.
 
     Args:
         vocabulary: of the model.
@@ -72,19 +72,20 @@ class Recorder(LogitsProcessor):
         self._rows: torch.Tensor | None = None
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Record the step and return the scores unchanged."""
         if self._held is not None:
             self._settle(input_ids[:, -1])
         self._held = scores, *self._bins.logs(scores)
         return scores
 
     def finish(self, answers: torch.Tensor) -> None:
-        """Take the last token of the answers, (rows, T), which no further step has shown."""
+        """Record the last token of the completions, (rows, T), which no later step has seen."""
         if len(self._steps) < answers.shape[1]:
             self._settle(answers[:, -1])
         self._rows = torch.stack(self._steps, 2).cpu()
 
     def row(self, number: int, length: int) -> tuple[Floats, BinStatistics]:
-        """The log-probabilities and statistics of the first tokens of a finished answer."""
+        """Return log-probabilities and statistics of the first tokens of a row."""
         assert self._rows is not None
         logprobs, *statistics = self._rows[number, :, :length].numpy()
         return logprobs, BinStatistics(*statistics)

@@ -13,7 +13,7 @@ from rexkit.errors import ConfigError
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How tokens are chosen; the defaults decode greedily.
+    r"""How tokens are chosen; the defaults decode greedily.
 
     A backend hands over every field explicitly, so that no default of a checkpoint's
     ``generation_config.json`` or of a server replaces one.
@@ -31,8 +31,8 @@ class SamplingParams:
     Raises:
         ConfigError: a value is out of range or of another type.
 
-    >>> SamplingParams(temperature=0.7, stop="\\n").stop
-    ('\\n',)
+    >>> SamplingParams(temperature=0.7, stop="\n").stop
+    ('\n',)
     """
 
     temperature: float = 0.0

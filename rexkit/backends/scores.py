@@ -1,4 +1,4 @@
-"""A confidence for everything an answer says is there, from the probabilities of its tokens.
+"""Confidence scores of predicted instances, from the probabilities of their tokens.
 
 The score of an item is ``presence * localisation``, in [0, 1]:
 
@@ -36,7 +36,7 @@ from rexkit.structures import Array, ImageSize, Instance, Prediction
 
 @dataclass(slots=True, eq=False)
 class Confidence:
-    """How sure a model was of one instance.
+    """The confidence of a model in one instance.
 
     Attributes:
         score: ``presence * localisation``, in [0, 1].
@@ -61,11 +61,11 @@ class Confidence:
 def confidences(
     prediction: Prediction, generation: Generation, vocabulary: Vocabulary
 ) -> list[Confidence | None]:
-    """How sure the model was of each instance; None where its tokens cannot be told.
+    """Return the confidence of each instance, or None where its tokens are not found.
 
     Args:
-        prediction: what was read of the answer.
-        generation: the answer, with log-probabilities.
+        prediction: parsed from the completion.
+        generation: the completion, with log-probabilities.
         vocabulary: of the model.
     """
     instances = list(prediction.instances)
@@ -97,12 +97,14 @@ def with_scores(
     *,
     sub_bin: bool = False,
 ) -> Prediction:
-    """The same prediction with the score of each instance, where there is one.
+    """Return the prediction with the score of each instance that has one.
 
     Scores of single keypoints are in ``extra["keypoint_scores"]``.
 
     Args:
-        prediction, generation, vocabulary: as in `confidences`.
+        prediction: parsed from the completion.
+        generation: the completion, with log-probabilities.
+        vocabulary: of the model.
         sub_bin: put every coordinate at its expected bin, which lies between bins, in place of the
             bin written.
     """
@@ -124,7 +126,7 @@ def with_scores(
 
 
 class _Answer:
-    """The tokens of an answer with their probabilities."""
+    """The tokens of a completion with their probabilities."""
 
     def __init__(self, generation: Generation, vocabulary: Vocabulary):
         assert generation.logprobs is not None
@@ -194,7 +196,7 @@ class _Answer:
 
 
 def _bins(instance: Instance, image_size: ImageSize) -> Iterator[NDArray[np.int64]]:
-    """The bins of an instance as they stand in an answer, a run at a time."""
+    """Yield the bins of an instance in the order of the completion, a run at a time."""
     if instance.keypoints is not None:
         if instance.bbox is not None:
             yield to_bins(instance.bbox, image_size)
@@ -237,6 +239,6 @@ def _move(instance: Instance, coords: Array) -> None:
 
 
 def _ordered(box: Array) -> Array:
-    """The same box with its corners in order."""
+    """Return the box with its corners in order."""
     first, second = box[:2], box[2:]
     return np.concatenate([np.minimum(first, second), np.maximum(first, second)])

@@ -1,4 +1,4 @@
-"""Images that several requests share: seen once, and read by the language model once a batch."""
+"""Images that several requests share: encoded once, and prefilled once per batch."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class Seen:
-    """What the vision tower made of one image.
+class EncodedImage:
+    """The output of the vision tower for one image.
 
     Attributes:
         grid: (3,) ``image_grid_thw``.
-        features: (cells, width), what the image's tokens become.
+        features: (cells, width), the embeddings of the image's tokens.
         deepstack: (cells, width) each, added in the first layers (Qwen3-VL).
     """
 
@@ -34,71 +34,73 @@ class Seen:
 
 
 class VisionTower:
-    """Shows the images of some requests to the vision tower, each once.
+    """Encodes the images of some requests, each once.
 
-    Requests share an image where they hold the same object. What was made of it is kept until its
-    last request has been asked for.
+    Requests share an image if they hold the same object. Its encoding is kept until its last
+    request has been encoded.
 
     Args:
         vlm: the model.
-        requests: all that will be asked about.
+        requests: all requests that will follow.
     """
 
     def __init__(self, vlm: VLM, requests: Sequence[Request]):
         self.vlm = vlm
         self._left = Counter(id(request.image) for request in requests)
-        self._seen: dict[int, Seen] = {}
+        self._encoded: dict[int, EncodedImage] = {}
 
-    def see(self, images: Sequence[Image]) -> list[Seen]:
-        """What was made of each of the next images; the same object for the same image."""
-        new = {id(image): image for image in images if id(image) not in self._seen}
+    def encode(self, images: Sequence[Image]) -> list[EncodedImage]:
+        """Return the encoding of each of the next images; equal objects for equal images."""
+        new = {id(image): image for image in images if id(image) not in self._encoded}
         if new:
-            self._seen |= zip(new, self._encode(list(new.values())), strict=True)
-        found = [self._seen[id(image)] for image in images]
+            self._encoded |= zip(new, self._run(list(new.values())), strict=True)
+        found = [self._encoded[id(image)] for image in images]
         for image in images:
             self._left[id(image)] -= 1
             if not self._left[id(image)]:
-                del self._seen[id(image)]
+                del self._encoded[id(image)]
         return found
 
-    def _encode(self, images: Sequence[Image]) -> list[Seen]:
+    def _run(self, images: Sequence[Image]) -> list[EncodedImage]:
         model: Any = self.vlm.model
         inputs = self.vlm.encoder.images(images)
         pixels, grids = (inputs[k].to(model.device) for k in ("pixel_values", "image_grid_thw"))
         output = model.get_image_features(pixels.to(model.dtype), grids, return_dict=True)
         deepstack = getattr(output, "deepstack_features", None) or []
         return [
-            Seen(grid, features, [layer[number] for layer in deepstack])
+            EncodedImage(grid, features, [layer[number] for layer in deepstack])
             for number, (grid, features) in enumerate(zip(grids, output.pooler_output, strict=True))
         ]
 
 
-def with_images(seen: Sequence[Seen]) -> dict[str, Any]:
-    """What a model is called with, or generates with, in place of the pixels of these images."""
-    grids = torch.stack([one.grid for one in seen])
-    outputs = vision_outputs([one.features for one in seen], [one.deepstack for one in seen])
+def image_arguments(encoded: Sequence[EncodedImage]) -> dict[str, Any]:
+    """Return the model arguments that replace the pixels of encoded images."""
+    grids = torch.stack([one.grid for one in encoded])
+    outputs = vision_outputs([one.features for one in encoded], [one.deepstack for one in encoded])
     return {**outputs, "image_grid_thw": grids}
 
 
-def prefilled(vlm: VLM, prompts: Sequence[list[int]], seen: Sequence[Seen]) -> dict[str, Any]:
-    """What to generate with after prompts have been read up to the end of their images.
+def prefilled(
+    vlm: VLM, prompts: Sequence[list[int]], encoded: Sequence[EncodedImage]
+) -> dict[str, Any]:
+    """Prefill prompts up to the end of their images, and return how to generate from there.
 
-    Prompts about one image are alike up to there, for the chat markup puts it before the words,
-    and that is most of a prompt. It is read once for each image, and copied for its prompts.
+    Prompts about one image are equal up to there, since the chat markup puts the image before the
+    words, and that is most of a prompt. It is computed once per image, and copied for its prompts.
 
     Args:
         vlm: the model.
         prompts: token ids, as `Encoder.prompt_ids` gives them.
-        seen: the image of each prompt.
+        encoded: the image of each prompt.
 
     Returns:
         ``input_ids``, ``attention_mask`` and the ``past_key_values`` of what was read.
     """
     token = vlm.processor.image_token_id  # type: ignore[attr-defined]
     ends = [len(prompt) - prompt[::-1].index(token) for prompt in prompts]
-    different = {id(one): one for one in seen}
+    different = {id(one): one for one in encoded}
     places = {key: place for place, key in enumerate(different)}
-    rows = [places[id(one)] for one in seen]
+    rows = [places[id(one)] for one in encoded]
     firsts = [rows.index(place) for place in range(len(places))]
     device = vlm.model.device
     heads, tails = (
@@ -110,7 +112,9 @@ def prefilled(vlm: VLM, prompts: Sequence[list[int]], seen: Sequence[Seen]) -> d
     )
     cache = DynamicCache(config=vlm.model.config)
     inner = vlm.inner
-    inner(**heads, **with_images(list(different.values())), past_key_values=cache, use_cache=True)
+    inner(
+        **heads, **image_arguments(list(different.values())), past_key_values=cache, use_cache=True
+    )
     copies = torch.tensor(rows, device=device)
     cache.batch_select_indices(copies)
     # How far positions run ahead of places; generation goes on counting from there.

@@ -16,7 +16,7 @@ from rexkit.backends.constraint import ChoiceMask, GrammarConstraint
 from rexkit.backends.presence import MarginalPresence, Presence
 from rexkit.backends.recorder import Recorder
 from rexkit.backends.sampling import SamplingParams, check_stop
-from rexkit.backends.shared_images import VisionTower, prefilled, with_images
+from rexkit.backends.shared_images import VisionTower, image_arguments, prefilled
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models import VLM
 from rexkit.registry import BACKENDS
@@ -24,7 +24,7 @@ from rexkit.registry import BACKENDS
 
 @BACKENDS.register_module()
 class TransformersBackend(Backend):
-    """Answers with a model in this process.
+    """Generates with a model in this process.
 
     Vision tokens and unused rows of the vocabulary are never generated. Requests that hold the
     same image object share it: it goes through the vision tower once a call, and through the
@@ -33,21 +33,21 @@ class TransformersBackend(Backend):
     Args:
         vlm: the model; its device is used as it is.
         batch_size: requests in one forward pass.
-        presence: how ``None`` is decided: "token" takes the likeliest token as it is, "marginal"
-            weighs ``None`` against all coordinate tokens together (see `MarginalPresence`).
+        presence: how ``None`` is decided: "token" takes the most probable token, "marginal"
+            compares ``None`` with all coordinate tokens together (see `MarginalPresence`).
         seed: of sampling.
-        constrain: keep every answer within its request's ``constraint``: it reads without a
-            problem and ends in time, whatever the weights. Every request must have one.
+        constrain: generate nothing outside a request's ``constraint``: every completion parses
+            without problems and is complete, whatever the weights. Every request must have one.
         scores: record log-probabilities, from which `rexkit.backends.scores` makes scores.
         static_cache: keep keys and values in tensors of fixed size. On a GPU transformers then
             compiles the step of generation, once for each shape of batch, which can pay for long
-            answers in many batches of one shape; on a CPU it compiles nothing and takes longer.
+            completions in many batches of one shape; on a CPU it compiles nothing and takes longer.
             Questions about one image then share its way through the vision tower only.
         sampling: the fields of `SamplingParams`, such as ``max_new_tokens``.
 
     Raises:
         ConfigError: a sampling parameter is out of range, or ``stop`` is given with ``constrain``.
-        ValueError: with ``constrain``, a request without a constraint, or one that has no answer
+        ValueError: with ``constrain``, a request without a constraint, or one without a completion
             within ``max_new_tokens``.
     """
 
@@ -90,6 +90,7 @@ class TransformersBackend(Backend):
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
+        """Return one generation for each request, in order."""
         model = self.vlm.model
         was_training = model.training
         model.eval()
@@ -111,17 +112,17 @@ class TransformersBackend(Backend):
         started = time.perf_counter()
         model: Any = self.vlm.model
         tokenizer = self.vlm.tokenizer
-        seen = tower.see([request.image for request in requests])
+        encoded = tower.encode([request.image for request in requests])
         prompts = self.vlm.encoder.prompt_ids(
-            torch.stack([image.grid for image in seen]), [r.prompt for r in requests]
+            torch.stack([image.grid for image in encoded]), [r.prompt for r in requests]
         )
         inputs: dict[str, Any]
-        if len(set(map(id, seen))) < len(seen) and not self.static_cache:
-            inputs = prefilled(self.vlm, prompts, seen)
+        if len(set(map(id, encoded))) < len(encoded) and not self.static_cache:
+            inputs = prefilled(self.vlm, prompts, encoded)
         else:
             padded = self.vlm.encoder.left_padded(prompts)
             inputs = {name: value.to(model.device) for name, value in padded.items()}
-            inputs |= with_images(seen)
+            inputs |= image_arguments(encoded)
         recorder = Recorder(self.vocabulary) if self.scores else None
         output = model.generate(
             **inputs,
@@ -147,7 +148,7 @@ class TransformersBackend(Backend):
         return generations
 
     def _completion(self, row: Any) -> tuple[Any, bool]:
-        """The tokens that were generated for a row, and whether the last one ends the turn."""
+        """Return the generated tokens of a row, and whether the last one ends the turn."""
         ends = np.flatnonzero(row == self.vlm.tokenizer.eos_token_id)
         if len(ends):
             return row[: ends[0] + 1], True
@@ -159,7 +160,7 @@ class TransformersBackend(Backend):
     def _processors(
         self, requests: list[Request], recorder: Recorder | None
     ) -> LogitsProcessorList:
-        """Those of one batch: record what the model thinks, then rule out, then decide."""
+        """Return the processors of one batch: recording first, then constraint, then presence."""
         processors = LogitsProcessorList()
         if recorder is not None:
             processors.append(recorder)
@@ -173,7 +174,7 @@ class TransformersBackend(Backend):
 
 
 def _order(requests: Sequence[Request]) -> list[int]:
-    """Like lengths together, and within about a fifth of a length the same images together."""
+    """Sort by length, and requests of about equal length by image."""
     lengths = [_length(request) for request in requests]
     groups = [
         (round(4 * math.log2(n)), id(r.image)) for n, r in zip(lengths, requests, strict=True)
@@ -189,6 +190,6 @@ def _order(requests: Sequence[Request]) -> list[int]:
 
 
 def _length(request: Request) -> int:
-    """A guess at the number of tokens, good enough to put like with like."""
+    """Return an estimate of the number of tokens, to sort by."""
     width, height = request.image.size
     return width * height // 784 + len(request.prompt) // 4 + 1

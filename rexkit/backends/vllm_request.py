@@ -1,4 +1,4 @@
-"""What is agreed between those who ask a vLLM engine and what rexkit does inside it."""
+"""The protocol between backends and the extensions inside a vLLM engine."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def check_folder(model: str) -> None:
 
 @contextmanager
 def passed_in_memory(weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[str]:
-    """A safetensors file for another process of this machine, there while the context lasts.
+    """Write weights to a temporary safetensors file for another process of this machine.
 
     It lies in shared memory where the system has it, else in a temporary folder.
     """
@@ -63,7 +63,7 @@ def extra_args(
     record: str | None = None,
     marginal: bool = False,
 ) -> dict[str, Any]:
-    """What a request brings along: plain strings and numbers, as HTTP allows.
+    """Return the extra arguments of a request: plain strings and numbers, as HTTP allows.
 
     Args:
         max_tokens: the longest answer.

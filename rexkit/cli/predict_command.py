@@ -32,18 +32,20 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "images",
         nargs="+",
-        help="images, URLs, folders, globs, videos, or .txt files with a path a line",
+        help="images, URLs, folders, globs, videos, or .txt files with a path per line",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the predictions")
     parser.add_argument("--model", default="tiny", help='folder, hub id, or "tiny" (default)')
     parser.add_argument("--backend", default="transformers", help="transformers, vllm, openai, …")
     parser.add_argument("--task", default="detection", help="such as detection (default), pointing")
     parser.add_argument("--categories", help='what to look for: "cup, laptop"')
-    parser.add_argument("--keypoint-type", help="whose keypoints, such as person")
+    parser.add_argument("--keypoint-type", help="keypoint schema, such as person")
     parser.add_argument(
-        "--visual-prompt-boxes", type=json.loads, help='examples, in pixels: "[[x0, y0, x1, y1]]"'
+        "--visual-prompt-boxes",
+        type=json.loads,
+        help='reference boxes in pixels: "[[x0, y0, x1, y1]]"',
     )
-    parser.add_argument("--every", type=int, default=1, help="of a video, every N-th frame")
+    parser.add_argument("--every", type=int, default=1, help="every N-th frame of a video")
     parser.add_argument("--batch-size", type=int, help="number of images in a batch")
     parser.add_argument("--no-images", action="store_true", help="write records only")
     parser.add_argument(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 
 EPILOG = """
-Started by vLLM, with rexkit's decoding inside: OpenAIBackend(checkpoint=…) then gets constrained
-answers and scores as a model in its own process gives them. Options that are not listed here go to
-"vllm serve" as they are, such as --dtype float32, --tensor-parallel-size 2, --quantization awq or
+Runs vLLM's server with rexkit's decoding, so that OpenAIBackend(checkpoint=…) gets constrained
+completions and scores like a model in its own process. Other options are passed on to
+"vllm serve", such as --dtype float32, --tensor-parallel-size 2, --quantization awq or
 --api-key KEY.
 """
 

@@ -1,4 +1,4 @@
-"""Arguments for many images: one for all, or a list with one for each."""
+"""The arguments of a prediction: one value for all images, or a list with one for each."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from rexkit.tasks.named import task_named
 
 @dataclass
 class Arguments:
-    """What is asked of a stream of images.
+    """The images of a prediction and what to ask about them.
+
+    Iterating gives (image, task, `QuestionArguments`) for each image.
 
     Args:
         images: one image, or any number of them.
@@ -28,8 +30,8 @@ class Arguments:
         visual_prompt_boxes: (4,) or (N, 4); one level deeper, one for each image.
 
     Raises:
-        UserError: a list has another length than the images; without a length of their own, that
-            shows when either ends. Or there is no such task.
+        UserError: a list has another length than the images (if those have no length, this is
+            raised when either ends), or there is no such task.
     """
 
     images: ImageSource | Iterable[ImageSource]
@@ -54,7 +56,7 @@ class Arguments:
 
     @property
     def lists(self) -> dict[str, Sequence[Any]]:
-        """The arguments that come one for each image."""
+        """The arguments with one value for each image."""
         found: dict[str, Sequence[Any]] = {}
         for name in ("task", "keypoint_type"):
             value = getattr(self, name)

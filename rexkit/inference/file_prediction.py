@@ -1,4 +1,4 @@
-"""Predicting for many files: a record and a drawn image each, resumable at any point."""
+"""Prediction of many files: a record and a drawn image each, resumable at any point."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ def predict_files(
     batch_size: int | None = None,
     visualizer: Any = None,
 ) -> Iterator[Result]:
-    """Ask about every file that has no record yet; write each record as soon as there is one.
+    """Predict every file that has no record yet, and write each record at once.
 
-    ``predictions.jsonl`` has a record an image, written and flushed one by one, each after its
-    image in ``images/``. A run that was killed therefore goes on where it stopped when it is
-    started again: a half-written last line is dropped, and no image is lost or asked twice. A
-    image that cannot be used has a record with its ``error`` and is not tried again.
+    ``predictions.jsonl`` has a record per image, each written and flushed after its image in
+    ``images/``. A run that was killed therefore continues where it stopped: a half-written last
+    line is dropped, and no image is lost or predicted twice. An image that cannot be used has a
+    record with its ``error`` and is not tried again.
 
     Args:
-        predictor: who is asked.
-        paths: as `rexkit.inference.inputs.list_inputs` gives them.
-        out_dir: where everything goes.
+        predictor: makes the predictions.
+        paths: as `rexkit.inference.inputs.list_inputs` returns them.
+        out_dir: the folder of the results.
         question: ``task``, ``categories`` and the like, as `Predictor.predict` takes them.
-        run: what else must be the same when the run goes on, such as the model's name.
-        images: whether they are drawn.
-        every: use every N-th frame of a video.
+        run: what else must be equal when a run continues, such as the model's name.
+        images: whether to draw the predictions.
+        every: predict every N-th frame of a video.
         batch_size: as in `Predictor.predict`.
         visualizer: of VISUALIZERS; if left out, as in `Result.draw`.
 
@@ -60,7 +60,7 @@ def predict_files(
         Each result, after it is written.
 
     Raises:
-        UserError: ``out_dir`` holds the answers to another question, or a damaged record.
+        UserError: ``out_dir`` holds the results of another run, or a damaged record.
     """
     asked = {**(run or {}), **question, "every": every}
     keys: deque[str] = deque()
@@ -81,17 +81,17 @@ def predict_files(
 
 
 class PredictionWriter:
-    """What a run leaves in its folder: a record an image, each after its drawing.
+    """Writes the results of a run: a record per image, each after its drawing.
 
     Args:
-        out_dir: where everything goes.
-        run: what must be the same when the run goes on.
+        out_dir: the folder of the results.
+        run: what must be equal when a run continues.
 
     Attributes:
         done: the keys that have a record.
 
     Raises:
-        UserError: ``out_dir`` holds the answers of another run, or a damaged record.
+        UserError: ``out_dir`` holds the results of another run, or a damaged record.
     """
 
     def __init__(self, out_dir: Path, run: dict[str, Any]):
@@ -152,7 +152,7 @@ def record_of(key: str, result: Result) -> PredictionRecord:
 
 
 def finished(records: Path) -> set[str]:
-    """The keys of a file of records; a last line that was not written to its end is cut off.
+    """Return the keys of a file of records, after cutting off an incomplete last line.
 
     Raises:
         UserError: another line is no record.
@@ -174,7 +174,7 @@ def finished(records: Path) -> set[str]:
 
 
 def drawing_name(key: str) -> str:
-    """The file name of a drawn image: the source's, and a hash of its whole path.
+    """Return the file name of a drawn image: that of the source, and a hash of its whole path.
 
     >>> drawing_name("a/cat.jpg"), drawing_name("b/cat.jpg")
     ('cat-cf23868446d9.png', 'cat-078667c0e41e.png')
@@ -186,7 +186,7 @@ def drawing_name(key: str) -> str:
 
 
 def _same_run(file: Path, run: dict[str, Any]) -> None:
-    """Leave a note of what is asked, or compare with the one that is there."""
+    """Write the arguments of the run, or compare them with those already there."""
     if not file.is_file():
         file.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", "utf-8")
         return
@@ -198,6 +198,6 @@ def _same_run(file: Path, run: dict[str, Any]) -> None:
     if changed:
         key = changed[0]
         raise UserError(
-            f"{file.parent} holds the answers of another run ({key}: {before.get(key)!r}, now "
+            f"{file.parent} holds the results of another run ({key}: {before.get(key)!r}, now "
             f"{run.get(key)!r}); choose another folder, or remove it"
         )

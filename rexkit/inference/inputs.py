@@ -22,10 +22,10 @@ VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
 
 @dataclass(slots=True, eq=False)
 class Input:
-    """An image with the name it goes by in a run.
+    """An image with its name in a run.
 
     Attributes:
-        key: unique within a run and the same in every run: its path or URL, for a frame with
+        key: unique within a run and equal in every run: its path or URL, for a frame followed by
             ``#`` and its number.
         source: as `rexkit.formats.image_sources.open_source` takes it.
     """
@@ -35,7 +35,7 @@ class Input:
 
 
 def list_inputs(words: Sequence[str]) -> list[str]:
-    """The images and videos that some words name, each once, in order.
+    """Return the images and videos that some arguments name, each once, in order.
 
     Args:
         words: files, URLs, folders (searched through for the image and video types, by name),
@@ -43,7 +43,7 @@ def list_inputs(words: Sequence[str]) -> list[str]:
             the folder of the list.
 
     Raises:
-        UserError: there is nothing of that name, or nothing in it.
+        UserError: a name does not exist, or contains no image or video.
     """
     found: dict[str, None] = {}
     for word in words:
@@ -55,19 +55,19 @@ def list_inputs(words: Sequence[str]) -> list[str]:
 
 
 def is_video(path: str) -> bool:
-    """Whether a path has the suffix of a video."""
+    """Return whether a path has the suffix of a video."""
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
 def open_inputs(
     paths: Sequence[str], done: Collection[str] = (), every: int = 1
 ) -> Iterator[Input]:
-    """The images and frames to ask about, one by one.
+    """Yield the images and video frames to predict.
 
     Args:
-        paths: as `list_inputs` gives them.
-        done: keys to leave out.
-        every: use every N-th frame of a video.
+        paths: as `list_inputs` returns them.
+        done: keys to skip.
+        every: take every N-th frame of a video.
 
     Raises:
         UserError: a video cannot be read, or neither PyAV nor OpenCV is installed.
@@ -105,7 +105,7 @@ def _listed(word: str) -> list[str]:
 
 
 def _frames(path: str) -> Iterator[Callable[[], NDArray[np.uint8]]]:
-    """The frames of a video; each is turned into an RGB array only when it is called."""
+    """Yield the frames of a video as functions that return an RGB array."""
     if not Path(path).is_file():
         raise UserError(f"{path}: there is no such video")
     try:

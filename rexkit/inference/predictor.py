@@ -1,4 +1,4 @@
-"""`Predictor`: images and words in, results out; what one's own code uses."""
+"""`Predictor`: predictions for images in one's own code."""
 
 from __future__ import annotations
 
@@ -31,30 +31,30 @@ if TYPE_CHECKING:
 OnError = Literal["record", "raise"]
 
 WINDOW = 32
-"""How many images go to the backend at once, which sorts them by length into its batches."""
+"""How many images are given to the backend at once; it sorts them by length into batches."""
 
-_OPENERS = 4  # threads that open the next images while the model answers about these
+_OPENERS = 4  # threads that open the next images while the model generates
 
 
 class Predictor:
-    """Asks a model about images.
+    """Predicts for images with a model.
 
-    Coordinates are pixels of the original image as people see it: files, bytes and URLs are
-    turned upright by their EXIF orientation first. Pillow images and arrays are taken as they
-    stand, and of animated images the first frame.
+    Coordinates are pixels of the original, upright image: files, bytes and URLs are rotated by
+    their EXIF orientation first. Pillow images and arrays are used as they are, and of animated
+    images the first frame.
 
     Args:
         model: a folder or hub id, "tiny" for the embedded model, or a `VLM`.
-        backend: who generates: "transformers", "vllm", "openai", any other class of BACKENDS by
-            its name with or without "Backend", or a `Backend` that is there already. One
-            that is given its model (`Backend.model_source`) gets it loaded, others get its name.
+        backend: "transformers", "vllm", "openai", the name of any other class of BACKENDS with or
+            without "Backend", or a `Backend` object. For one with the ``model_source`` "given",
+            the model is loaded here; others get its name.
         options: arguments of the backend (``max_new_tokens``, ``temperature``, ``batch_size``, …)
             and of the model (``max_pixels``, ``adapter``, …), by their own names. A model that is
             loaded here has the ``dtype`` and ``attn_implementation`` that suit the hardware,
             unless they are given.
 
     Raises:
-        ConfigError: no such backend, or an option that neither it nor the model takes.
+        ConfigError: no such backend, or an option that neither it nor the model accepts.
 
     >>> from PIL import Image
     >>> predictor = Predictor("tiny", max_new_tokens=48)
@@ -74,7 +74,7 @@ class Predictor:
         self.vlm = model if isinstance(model, VLM) else None
         if isinstance(backend, Backend):
             if options:
-                raise ConfigError(f"{min(options)}: the backend is there already; set it there")
+                raise ConfigError(f"{min(options)}: the backend is built already; set it there")
             self.backend = backend
         else:
             self._build(model, backend, options)
@@ -87,7 +87,7 @@ class Predictor:
 
     @property
     def image_processor(self) -> Any:
-        """What says how images are resized: the model's, the backend's, or None."""
+        """The image processor that defines resizing: of the model or the backend, or None."""
         if self.vlm is not None:
             return self.vlm.processor.image_processor  # type: ignore[attr-defined]
         return getattr(self.backend, "image_processor", None)
@@ -104,27 +104,27 @@ class Predictor:
         on_error: OnError = "record",
         allow_urls: bool = False,
     ) -> list[Result]:
-        """Ask about every image; the results come in order, one for each.
+        """Return the result of every image, in order.
 
         Args:
             images: an image or several: paths, bytes, arrays, Pillow images, URLs; an iterator
-                is read as it is needed. See `rexkit.formats.image_sources.open_source`.
+                is read as needed. See `rexkit.formats.image_sources.open_source`.
             task: a task or its name, such as "detection"; a list has one for each image.
-            categories: what to look for. A text or a list of texts is asked of every image, a
-                list of lists has one for each. White space within is made single spaces; special
-                tokens are an error.
-            keypoint_type: whose keypoints; a list has one for each image.
+            categories: what to look for. A text or a list of texts holds for every image, a list
+                of lists has one for each. Runs of white space become single spaces; special tokens
+                are an error.
+            keypoint_type: the keypoint schema, such as "person"; a list has one for each image.
             visual_prompt_boxes: (N, 4) xyxy pixels of the original image, examples of what to
-                look for; one level deeper, one for each image. What juts out is cut off.
-            batch_size: how many images go to the backend at once; left out, `WINDOW`, or the
-                backend's own ``batch_size`` if that is more.
+                look for; one level deeper, one for each image. Boxes are clipped to the image.
+            batch_size: how many images are given to the backend at once; left out, `WINDOW`, or
+                the backend's own ``batch_size`` if that is more.
             on_error: whether an image that cannot be used gives a result with its ``error``, or
                 raises.
             allow_urls: whether ``http://`` and ``https://`` are fetched.
 
         Raises:
-            UserError: what is asked is wrong, whatever the image: the message says which
-                argument, and of which image.
+            UserError: an argument is wrong for any image; the message names the argument and the
+                image.
             DataError: with ``on_error="raise"``, an image cannot be used.
         """
         return list(
@@ -152,9 +152,9 @@ class Predictor:
         on_error: OnError = "record",
         allow_urls: bool = False,
     ) -> Iterator[Result]:
-        """As `predict`, but each result comes as soon as its batch is done.
+        """Yield the results of `predict`, each as soon as its batch is done.
 
-        At most ``2 * batch_size`` images are read ahead and held, so ``images`` may be endless.
+        At most ``2 * batch_size`` images are held at once, so ``images`` may be endless.
         """
         if on_error not in ("record", "raise"):
             raise UserError(f"on_error: {on_error!r}; {did_you_mean(on_error, OnError.__args__)}")  # type: ignore[attr-defined]
@@ -215,7 +215,7 @@ class Predictor:
             ahead = read_ahead()
             while now := ahead:
                 ahead = read_ahead()
-                yield from self._answer(now, number, on_error, allow_urls)
+                yield from self._predict_batch(now, number, on_error, allow_urls)
                 number += len(now)
 
     def _open(self, source: ImageSource, allow_urls: bool) -> _Opened:
@@ -227,7 +227,7 @@ class Predictor:
         processor = self.image_processor
         return None if processor is None else stable_grid_size(size, processor)
 
-    def _answer(
+    def _predict_batch(
         self, batch: Sequence[_Pending], first: int, on_error: OnError, allow_urls: bool
     ) -> Iterator[Result]:
         results: list[Result] = []
@@ -265,7 +265,7 @@ class Predictor:
             raise UserError(f"image {number} ({describe_source(row.source)}): {error}") from error
 
     def _check_length(self, result: Result) -> None:
-        """An error where the question alone is longer than the model was made for."""
+        """Raise a `DataError` if the prompt alone exceeds the model's context length."""
         if self.vlm is None or result.resized_size is None:
             return
         longest = self.vlm.model.config.get_text_config().max_position_embeddings
@@ -277,8 +277,8 @@ class Predictor:
         words = len(self.vlm.tokenizer(self.vlm.encoder.chat(result.prompt)).input_ids)
         if cells + words >= longest:
             raise DataError(
-                f"the question has {words} tokens and the image {cells}, but the model reads "
-                f"{longest} at most; ask for fewer categories at once, or lower max_pixels"
+                f"the prompt has {words} tokens and the image {cells}, but the model's context "
+                f"is {longest}; ask for fewer categories at once, or lower max_pixels"
             )
 
     def _fill(self, result: Result, task: Task, generation: Generation) -> None:
@@ -312,7 +312,7 @@ class _Pending:
 
 
 def _backend_named(name: str) -> Any:
-    """A class of BACKENDS by its name, in any case, with or without "Backend" at its end."""
+    """Return a class of BACKENDS by its name, in any case, with or without "Backend"."""
     known = {n.lower().removesuffix("backend"): c for n, c in BACKENDS.components().items()}
     short = name.lower().removesuffix("backend")
     if short not in known:

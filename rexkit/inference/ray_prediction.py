@@ -1,6 +1,6 @@
-"""Predicting for many files on a Ray cluster: the job of `predict_files`, spread over machines.
+"""Prediction of many files on a Ray cluster: `predict_files`, spread over machines.
 
-A Ray Data pipeline: tasks read the files, actors hold a `Predictor` each and ask it, tasks draw,
+A Ray Data pipeline: tasks read the files, actors hold a `Predictor` each, tasks draw,
 and this process writes. It alone touches the folder, so what was written stands once, and a worker
 that dies takes nothing with it but what Ray asks for again.
 """
@@ -34,7 +34,7 @@ _MOST_BLOCKS = 10_000  # more than that Ray spends its time on counting
 
 
 def start_ray(address: str | None = None) -> Any:
-    """The ``ray`` module, connected to a cluster or to a Ray started on this machine.
+    """Return the ``ray`` module, connected to a cluster or to a Ray started on this machine.
 
     A Ray that is started here is bound to loopback, has no dashboard and reports no usage; one that
     runs in this process already is taken as it is.
@@ -90,9 +90,16 @@ def predict_files_on_ray(
     was begun by either engine is finished by the other.
 
     Args:
-        model, backend, options: of the `Predictor` that each worker builds.
-        paths, out_dir, question, run, images, every: as in `predict_files`.
-        batch_size: images that a worker is given at once.
+        model: of the `Predictor` that each worker builds.
+        backend: likewise.
+        options: likewise.
+        paths: as in `predict_files`, likewise the next five.
+        out_dir: the folder of the results.
+        question: ``task``, ``categories`` and the like.
+        run: what else must be equal when a run continues.
+        images: whether to draw the predictions.
+        every: predict every N-th frame of a video.
+        batch_size: images per batch of a worker.
         address: of the cluster; None starts Ray on this machine.
         workers: how many predictors there are; left out, one for each GPU of the cluster, or one.
         visualizer: as in `predict_files`.
@@ -194,7 +201,7 @@ def _column(objects: Sequence[Any]) -> NDArray[np.object_]:
 def _read(
     row: dict[str, str], done: Collection[str], every: int
 ) -> Iterator[dict[str, Input | UserError]]:
-    """An image's bytes, or the frames of a video."""
+    """Yield an image's bytes, or the frames of a video."""
     try:
         for found in open_inputs([row["path"]], done, every):
             if isinstance(found.source, str):
@@ -205,7 +212,7 @@ def _read(
 
 
 def _content(path: str) -> bytes | str:
-    """The bytes of a file or URL; itself where it has none, for the predictor to say why."""
+    """Return the bytes of a file or URL, or its name, so that the predictor reports the error."""
     try:
         if path.startswith(("http://", "https://")):
             return fetch(path)
@@ -215,7 +222,7 @@ def _content(path: str) -> bytes | str:
 
 
 def _finish(row: dict[str, Any], images: bool, visualizer: Any = None) -> dict[str, Any]:
-    """The drawing in place of the image's bytes, which have come far enough."""
+    """Replace the image's bytes by the drawing."""
     key, result = row["key"], row["result"]
     if isinstance(result, UserError):
         return {**row, "drawn": b""}
@@ -230,7 +237,7 @@ def _frames(done: Collection[str], paths: Sequence[str]) -> set[str]:
 
 
 def _reason(trace: str) -> str:
-    """The first error of a worker's trace, which is what the others followed from."""
+    """Return the first error of a worker's trace, which caused the others."""
     lines = [line.strip() for line in trace.splitlines() if line.strip()]
     named = (line for line in lines if re.match(r"[\w.]+(Error|Exception|Died)\b.*:", line))
     return next(named, lines[-1] if lines else "it said nothing")

@@ -1,4 +1,4 @@
-"""From a question to a request, and from what was generated to a prediction: one way for all."""
+"""Requests from questions, and predictions from generations, for inference, tests and GRPO."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def build_request(image: Image, task: Task, question: Question) -> Request:
 def parse_generation(
     generation: Generation, parser: Any, image_size: ImageSize, backend: Backend
 ) -> Prediction:
-    """What an answer says, with a score for each instance where the backend tells enough.
+    """Return the prediction of a generation, with scores if the backend has log-probabilities.
 
     Args:
-        generation: the answer.
+        generation: of the backend.
         parser: of PARSERS, that of the task.
-        image_size: (width, height) of the original image.
-        backend: who answered.
+        image_size: (width, height) of the original image, in pixels.
+        backend: the backend that generated it.
     """
     prediction: Prediction = parser(generation.text, image_size)
     if backend.vocabulary is None:

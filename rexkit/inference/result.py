@@ -1,4 +1,4 @@
-"""The answer about one image, and what can be made of it."""
+"""The result of a prediction for one image, and its conversions."""
 
 from __future__ import annotations
 
@@ -21,22 +21,23 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)
 class Result:
-    """What a model answered about one image, or why it could not be asked.
+    """The prediction for one image, or the reason why there is none.
 
     Attributes:
-        source: the image as it was handed over.
+        source: the image as it was given.
         task: name of the task.
-        error: why there is no answer; None where there is one.
+        error: why there is no prediction, or None.
         image_size: (width, height) of the original image, upright; coordinates refer to it.
-        resized_size: (width, height) the model saw; None where the backend does not tell.
-        prompt: the text of the question.
+        resized_size: (width, height) of the model's input; None where the backend does not say.
+        prompt: the question in words.
         phrases: what was asked for, in the order of the prompt.
-        prediction: what could be read from the answer, in pixels of the original.
-        prompt_tokens, output_tokens: lengths; the image counts, and so does the end of the turn.
+        prediction: parsed from the completion, in pixels of the original image.
+        prompt_tokens: length of the prompt in tokens, image included.
+        output_tokens: length of the completion in tokens, the end of the turn included.
         generation_seconds: the image's share of its batch's generation.
-        seconds: the same with opening and reading.
-        truncated: whether the answer was cut off at the token limit.
-        allow_urls: whether `image` may fetch it again.
+        seconds: the same, with opening the image and parsing.
+        truncated: whether the completion was cut off at the token limit.
+        allow_urls: whether `image` may fetch a URL again.
     """
 
     source: ImageSource = field(repr=False)
@@ -56,43 +57,43 @@ class Result:
 
     @property
     def success(self) -> bool:
-        """Whether there is an answer."""
+        """Whether there is a prediction."""
         return self.error is None
 
     @property
-    def answer(self) -> Prediction:
-        """The prediction.
+    def valid_prediction(self) -> Prediction:
+        """The prediction; as `prediction`, but never None.
 
         Raises:
             DataError: there is none; the message says why.
         """
         if self.prediction is None:
-            raise DataError(self.error or "there is no answer", self.name)
+            raise DataError(self.error or "there is no prediction", self.name)
         return self.prediction
 
     @property
     def instances(self) -> Sequence[Instance]:
-        """What was found, in the order of the answer; raises as `answer` does."""
-        return self.answer.instances
+        """The predicted instances, in the order of the completion; raises as `valid_prediction`."""
+        return self.valid_prediction.instances
 
     @property
     def problems(self) -> Sequence[Problem]:
-        """What was wrong with the answer's text; raises as `answer` does."""
-        return self.answer.problems
+        """What is wrong with the completion; raises as `valid_prediction`."""
+        return self.valid_prediction.problems
 
     @property
     def text(self) -> str:
-        """The answer as it came; empty where there is none."""
+        """The completion as it was generated; empty where there is none."""
         return "" if self.prediction is None else self.prediction.text
 
     @property
     def tokens_per_second(self) -> float:
-        """Tokens of the answer by `generation_seconds`."""
+        """`output_tokens` divided by `generation_seconds`."""
         return self.output_tokens / self.generation_seconds if self.generation_seconds > 0 else 0.0
 
     @property
     def name(self) -> str:
-        """What the image is called: its path or URL where it has one."""
+        """The name of the image: its path or URL if it has one."""
         return describe_source(self.source)
 
     @property
@@ -101,11 +102,11 @@ class Result:
         return open_source(self.source, allow_urls=self.allow_urls)[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """The record that the public Rex-Omni wrapper gives for an image.
+        """Return the record that the public Rex-Omni wrapper gives for an image.
 
         ``extracted_predictions`` is ``{phrase: [{"type", "coords"}, …]}``. Times are this image's
-        own share in seconds, where the public wrapper gives those of the whole batch. Without an
-        answer ``success`` is False and ``error`` the reason.
+        own share in seconds, where the public wrapper gives those of the whole batch. Without a
+        prediction ``success`` is False and ``error`` the reason.
         """
         record: dict[str, Any] = {
             "success": self.success,
@@ -124,32 +125,32 @@ class Result:
         return record if self.success else record | {"error": self.error}
 
     def to_coco(self, image_id: int = 1) -> dict[str, Any]:
-        """A COCO data set of this image: see `rexkit.formats.coco.to_coco`."""
-        return to_coco(self.answer, self.name, image_id)
+        """Return a COCO dataset of this image; see `rexkit.formats.coco.to_coco`."""
+        return to_coco(self.valid_prediction, self.name, image_id)
 
     def to_labelme(self) -> dict[str, Any]:
-        """A LabelMe record: see `rexkit.formats.labelme.to_labelme`."""
-        return to_labelme(self.answer, Path(self.name).name)
+        """Return a LabelMe record; see `rexkit.formats.labelme.to_labelme`."""
+        return to_labelme(self.valid_prediction, Path(self.name).name)
 
     def to_supervision(self) -> Any:
-        """Detections or key points: see `rexkit.formats.supervision.to_supervision`."""
-        return to_supervision(self.answer)
+        """Return detections or key points; see `rexkit.formats.supervision.to_supervision`."""
+        return to_supervision(self.valid_prediction)
 
     def draw(self, visualizer: Any = None) -> Image:
-        """The image with what was found on it.
+        """Return the image with the prediction drawn on it.
 
         Args:
-            visualizer: of VISUALIZERS; left out, a `PillowVisualizer` that lists what is absent.
+            visualizer: of VISUALIZERS; left out, a `PillowVisualizer` that lists absent phrases.
         """
         if visualizer is None:
             from rexkit.visualizers import PillowVisualizer
 
             visualizer = PillowVisualizer(show_absent=True)
-        drawn: Image = visualizer.draw(self.image, self.answer)
+        drawn: Image = visualizer.draw(self.image, self.valid_prediction)
         return drawn
 
     def show(self, visualizer: Any = None) -> None:
-        """Draw it and open it in the system's viewer."""
+        """Draw the prediction and open it in the system's image viewer."""
         self.draw(visualizer).show(title=self.name)
 
     def save(self, path: str | Path, visualizer: Any = None) -> None:

@@ -1,4 +1,4 @@
-"""Serving a checkpoint: vLLM's OpenAI-compatible server with rexkit's decoding inside."""
+"""Serving a checkpoint by vLLM's OpenAI-compatible server, with rexkit's decoding."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def serve(
     options: Sequence[str] = (),
     take_weights: bool = False,
 ) -> None:
-    """Become the server; this call does not come back.
+    """Replace this process by the server; the call does not return.
 
     Args:
         model: a folder or a hub id.
         host: the address it listens on; only this machine reaches the default.
         port: the port.
-        options: of ``vllm serve``, as they are.
-        take_weights: whether processes of this machine may give it other weights, as
+        options: passed on to ``vllm serve``.
+        take_weights: whether processes of this machine may replace its weights, as
             reinforcement learning does after each step.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Tasks: how a question is asked and what its answer is."""
+"""Tasks: the prompts, responses and targets of each kind of question."""
 
 from rexkit.structures import Question
 from rexkit.tasks.grounding import GroundingTask

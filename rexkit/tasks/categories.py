@@ -1,4 +1,4 @@
-"""What people ask for, made safe to stand in a question."""
+"""Checks of what users ask for, before it becomes part of a prompt."""
 
 from __future__ import annotations
 
@@ -40,20 +40,20 @@ def clean_arguments(
 
 
 def clean_category(category: Any, special_tokens: Iterable[str] = ()) -> str:
-    """A category as it stands in a question: one line of words.
+    r"""Return a category as it stands in a prompt: one line of text.
 
-    Every run of white space, newlines included, is one space, so that no category can start a line
-    of its own. ``<``, quotes and commas stay, being words to the model; a category with a comma is
-    still one category, though the model may read it as two.
+    Each run of white space, newlines included, becomes one space, so that a category cannot start
+    a new line of the prompt. ``<``, quotes and commas are kept; a category with a comma is still
+    one category, though the model may read it as two.
 
     Args:
         category: a word or expression.
-        special_tokens: what the model's tokenizer knows besides words.
+        special_tokens: the special tokens of the model's tokenizer.
 
     Raises:
-        UserError: it is empty or no text, or holds a special token, which would be read as one.
+        UserError: the category is not text, is empty, or contains a special token.
 
-    >>> clean_category(' a  "red"\\ncup < 3 cm ')
+    >>> clean_category(' a  "red"\ncup < 3 cm ')
     'a "red" cup < 3 cm'
     """
     if not isinstance(category, str):
@@ -72,10 +72,17 @@ def clean_category(category: Any, special_tokens: Iterable[str] = ()) -> str:
 
 
 def clean_boxes(boxes: ArrayLike, image_size: ImageSize) -> Array:
-    """Reference boxes inside their image, (N, 4) xyxy pixels; what juts out is cut off.
+    """Return reference boxes clipped to their image.
+
+    Args:
+        boxes: (N, 4) or (4,), xyxy pixels of the original image.
+        image_size: (width, height) in pixels.
+
+    Returns:
+        (N, 4), xyxy pixels.
 
     Raises:
-        DataError: they are not boxes, or one lies outside the image.
+        DataError: the values are not boxes, or a box lies outside the image.
 
     >>> clean_boxes([5, 5, 20, 8], (10, 10)).tolist()
     [[5.0, 5.0, 10.0, 8.0]]
@@ -85,15 +92,17 @@ def clean_boxes(boxes: ArrayLike, image_size: ImageSize) -> Array:
     except (TypeError, ValueError):
         found = np.empty((0, 0))
     if found.ndim != 2 or found.shape[1] != 4 or not len(found):
-        raise DataError(f"visual_prompt_boxes: {boxes!r} is no list of [x0, y0, x1, y1]")
+        raise DataError(f"visual_prompt_boxes: {boxes!r} is not a list of [x0, y0, x1, y1]")
     cut = np.clip(found, 0, np.tile(image_size, 2))
     for box, inside in zip(found, cut, strict=True):
         if not np.isfinite(box).all() or box[2] < box[0] or box[3] < box[1]:
-            raise DataError(f"visual_prompt_boxes: {box.tolist()} is no x0, y0, x1, y1")
+            raise DataError(
+                f"visual_prompt_boxes: {box.tolist()} must be finite, x0 <= x1 and y0 <= y1"
+            )
         if inside[2] <= inside[0] or inside[3] <= inside[1]:
             raise DataError(
-                f"visual_prompt_boxes: {box.tolist()} has nothing of the image of "
-                f"{image_size[0]} x {image_size[1]} pixels in it; coordinates are pixels of the "
+                f"visual_prompt_boxes: {box.tolist()} does not overlap the image of "
+                f"{image_size[0]} x {image_size[1]} pixels; coordinates are pixels of the "
                 "original image, upright"
             )
     return cut

@@ -1,4 +1,4 @@
-"""Keypoints: a box and named points on each thing asked for."""
+"""Keypoint task: a box and named points for each instance."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ from rexkit.tasks.task import QuestionArguments
 class KeypointTask(PhraseTask):
     """A box and the keypoints of a schema for each instance, as JSON.
 
-    A phrase may be any that has such keypoints: "cat" with the schema "animal". An instance is
-    answered under its phrase with a number ("person1"), with every keypoint of the schema in its
-    order; those that are None, or that it lacks, are "unvisible". An instance of which not one
-    keypoint is labelled is ignored, as in COCO's keypoint evaluation: that nobody labelled it does
-    not mean that nothing can be seen. Where nothing that was asked for is there, the answer is
-    empty JSON.
+    A phrase may be any category with such keypoints: "cat" with the schema "animal". The response
+    names an instance by its phrase with a number ("person1") and lists every keypoint of the
+    schema in order; those that are None or missing are "unvisible". An instance without a labelled
+    keypoint is ignored, as in COCO's keypoint evaluation, since its keypoints may well be visible.
+    If no instance is in the image, the response is empty JSON.
 
     The template is the public one of the Rex-Omni weights.
 
@@ -62,11 +61,18 @@ class KeypointTask(PhraseTask):
         rng: np.random.Generator | None = None,
         schema: KeypointSchema | None = None,
     ) -> str:
-        """The question for some phrases; left out, the schema is the task's own."""
+        """Return the prompt for some phrases and the keypoints of a schema.
+
+        Args:
+            phrases: what to ask for.
+            rng: draws the template; left out, it is the first.
+            schema: left out, the task's own.
+        """
         names = (schema or self.schema).keypoints
         return super().prompt(phrases, rng).replace("{keypoints}", ", ".join(names))
 
     def response(self, target: Annotation, phrases: Sequence[str]) -> str:
+        """Return the JSON response for a target, without its ignored instances."""
         seen = [i for i in target.instances if not i.ignore]
         if self.left_to_right:
             seen.sort(key=self._left)
@@ -86,33 +92,36 @@ class KeypointTask(PhraseTask):
         return Question(prompt, phrases, self.name, tuple(schema.keypoints))
 
     def answer_form(self, question: Question) -> KeypointForm:
+        """Return the JSON format with the keypoints that are asked for."""
         names = question.keypoints or tuple(self.schema.keypoints)
         return KeypointForm(tuple(question.phrases), names)
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
+        """Return one question about a sample; see `Task.example`."""
         labelled = [self._labelled(i, sample.source) for i in sample.annotation.instances]
         target = replace(sample.annotation, instances=labelled)
         example = super().example(replace(sample, annotation=target), rng, training)
         return replace(example, sample=sample)
 
     def answerable(self, instance: Instance) -> Instance | None:
+        """Return the instance if it has keypoints and a box, else None."""
         return None if instance.keypoints is None or instance.bbox is None else instance
 
     def _labelled(self, instance: Instance, source: str) -> Instance:
-        """The instance with all keypoints of the schema, ignored if not one is labelled."""
+        """Return the instance with all keypoints of the schema, ignored if none is labelled."""
         given = instance.keypoints
         if given is None:
             return instance
-        if strangers := [name for name in given if name not in self.schema.keypoints]:
+        if unknown := [name for name in given if name not in self.schema.keypoints]:
             raise DataError(
-                f"{strangers[0]!r} of a {instance.phrase!r} is no keypoint of the schema "
+                f"{unknown[0]!r} of a {instance.phrase!r} is not a keypoint of the schema "
                 f"{self.schema.name!r}; give the task another keypoint_type",
                 source,
             )
         keypoints = {name: given.get(name) for name in self.schema.keypoints}
         instance = replace(instance, keypoints=keypoints)
         if not instance.ignore and all(xy is None for xy in keypoints.values()):
-            # Ignored as one thing is, not as a crowd, which would excuse any number of answers.
+            # Not as a crowd, which would match any number of predictions.
             extra = {**instance.extra, "iscrowd": False}
             instance = replace(instance, ignore=True, extra=extra)
         return instance

@@ -1,4 +1,4 @@
-"""Tasks by the name they go by: "detection", "pointing", and whatever else is registered."""
+"""Look-up of tasks by name, such as "detection"."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from rexkit.tasks.task import Task
 
 
 def task_names() -> dict[str, type[Task]]:
-    """Every task of TASK_FNS by its ``name``, rexkit's own and those of plugins and user code.
+    """Return every task class of TASK_FNS by its ``name``, including those of plugins.
 
-    Only a class that says its name itself counts: one that inherits it is a variant of another
-    task, to be handed over as an object.
+    Only a class that defines ``name`` itself is included: one that inherits it is a variant of
+    another task and must be passed as an object.
 
     Raises:
-        ConfigError: two classes say the same name.
+        ConfigError: two classes define the same name.
     """
     found: dict[str, type[Task]] = {}
     for component in TASK_FNS.components().values():
@@ -26,7 +26,7 @@ def task_names() -> dict[str, type[Task]]:
                 f"{c.__name__} ({origin(c)})" for c in sorted((found[name], component), key=str)
             )
             raise ConfigError(
-                f"two tasks are called {name!r}: {classes}; give one another name, or hand over "
+                f"two tasks are called {name!r}: {classes}; give one another name, or pass "
                 "the task itself"
             )
         found[name] = component
@@ -34,7 +34,7 @@ def task_names() -> dict[str, type[Task]]:
 
 
 def task_named(name: str) -> Task:
-    """A task with its default arguments.
+    """Return a task with its default arguments.
 
     Raises:
         ConfigError: no task of that name; the message holds the nearest names.

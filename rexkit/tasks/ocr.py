@@ -1,4 +1,4 @@
-"""Reading: where text stands in an image, and what it says."""
+"""OCR tasks: the place and the transcription of each text in an image."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from rexkit.tasks.reading_order import reading_order
 from rexkit.tasks.task import QuestionArguments, Task
 
 LEVELS = ("word", "text line")
-"""What is read as one piece. An image may have instances of both; a task asks for one."""
+"""The levels of OCR. An image may have instances of both; a task asks for one."""
 
 
 class OCRTask(Task):
-    """Finds all text of an image and reads it, in reading order (`rexkit.tasks.reading_order`).
+    """Asks for all text of an image, in reading order (`rexkit.tasks.reading_order`).
 
-    Every target instance has a ``text``, or is marked ``ignore`` since it is illegible, so it
-    is neither answered nor scored. An empty text says the same. Where nothing can be read the
-    answer is ``None``, for the truth of an image is all of its text. In the target every instance
-    goes by the name of the level.
+    Every instance of the ground truth has a ``text``, or is marked ``ignore`` where it is
+    illegible: it is then neither in the response nor scored. An empty text means the same. An
+    image without legible text has the response ``None``. In the target the phrase of every
+    instance is the level.
 
-    The released Rex-Omni weights write a transcription in place of the phrase. Texts that are the
-    same then share a span, as everywhere in the grammar, and it stands where the first of them is
-    read: the answer is in reading order but for repeated words. Written after the coordinates
-    ("inline") the texts share one span and keep their order.
+    The released Rex-Omni weights write a transcription in place of the phrase. Equal texts then
+    share a span, as everywhere in the grammar, at the place of the first: the response is in
+    reading order except for repeated words. Written after the coordinates ("inline"), the texts
+    share one span and keep their order.
 
     Args:
         level: "word" or "text line"; it stands in the prompt. Instances whose phrase is the other
             level are left out; any other phrase, such as "text", is taken for this level.
-        transcription: "phrase" or "inline", where the text is in the answer; see
+        transcription: "phrase" or "inline", where the text is in the response; see
             `rexkit.grammar.write`.
         templates: as of `Task`, with a ``{phrases}`` place.
     """
@@ -62,7 +62,7 @@ class OCRTask(Task):
         self.parser = {"type": "SpanParser", "transcription": transcription}
 
     def prompt(self, phrases: Sequence[str], rng: np.random.Generator | None = None) -> str:
-        """The question for some levels; with a generator, in a template drawn by it."""
+        """Return the prompt for some levels, in the first template or in one drawn by ``rng``."""
         return self.template(rng).replace("{phrases}", ", ".join(phrases))
 
     def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
@@ -71,10 +71,12 @@ class OCRTask(Task):
         return Question(self.prompt(phrases), phrases, self.name)
 
     def answer_form(self, question: Question) -> SpanForm:
+        """Return the span format with transcriptions."""
         phrases = tuple(question.phrases)
         return SpanForm(phrases, self.geometry, transcription=self.transcription)
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
+        """Return the question for the text of a sample; see `Task.example`."""
         target = self._target(sample)
         prompt = self.prompt([self.level], rng if training else None)
         response = self._response(target, sample.source)
@@ -82,13 +84,13 @@ class OCRTask(Task):
 
     @abstractmethod
     def answerable(self, instance: Instance) -> Instance | None:
-        """The instance with the geometry this task writes and no other, or None without one."""
+        """Return the instance with the task's geometry and no other, or None without one."""
 
     def _target(self, sample: Sample) -> Annotation:
-        truth = sample.annotation
-        ours = [i for i in truth.instances if i.phrase == self.level or i.phrase not in LEVELS]
-        if truth.instances and not ours:
-            others = sorted({i.phrase for i in truth.instances})
+        annotation = sample.annotation
+        ours = [i for i in annotation.instances if i.phrase == self.level or i.phrase not in LEVELS]
+        if annotation.instances and not ours:
+            others = sorted({i.phrase for i in annotation.instances})
             raise DataError(
                 f"{self.name} asks for {self.level!r}, and the sample holds only {others}; "
                 "give the task the level of the data",
@@ -97,10 +99,10 @@ class OCRTask(Task):
         found = [self._fit(instance, sample.source) for instance in ours]
         boxes = [polygon_bounds(getattr(instance, self.geometry)) for instance in found]
         ordered = [found[i] for i in reading_order(boxes)]
-        return Annotation(truth.image_size, ordered, [] if ordered else [self.level])
+        return Annotation(annotation.image_size, ordered, [] if ordered else [self.level])
 
     def _fit(self, instance: Instance, source: str) -> Instance:
-        """An instance of the truth as one of the target."""
+        """Return the instance of the target for one of the ground truth."""
         if instance.text is None and not instance.ignore:
             raise DataError(
                 f"{self.name} needs the text of every instance; one of {instance.phrase!r} has "
@@ -129,7 +131,7 @@ class OCRTask(Task):
             )
         except ValueError as error:
             raise DataError(
-                f"{self.name} cannot write this answer: {error}. Mend the text, or mark it "
+                f"{self.name} cannot write this response: {error}. Correct the text, or mark it "
                 "'ignore': true",
                 source,
             ) from error
@@ -152,6 +154,7 @@ class OCRBoxTask(OCRTask):
     )
 
     def answerable(self, instance: Instance) -> Instance | None:
+        """Return the instance with a box only, or None without box and polygon."""
         box = instance.bbox
         if box is None and instance.polygon is not None:
             box = polygon_bounds(instance.polygon)
@@ -178,6 +181,7 @@ class OCRPolygonTask(OCRTask):
     )
 
     def answerable(self, instance: Instance) -> Instance | None:
+        """Return the instance with a polygon only, or None without box and polygon."""
         polygon = instance.polygon
         if polygon is None and instance.bbox is not None:
             polygon = box_corners(instance.bbox)

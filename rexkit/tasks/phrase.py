@@ -1,4 +1,4 @@
-"""Tasks that ask for phrases and answer with one geometry for each instance found."""
+"""Base class of tasks that ask for phrases and expect one geometry for each instance."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from rexkit.tasks.task import QuestionArguments, Task
 
 
 class PhraseTask(Task):
-    """Asks for phrases and answers with one geometry for each instance found.
+    """Asks for phrases and expects one geometry for each of their instances.
 
-    A subclass names the geometry and the templates; `prompt` is the same code in training,
-    testing and one's own inference.
+    A subclass defines the geometry and the templates; `prompt` is the same code in training,
+    testing and inference.
 
     Args:
         templates: as of `Task`, with a ``{phrases}`` place.
-        extra_categories: phrases that may be asked although no sample names them; those in the
-            image are never taken for absent.
-        num_negatives: how many of ``extra_categories`` are added to each sample as negatives: a
-            number, or (fewest, most).
-        num_categories: at most how many phrases are asked, (fewest, most) drawn by seed or a
-            number; None asks for every phrase the sample knows.
-        shuffle_categories: ask in random order in training. Testing asks in alphabetical order,
-            which tells nothing about the answer.
-        left_to_right: answer with the instances of a phrase from left to right, so that a small
-            model knows which comes next; otherwise in the order of the source.
+        extra_categories: negative categories, which may be asked for although no sample names
+            them; one that is in the image is never used as a negative.
+        num_negatives: how many ``extra_categories`` are added to each question: a number, or
+            (fewest, most).
+        num_categories: the most phrases of a question: a number, or (fewest, most) to draw it from;
+            None asks for every phrase of the sample.
+        shuffle_categories: ask in random order in training. Tests ask in alphabetical order, which
+            is independent of the ground truth.
+        left_to_right: write the instances of a phrase from left to right, which is easier to learn
+            for a small model; otherwise in the order of the source.
     """
 
     geometry: ClassVar[Geometry]
@@ -54,31 +54,34 @@ class PhraseTask(Task):
         self.left_to_right = left_to_right
 
     def prompt(self, phrases: Sequence[str], rng: np.random.Generator | None = None) -> str:
-        """The question for some phrases; with a generator, in a template drawn by it."""
+        """Return the prompt for some phrases, in the first template or in one drawn by ``rng``."""
         return self.template(rng).replace("{phrases}", ", ".join(phrases))
 
     def response(self, target: Annotation, phrases: Sequence[str]) -> str:
-        """The answer that training learns to write; ignored instances are left out."""
+        """Return the training response for a target, without its ignored instances."""
         seen = [i for i in target.instances if not i.ignore]
         if self.left_to_right:
             seen.sort(key=self._left)
         return write(seen, target.image_size, phrases=phrases, geometry=self.geometry)
 
     def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
+        """Return the question for the given categories, each once."""
         if not arguments.categories:
             raise ValueError(f"categories: the task {self.name!r} needs at least one")
         phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(arguments.categories)]
         return Question(self.prompt(phrases), phrases, self.name)
 
     def answer_form(self, question: Question) -> AnswerForm:
+        """Return the span format with the phrases and the task's geometry."""
         return SpanForm(tuple(question.phrases), self.geometry)
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
-        phrases = self._ask(sample.annotation, rng)
+        """Return one question about a sample; see `Task.example`."""
+        phrases = self._phrases(sample.annotation, rng)
         if not phrases:
             raise DataError(
-                f"{type(self).__name__} finds nothing to ask: no instance has the geometry of a "
-                f"{self.name} answer, and no phrase is known to be absent; give the task "
+                f"{type(self).__name__} has nothing to ask for: no instance has the geometry of "
+                f"the task {self.name!r}, and there is no negative category; give the task "
                 "extra_categories and num_negatives",
                 sample.source,
             )
@@ -92,19 +95,19 @@ class PhraseTask(Task):
         return Example(sample, Question(prompt, phrases, self.name), response, target)
 
     def answerable(self, instance: Instance) -> Instance | None:
-        """The instance with the geometry this task writes, or None where it has none."""
+        """Return the instance with the task's geometry, or None if it has none."""
         return instance if getattr(instance, self.geometry) is not None else None
 
     def _left(self, instance: Instance) -> float:
         return float(np.min(getattr(instance, self.geometry).reshape(-1, 2)[:, 0]))
 
-    def _ask(self, truth: Annotation, rng: np.random.Generator) -> list[str]:
-        seen = [i for i in truth.instances if not i.ignore]
-        # Asked only where every instance can be answered: the rest is there, so None were wrong.
-        mute = {i.phrase for i in seen if self.answerable(i) is None}
-        known = [p for p in dict.fromkeys([i.phrase for i in seen]) if p not in mute]
-        known += truth.absent
-        others = [p for p in self.extra_categories if p not in truth.phrases]
+    def _phrases(self, annotation: Annotation, rng: np.random.Generator) -> list[str]:
+        seen = [i for i in annotation.instances if not i.ignore]
+        # A phrase with an instance that cannot be written has no correct response.
+        unwritable = {i.phrase for i in seen if self.answerable(i) is None}
+        known = [p for p in dict.fromkeys([i.phrase for i in seen]) if p not in unwritable]
+        known += annotation.absent
+        others = [p for p in self.extra_categories if p not in annotation.phrases]
         number = min(_draw(self.num_negatives, rng), len(others))
         asked = known + [others[i] for i in rng.permutation(len(others))[:number]]
         if self.num_categories is not None:
@@ -112,11 +115,13 @@ class PhraseTask(Task):
             asked = [asked[i] for i in sorted(rng.permutation(len(asked))[:number])]
         return asked
 
-    def _target(self, truth: Annotation, phrases: list[str]) -> Annotation:
-        asked = [i for i in truth.instances if i.phrase in phrases]
+    def _target(self, annotation: Annotation, phrases: list[str]) -> Annotation:
+        asked = [i for i in annotation.instances if i.phrase in phrases]
         instances = [fit for i in asked if (fit := self.answerable(i)) is not None]
         present = {i.phrase for i in instances}
-        return Annotation(truth.image_size, instances, [p for p in phrases if p not in present])
+        return Annotation(
+            annotation.image_size, instances, [p for p in phrases if p not in present]
+        )
 
 
 def _draw(number: Any, rng: np.random.Generator) -> int:

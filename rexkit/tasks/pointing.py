@@ -1,4 +1,4 @@
-"""Pointing: one point on each thing asked for."""
+"""Pointing task: one point for each instance."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rexkit.tasks.phrase import PhraseTask
 
 @TASK_FNS.register_module()
 class PointingTask(PhraseTask):
-    """A point for each instance of each phrase; where the truth has only a box, its centre.
+    """A point for each instance of each phrase; where the ground truth has only a box, its centre.
 
     The first template is the public one of the Rex-Omni weights. Arguments: see `PhraseTask`.
     """
@@ -29,6 +29,7 @@ class PointingTask(PhraseTask):
     )
 
     def answerable(self, instance: Instance) -> Instance | None:
+        """Return the instance with a point, the centre of its box if it has no other, or None."""
         if instance.point is not None:
             return instance
         if instance.bbox is None:

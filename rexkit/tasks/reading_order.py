@@ -1,4 +1,4 @@
-"""The order in which people read what stands in boxes."""
+"""The reading order of text boxes."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from rexkit.geometry import Indices
 
 
 def reading_order(boxes: ArrayLike) -> Indices:
-    """Indices of boxes, line by line from top to bottom and in a line from left to right.
+    """Return the indices of boxes in reading order: by line, and in a line from left to right.
 
-    A line begins with the box whose middle is uppermost, of those left. To it belong the boxes
-    that stand beside it: the middle of each lies between top and bottom of the other, and no more
-    than half of the narrower one lies above or below the other. So neither a large title swallows
-    the two lines beside it, nor a slanted line the next. Columns are not told apart. The result
-    depends on the boxes alone, not on their order.
+    A line starts with the remaining box whose centre is highest, and takes in the boxes beside it:
+    the vertical centre of each lies between top and bottom of the other, and they overlap
+    horizontally by at most half of the narrower one. So a large title does not absorb the two
+    lines beside it, nor a slanted line the next. Columns are not separated. The result depends on
+    the boxes alone, not on their order.
 
     Args:
         boxes: (N, 4) xyxy.

@@ -1,4 +1,4 @@
-"""What a task is: how it asks, how it answers, and which parser and metrics fit the answer."""
+"""The base class of tasks, and the arguments of their questions."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ class Task(ABC):
             out, the class's own.
 
     Attributes:
-        name: what it goes by in figures, files and `Predictor.predict`: "detection".
-        parser: config of PARSERS, how its answers are read.
-        metrics: names or configs of METRICS, how they are scored.
-        results_dir: the folder of its results, as the public Rex-Omni evaluation names them:
+        name: used in metrics, files and `Predictor.predict`: "detection".
+        parser: config of PARSERS, which reads the completions.
+        metrics: names or configs of METRICS.
+        results_dir: the folder of its results, named as in the public Rex-Omni evaluation:
             "box_eval". A class that sets only a name gets ``NAME_eval``.
         templates: prompts.
-        places: names that stand in braces in every template.
+        places: the names in braces that every template must contain.
         accepts: the fields of `QuestionArguments` that the task accepts.
     """
 
@@ -79,15 +79,15 @@ class Task(ABC):
 
     @abstractmethod
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
-        """One question about a sample, with its answer.
+        """Return one question about a sample, with its response and target.
 
         Args:
-            sample: an image with its truth.
-            rng: draws whatever is drawn; the same generator, the same example.
-            training: whether the words and their order are drawn too; in testing they are fixed.
+            sample: an image with its ground truth.
+            rng: the only source of randomness: an equal generator gives an equal example.
+            training: whether template and order are drawn as well; in tests they are fixed.
 
         Raises:
-            DataError: the sample holds nothing that this task could ask for.
+            DataError: the sample holds nothing that this task can ask for.
         """
 
     def question(
@@ -130,9 +130,9 @@ class Task(ABC):
         """
 
     def template(self, rng: np.random.Generator | None = None) -> str:
-        """The first template; with a generator, one drawn by it."""
+        """Return the first template, or one drawn by ``rng``."""
         return self.prompt_templates[0 if rng is None else rng.integers(len(self.prompt_templates))]
 
     def answer_form(self, question: Question) -> AnswerForm | None:
-        """The form every answer to a question has, for constrained decoding; None: not told."""
+        """Return the answer format of a question, for constrained decoding, or None without one."""
         return None

@@ -1,4 +1,4 @@
-"""Visual prompting: some boxes are shown, everything that looks alike is to be found."""
+"""Visual prompting task: boxes of all instances similar to those in the reference boxes."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from rexkit.tasks.task import QuestionArguments, Task
 
 @TASK_FNS.register_module()
 class VisualPromptTask(Task):
-    """Boxes of all instances of a category that the prompt shows by reference boxes, not by name.
+    """Boxes of all instances of a category that is given by reference boxes, not by name.
 
-    Some instances of one category become the reference boxes, and the answer is every instance of
-    it, references included. Prompt and answer call the category ``object_1``, as the public
-    Rex-Omni code does. In the target, ``extra["reference"]`` tells which instances were shown and
-    ``extra["category"]`` what they are.
+    Some instances of one category become the reference boxes, and the response holds every
+    instance of it, references included. Prompt and response call the category ``object_1``, as the
+    public Rex-Omni code does. In the target, ``extra["reference"]`` marks the instances used as
+    references and ``extra["category"]`` is their category.
 
     Training draws the category among those with a usable box, and the references among its
-    instances. In testing both depend on the sample's truth alone, so that every run asks the same.
-    Where the data set itself has references (``extra["reference"]``, as the public evaluation set),
-    they are the ones.
+    instances. In tests both depend on the sample's ground truth alone, so that every run asks the
+    same. A dataset with references of its own (``extra["reference"]``, as the public evaluation
+    set) determines them.
 
     Args:
         templates: as of `Task`, with a ``{references}`` place. The first is the public one.
         num_references: fewest and most reference boxes. Where a category has two instances or
-            more, one of them at least is left to be found.
-        left_to_right: answer from left to right, so that a small model knows which comes next;
-            otherwise in the order of the source.
+            more, at least one of them is not a reference.
+        left_to_right: write the instances from left to right, which is easier to learn for a small
+            model; otherwise in the order of the source.
     """
 
     name = "visual_prompting"
@@ -59,7 +59,7 @@ class VisualPromptTask(Task):
         fewest, most = num_references
         if not 1 <= fewest <= most:
             raise ValueError(
-                f"num_references: (fewest, most) must be 1 or more and rising, got {num_references}"
+                f"num_references: (fewest, most) must be ordered, 1 or more, got {num_references}"
             )
         self.num_references = (fewest, most)
         self.left_to_right = left_to_right
@@ -67,26 +67,29 @@ class VisualPromptTask(Task):
     def prompt(
         self, boxes: ArrayLike, image_size: ImageSize, rng: np.random.Generator | None = None
     ) -> str:
-        """The question for some reference boxes; with a generator, in a template drawn by it.
+        """Return the prompt for some reference boxes.
 
         Args:
             boxes: (N, 4), xyxy pixels.
             image_size: (width, height) of their image.
-            rng: draws the template.
+            rng: draws the template; left out, it is the first.
         """
         references = write_references({self.object_name: boxes}, image_size)
         return self.template(rng).replace("{references}", references)
 
     def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
+        """Return the question for the given reference boxes."""
         if arguments.visual_prompt_boxes is None:
             raise ValueError(f"visual_prompt_boxes: the task {self.name!r} needs at least one")
         boxes = _checked(arguments.visual_prompt_boxes)
         return Question(self.prompt(boxes, image_size), [self.object_name], self.name)
 
     def answer_form(self, question: Question) -> SpanForm:
+        """Return the span format with the phrase ``object_1``."""
         return SpanForm(tuple(question.phrases))
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
+        """Return one question about a sample; see `Task.example`."""
         truth = sample.annotation
         draw = rng if training else np.random.default_rng(_digest(truth))
         category = self._choose(sample, draw)
@@ -102,12 +105,14 @@ class VisualPromptTask(Task):
 
     def _choose(self, sample: Sample, draw: np.random.Generator) -> str:
         seen = [i for i in sample.annotation.instances if not i.ignore]
-        # Where one instance cannot be answered, an answer that leaves it out would be wrong.
-        mute = {i.phrase for i in seen if i.bbox is None}
-        known = [phrase for phrase in dict.fromkeys(i.phrase for i in seen) if phrase not in mute]
+        # A category with an instance that cannot be written has no correct response.
+        unwritable = {i.phrase for i in seen if i.bbox is None}
+        known = [
+            phrase for phrase in dict.fromkeys(i.phrase for i in seen) if phrase not in unwritable
+        ]
         if not known:
             raise DataError(
-                f"{type(self).__name__} finds nothing to show: no category of the image has a "
+                f"{type(self).__name__} has no reference boxes: no category of the image has a "
                 "box for each of its instances",
                 sample.source,
             )
@@ -116,7 +121,7 @@ class VisualPromptTask(Task):
         return known[int(draw.integers(len(known)))]
 
     def _target(self, truth: Annotation, category: str, draw: np.random.Generator) -> Annotation:
-        """All of a category under the name it has in the prompt, some of it shown."""
+        """Return the instances of a category under ``object_1``, some of them as references."""
         boxed = [i for i in truth.of(category) if i.bbox is not None]
         usable = [number for number, i in enumerate(boxed) if not i.ignore]
         fewest, most = self.num_references
@@ -135,7 +140,7 @@ class VisualPromptTask(Task):
 
 
 def _digest(truth: Annotation) -> int:
-    """A number that stands for what is in an image, the same in every process."""
+    """Return a hash of the ground truth, the same in every process."""
     boxed = [i for i in truth.instances if i.bbox is not None]
     phrases = "\n".join(i.phrase for i in boxed).encode("utf-8", "replace")
     boxes = Annotation(truth.image_size, boxed).boxes()
@@ -147,11 +152,7 @@ def _left(instance: Instance) -> float:
 
 
 def _checked(boxes: ArrayLike) -> Array:
-    """Reference boxes as (N, 4), N >= 1.
-
-    Raises:
-        ValueError: they are not boxes.
-    """
+    """Return reference boxes as (N, 4), N >= 1, or raise a `ValueError`."""
     xyxy = np.atleast_2d(np.asarray(boxes, dtype=np.float64))
     if xyxy.ndim != 2 or xyxy.shape[1] != 4 or not len(xyxy):
         raise ValueError(

@@ -135,7 +135,7 @@ def test_what_cannot_be_constrained_is_an_error(untrained):
     with pytest.raises(ValueError, match="raise max_new_tokens"):
         backend.generate([Request(image, "Detect cup.", SpanForm(("cup",)))])
     constraint = GrammarConstraint(backend.mask, [SpanForm(("cup",))], 50)
-    with pytest.raises(ValueError, match="2 rows for 1 forms"):
+    with pytest.raises(ValueError, match="2 rows for 1 answer formats"):
         constraint(torch.zeros(2, 3, dtype=torch.long), torch.zeros(2, 2000))
 
 

@@ -140,10 +140,10 @@ def test_nothing_is_kept_once_it_was_asked(vlm):
     one, two = drawn(2)
     tower = VisionTower(vlm, [Request(one, "a"), Request(two, "a"), Request(one, "b")])
     with torch.inference_mode():
-        first, _ = tower.see([one, two])
-        assert list(tower._seen) == [id(one)]
-        assert tower.see([one])[0] is first
-    assert not tower._seen
+        first, _ = tower.encode([one, two])
+        assert list(tower._encoded) == [id(one)]
+        assert tower.encode([one])[0] is first
+    assert not tower._encoded
 
 
 def test_one_image_s_requests_come_together_where_that_pads_nothing():

@@ -263,7 +263,7 @@ def test_5000_categories(predictor):
     """More than the tiny model reads: an error. A model that reads them all is asked."""
     many = [f"thing {n}" for n in range(5000)]
     [result] = predictor.predict(scene(), categories=many)
-    assert "the model reads 8192 at most; ask for fewer categories" in result.error
+    assert "the model's context is 8192; ask for fewer categories" in result.error
     [result] = Predictor("none", Whole()).predict(scene(), categories=many)
     assert result.phrases == many
     assert result.prompt.count("thing") == 5000
@@ -274,12 +274,12 @@ REFERENCES: dict[str, tuple[Any, Any]] = {
     "one box": ([1, 2, 3, 4], [[1, 2, 3, 4]]),
     "an array": (np.array([[1, 2, 3, 4]]), [[1, 2, 3, 4]]),
     "juts out": ([[-5, -5, 10, 10], [60, 40, 99, 99]], [[0, 0, 10, 10], [60, 40, 64, 48]]),
-    "outside": ([[70, 0, 90, 10]], "nothing of the image of 64 x 48 pixels"),
-    "touches the edge": ([[64, 0, 90, 10]], "nothing of the image"),
-    "wrong way round": ([[30, 0, 10, 10]], "is no x0, y0, x1, y1"),
-    "no numbers": ([[0, 0, float("nan"), 9]], "is no x0, y0, x1, y1"),
-    "three numbers": ([[0, 0, 9]], "is no list of"),
-    "none": ([], "is no list of"),
+    "outside": ([[70, 0, 90, 10]], "does not overlap the image of 64 x 48 pixels"),
+    "touches the edge": ([[64, 0, 90, 10]], "does not overlap the image"),
+    "wrong way round": ([[30, 0, 10, 10]], "must be finite, x0 <= x1"),
+    "no numbers": ([[0, 0, float("nan"), 9]], "must be finite, x0 <= x1"),
+    "three numbers": ([[0, 0, 9]], "is not a list of"),
+    "none": ([], "is not a list of"),
 }
 
 

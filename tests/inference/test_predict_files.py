@@ -59,7 +59,7 @@ def test_a_folder_to_records_and_images(tmp_path, capsys):
     assert (out / "predictions.jsonl").read_bytes() == before
     other = ["--categories", "dog", *FAST[2:]]
     assert main(["predict", str(tmp_path / "in"), "--out", str(out), *other]) == 2
-    assert "the answers of another run (categories:" in capsys.readouterr().err
+    assert "the results of another run (categories:" in capsys.readouterr().err
 
 
 def test_a_killed_run_goes_on_and_loses_or_repeats_nothing(tmp_path):

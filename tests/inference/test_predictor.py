@@ -193,7 +193,7 @@ def test_unknown_backends_and_options():
         Predictor("tiny", "transfomers")
     with pytest.raises(ConfigError, match=r"takes 'max_new_token'; did you mean 'max_new_tokens'"):
         Predictor("tiny", max_new_token=3)
-    with pytest.raises(ConfigError, match="temperature: the backend is there already"):
+    with pytest.raises(ConfigError, match="temperature: the backend is built already"):
         Predictor("tiny", Rule(), temperature=1)
 
 
@@ -205,7 +205,7 @@ def test_answers_are_constrained_and_scored_as_in_testing():
     assert all(result.problems for result in free)  # untrained, it writes anything
     results = Predictor(vlm, max_new_tokens=200, constrain=True).predict(two, **asked)
     assert [list(result.problems) for result in results] == [[], []]
-    assert results[0].answer.phrases == ["cup", "dog"]
+    assert results[0].valid_prediction.phrases == ["cup", "dog"]
     scores = [instance.score for result in results for instance in result.instances]
     assert scores
     assert all(score is not None and 0 <= score <= 1 for score in scores)

@@ -103,7 +103,7 @@ def test_who_is_not_labelled_is_ignored_and_not_denied():
     assert len(read(example.response, (100, 100)).instances) == 1
     assert [i.ignore for i in example.target.instances] == [False, True, True]
     assert example.target.instances[1].extra == {"iscrowd": False}
-    with pytest.raises(DataError, match=r"here:1: KeypointTask finds nothing to ask"):
+    with pytest.raises(DataError, match=r"here:1: KeypointTask has nothing to ask for"):
         KeypointTask().example(sample(unlabelled, crowd), rng(), training=False)
 
 
@@ -120,7 +120,7 @@ def test_a_box_alone_is_not_asked_about():
 
 
 def test_keypoints_of_another_schema_are_an_error():
-    with pytest.raises(DataError, match=r"here:1: 'neck' of a 'cat' is no keypoint .*'person'"):
+    with pytest.raises(DataError, match=r"here:1: 'neck' of a 'cat' is not a keypoint .*'person'"):
         KeypointTask().example(sample(being("cat", "animal")), rng(), training=False)
 
 
