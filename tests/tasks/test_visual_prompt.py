@@ -148,7 +148,7 @@ def test_ask_names_what_is_wrong(wrong, name):
 
 def test_nothing_to_show_is_an_error(sample):
     sample.annotation.instances = [Instance("bird", point=np.array([3.0, 3.0]))]
-    with pytest.raises(DataError, match=r"here:1.*nothing to show"):
+    with pytest.raises(DataError, match=r"here:1.*no reference boxes"):
         VisualPromptTask().example(sample, rng(), training=True)
 
 
