@@ -1,4 +1,4 @@
-"""LoRA adapters merged into the models they were trained on."""
+"""Merging of LoRA adapters into the models they were trained on."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rexkit.errors import UserError
 def merge_adapter(
     adapter: Path, base: str | None = None, **options: Any
 ) -> tuple[PreTrainedModel, str]:
-    """The merged model, and the folder or hub id its processor is in.
+    """Merge a LoRA adapter; return the model and the folder or hub id of its processor.
 
     Args:
         adapter: a folder as peft saves it.
@@ -40,7 +40,7 @@ def merge_adapter(
 
 
 def _embedding_rows(adapter: Path) -> int | None:
-    """How many rows the embedding has that was saved with an adapter, if one was."""
+    """Return the number of embedding rows saved with an adapter, or None."""
     file = adapter / "adapter_model.safetensors"
     state = load_file(file) if file.is_file() else {}
     return next((len(w) for n, w in state.items() if n.endswith("embed_tokens.weight")), None)

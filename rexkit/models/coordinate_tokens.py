@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def coordinate_ids(tokenizer: Any) -> list[int]:
-    """The token ids of ``<0>`` … ``<999>``.
+    """Return the token ids of ``<0>`` … ``<999>``.
 
     Raises:
         ValueError: the tokenizer does not know one of them as a single token.
@@ -31,7 +31,7 @@ def coordinate_ids(tokenizer: Any) -> list[int]:
 
 
 def add_coordinate_tokens(model: PreTrainedModel, tokenizer: Any) -> int:
-    """Add whatever the grammar needs and the checkpoint lacks; a second call adds nothing.
+    """Add the tokens of the grammar that a checkpoint lacks; a second call adds nothing.
 
     New coordinate rows start on a smooth curve, so that neighbouring bins start as neighbouring
     vectors; their mean and spread are those of the rows already there.
@@ -69,7 +69,7 @@ def start_smoothly(
 
 
 def smooth_curve(width: int) -> torch.Tensor:
-    """A (1000, width) curve of unit spread: sines and cosines of the bin over many wavelengths.
+    """Return a (1000, width) curve of unit spread: sines and cosines of the bin.
 
     Wavelengths run from 40 bins to 4,000, so vectors a few bins apart almost agree and vectors far
     apart do not (the idea of the position encoding in "Attention Is All You Need", section 3.5).

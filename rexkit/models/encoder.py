@@ -1,4 +1,4 @@
-"""Questions and answers to tensors: chat markup, images, padding, labels."""
+"""Prompts and responses as tensors: chat markup, images, padding, labels."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Encoder:
         self._chats: dict[str, str] = {}
 
     def chat(self, prompt: str) -> str:
-        """The prompt in chat markup, with one image, up to where the answer starts."""
+        """Return the prompt in chat markup, with one image, up to the start of the response."""
         if prompt not in self._chats:
             if len(self._chats) > 10_000:
                 self._chats.clear()
@@ -55,12 +55,12 @@ class Encoder:
         return self._chats[prompt]
 
     def questions(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, torch.Tensor]:
-        """A batch to generate from, padded on the left."""
+        """Return a batch to generate from, padded on the left."""
         vision = self.images(images)
         return self.left_padded(self.prompt_ids(vision["image_grid_thw"], prompts)) | vision
 
     def images(self, images: Sequence[Image]) -> dict[str, torch.Tensor]:
-        """What the vision tower takes: ``pixel_values`` and ``image_grid_thw``."""
+        """Return the input of the vision tower: ``pixel_values`` and ``image_grid_thw``."""
         pixel_values, grids = to_patches(images, self.processor.image_processor)
         return {
             "pixel_values": torch.from_numpy(pixel_values),
@@ -68,7 +68,7 @@ class Encoder:
         }
 
     def prompt_ids(self, grids: torch.Tensor, prompts: Sequence[str]) -> list[list[int]]:
-        """The token ids of prompts in chat markup.
+        """Return the token ids of prompts in chat markup.
 
         Args:
             grids: ``image_grid_thw`` (N, 3) of each prompt's image, which says how many tokens
@@ -98,7 +98,7 @@ class Encoder:
         }
 
     def examples(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-        """A batch to train on, padded on the right; ``labels`` only where the answer is.
+        """Return a batch to train on, padded on the right; labels only in the responses.
 
         Raises:
             ValueError: an example is longer than ``max_length``.
@@ -110,7 +110,7 @@ class Encoder:
         return self._pad(encoded, answers)
 
     def on_one_image(self, examples: Sequence[Example]) -> tuple[list[list[int]], Any]:
-        """The prompts of examples that share an image, which is read once.
+        """Return the prompts of examples that share an image, which is processed once.
 
         Args:
             examples: of one image.
@@ -133,7 +133,7 @@ class Encoder:
         return expanded, encoded
 
     def answers(self, examples: Sequence[Example]) -> list[list[int]]:
-        """The token ids of the answers, with the end of the turn."""
+        """Return the token ids of the responses, with the end of the turn."""
         texts = [e.response + END_OF_TURN for e in examples]
         ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False).input_ids
         return ids
@@ -149,7 +149,7 @@ class Encoder:
             )
 
     def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, Any]:
-        """What the processor gives for images and chats, without padding."""
+        """Return the output of the processor for images and chats, without padding."""
         vision = self.images(images)
         ids = self.prompt_ids(vision["image_grid_thw"], prompts)
         kinds = self.processor.create_mm_token_type_ids(ids)

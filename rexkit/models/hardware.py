@@ -1,4 +1,4 @@
-"""What the hardware is best at: the type of numbers, and the attention."""
+"""Default dtype and attention for the hardware."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from rexkit._compat.transformers import is_flash_attn_2_available
 
 
 def hardware_dtype() -> torch.dtype:
-    """bfloat16 on GPUs that compute in it, else float32.
+    """Return bfloat16 on GPUs that compute in it, else float32.
 
     Not float16 on older GPUs: activations of the Qwen families can leave its range.
     """
@@ -17,7 +17,7 @@ def hardware_dtype() -> torch.dtype:
 
 
 def hardware_attention(dtype: torch.dtype | None) -> str:
-    """FlashAttention-2 where it is installed, has its GPU and takes the numbers, else SDPA.
+    """Return FlashAttention-2 if it is installed and supports GPU and dtype, else SDPA.
 
     Args:
         dtype: of the model; None if it is not known before it is loaded.

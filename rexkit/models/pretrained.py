@@ -59,13 +59,13 @@ class PretrainedVLM(VLM):
         system_prompt: str | None = None,
         max_length: int | None = None,
     ):
-        numbers = None
+        torch_dtype = None
         if dtype != "auto":
-            numbers = hardware_dtype() if dtype == "hardware" else getattr(torch, dtype)
+            torch_dtype = hardware_dtype() if dtype == "hardware" else getattr(torch, dtype)
         if attn_implementation == "hardware":
-            attn_implementation = hardware_attention(numbers)
+            attn_implementation = hardware_attention(torch_dtype)
         options = {
-            "dtype": numbers or "auto",
+            "dtype": torch_dtype or "auto",
             "attn_implementation": attn_implementation,
             "device_map": device_map,
         }

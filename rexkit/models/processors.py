@@ -93,7 +93,7 @@ if not is_torchvision_available():
 
 
 def family_of(path: str) -> str:
-    """The ``config.model_type`` of a checkpoint, a folder or hub id.
+    """Return the ``config.model_type`` of a checkpoint, a folder or hub id.
 
     Raises:
         ConfigError: it is of no family that rexkit knows.
@@ -106,7 +106,7 @@ def family_of(path: str) -> str:
 
 
 def load_processor(path: str, model_type: str) -> ProcessorMixin:
-    """The processor of a checkpoint, for images.
+    """Load the processor of a checkpoint, for images.
 
     Args:
         path: a folder or a hub id.

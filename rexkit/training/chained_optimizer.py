@@ -1,4 +1,4 @@
-"""Muon for the matrices inside a network, another optimizer for the rest."""
+"""Several optimizers chained as one, such as Muon for matrices and AdamW for the rest."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class ChainedOptimizer(torch.optim.Optimizer):
         return loss
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of all, in order."""
+        """Return the states of all optimizers, in order."""
         return {"optimizers": [optimizer.state_dict() for optimizer in self.optimizers]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave."""
+        """Load what `state_dict` returned."""
         for optimizer, state in zip(self.optimizers, state_dict["optimizers"], strict=True):
             optimizer.load_state_dict(state)
         self.param_groups = [g for optimizer in self.optimizers for g in optimizer.param_groups]

@@ -70,7 +70,7 @@ class AnswerLoss(nn.Module):
     def forward(
         self, logits: torch.Tensor, labels: torch.Tensor, previous: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """The loss of each token.
+        """Compute the loss of each token.
 
         Args:
             logits: (N, vocabulary).

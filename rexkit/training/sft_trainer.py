@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: learn to write the answers of examples."""
+"""Supervised fine-tuning on the responses of examples."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
 
     @classmethod
     def extra_arguments(cls) -> set[str]:
-        """What else a config may set: the fields of `transformers.TrainingArguments`."""
+        """Return the further config keys: the fields of `transformers.TrainingArguments`."""
         return {field.name for field in fields(TrainingArguments) if field.init} - {"output_dir"}
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:

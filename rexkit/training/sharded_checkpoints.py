@@ -1,4 +1,4 @@
-"""What a checkpoint of shards lacks to be opened later."""
+"""Config and processor in checkpoints that are saved as shards."""
 
 from __future__ import annotations
 

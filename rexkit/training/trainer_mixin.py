@@ -1,4 +1,4 @@
-"""What every training job does, whatever it learns by: fit, evaluate, and leave its figures."""
+"""Behaviour shared by all trainers: fit, evaluate, and log metrics."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class TrainerMixin:
 
 
 def default_callbacks(work_dir: Path) -> list[TrainerCallback]:
-    """What follows every training: ``log.jsonl``, TensorBoard, and shards that can be opened."""
+    """Return the callbacks of every training: log file, TensorBoard, shard descriptions."""
     return [
         LogFile(work_dir / "log.jsonl"),
         ShardDescription(),
@@ -116,7 +116,7 @@ class LogFile(TrainerCallback):
 
 
 def _step(line: str) -> float:
-    """The step of a line of the log; of one that a kill cut off, none that was reached."""
+    """Return the step of a log line, infinity if the line is cut off."""
     try:
         step: float = json.loads(line)["step"]
     except ValueError:

@@ -102,7 +102,7 @@ def _prompt(record: dict[str, Any]) -> tuple[str, str]:
 
 
 def _tables(records: Sequence[dict[str, Any]]) -> str:
-    """A table for each prompt, the best answer first."""
+    """Return a table for each prompt, the best completion first."""
     sections = [f"# Answers after {records[0]['step']} steps\n"]
     for (source, question), answers in groupby(records, _prompt):
         group = sorted(answers, key=lambda record: -record["reward"])

@@ -207,7 +207,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
 
     @classmethod
     def extra_arguments(cls) -> set[str]:
-        """What else a config may set: the fields of `trl.GRPOConfig`, but for its use of vLLM."""
+        """Return the further config keys: fields of `trl.GRPOConfig`, except its use of vLLM."""
         names = {field.name for field in fields(GRPOConfig) if field.init}
         ours = {"output_dir", "reward_weights", "use_vllm"}
         return {
@@ -257,7 +257,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
                 self.completion_files.add(step, examples, predictions, rewards)
 
     def _allow_for_mismatch(self, batch: dict[str, Any]) -> None:
-        """Weigh what a backend sampled by how much more likely the trainer finds it.
+        """Multiply advantages by importance-sampling weights of what a backend sampled.
 
         TRL does so for its own use of vLLM only. The weights are put into the advantages, which
         its losses multiply with just as they would with the weights.

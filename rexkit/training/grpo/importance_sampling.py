@@ -1,4 +1,4 @@
-"""How much more likely the trainer finds what a backend sampled, and how learning allows for it."""
+"""Truncated importance-sampling weights for tokens that another engine sampled."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def importance_weights(
     lowest: float | None,
     highest: float | None,
 ) -> torch.Tensor:
-    """Weights that make tokens sampled by one engine count as if the other had sampled them.
+    """Return importance-sampling weights of tokens that another engine sampled.
 
     The ratio of both probabilities, of a token or of the whole answer, cut to a range ("truncate")
     or 0 outside of it ("mask"): truncated importance sampling, Yao et al., "Your efficient RL
@@ -29,7 +29,8 @@ def importance_weights(
         sampled_log_probs: (B, T) of the engine that sampled; NaN where it is not known.
         mask: (B, T), 1 for tokens of the answer.
         mode: as above.
-        lowest, highest: the range; None leaves an end open.
+        lowest: Least ratio; None for no bound.
+        highest: Largest ratio; None for no bound.
 
     Returns:
         (B, T), without gradient.

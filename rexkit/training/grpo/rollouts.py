@@ -129,7 +129,7 @@ def shares_model(config: Mapping[str, Any], key: str) -> bool:
 
 
 def model_arguments(config: Mapping[str, Any], start: str) -> dict[str, Any]:
-    """What a backend with a model of its own is told of it, where its config does not say.
+    """Return the model arguments of a backend that loads its own, where its config lacks them.
 
     Args:
         config: of BACKENDS.
@@ -144,7 +144,7 @@ def model_arguments(config: Mapping[str, Any], start: str) -> dict[str, Any]:
 def sampling_arguments(
     config: Mapping[str, Any], trl: Any, system_prompt: str | None, key: str
 ) -> dict[str, Any]:
-    """A backend's config with what the trainer says about questions and sampling.
+    """Return the config of a backend with the sampling parameters of the trainer.
 
     Args:
         config: of BACKENDS.

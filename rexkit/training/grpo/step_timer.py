@@ -1,4 +1,4 @@
-"""Where the time of a training step goes."""
+"""Timing of the phases of a training step."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class StepTimer:
         self._open.pop()
 
     def take(self) -> dict[str, float]:
-        """The seconds of every phase since they were taken last; between phases only."""
+        """Return the seconds of each phase since the last call; between phases only."""
         found, self._seconds = self._seconds, {}
         return found
 
