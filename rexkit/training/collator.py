@@ -29,6 +29,7 @@ class Collator:
         self.max_row_tokens = max_row_tokens
 
     def __call__(self, items: Sequence[Item]) -> dict[str, torch.Tensor]:
+        """Return the batch of some items, as the model and the loss take it."""
         groups = [item if isinstance(item, list) else [item] for item in items]
         if self.max_row_tokens is None:
             return self.encoder.examples([example for group in groups for example in group])

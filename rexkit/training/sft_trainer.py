@@ -134,6 +134,7 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
         return {field.name for field in fields(TrainingArguments) if field.init} - {"output_dir"}
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
+        """Return the loss of a batch, with logits at the labels only."""
         inner = self.vlm.inner
         self._positions = label_positions(inputs)
         if "tree" in inputs:
@@ -145,6 +146,7 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
             self._positions = None
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """Return the optimizer, with a learning rate for each part that has its own."""
         by_part = any(rate is not None for rate in self.part_rates.values())
         if self.optimizer is None and (by_part or self.muon_lr is not None):
             model = self.model if model is None else model
@@ -191,7 +193,7 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
 
 
 class SigmaSchedule(TrainerCallback):
-    """Narrows the coordinate targets from one spread to another over the training."""
+    """Narrow the coordinate targets from one spread to another over the training."""
 
     def __init__(self, loss: AnswerLoss, first: float, last: float):
         if min(first, last) <= 0:
@@ -201,6 +203,7 @@ class SigmaSchedule(TrainerCallback):
         self.loss, self.first, self.last = loss, first, last
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the spread of the current step."""
         done = state.global_step / max(1, state.max_steps)
         sigma = math.exp((1 - done) * math.log(self.first) + done * math.log(self.last))
         if abs(sigma / self.loss.coord_sigma - 1) > 0.02:

@@ -64,13 +64,14 @@ class TrainerMixin:
         self.accelerator.wait_for_everyone()
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """Return the metrics of the validation data: the loss, and those of ``score``."""
         trainer: Any = super()
-        figures: dict[str, float] = trainer.evaluate(*args, **kwargs)
+        metrics: dict[str, float] = trainer.evaluate(*args, **kwargs)
         if self.score is not None:
             scored = {f"eval_{name}": value for name, value in self.score().items()}
             self.log(scored)  # type: ignore[attr-defined]
-            figures |= scored
-        return figures
+            metrics |= scored
+        return metrics
 
 
 def default_callbacks(work_dir: Path) -> list[TrainerCallback]:
@@ -83,33 +84,36 @@ def default_callbacks(work_dir: Path) -> list[TrainerCallback]:
 
 
 class TensorBoardFiles(TensorBoardCallback):
-    """Writes TensorBoard files; none before training starts, for a trainer may be a check only."""
+    """Write TensorBoard files, from the start of training: a dry run builds a trainer too."""
 
     def __init__(self, folder: Path):
         super().__init__()
         self.folder = folder
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Open the file."""
         if self.tb_writer is None and state.is_world_process_zero:
             self.tb_writer = SummaryWriter(str(self.folder))
         super().on_train_begin(args, state, control, **kwargs)
 
 
 class LogFile(TrainerCallback):
-    """Writes every logged figure as one JSON object a line."""
+    """Write every log entry as a line of JSON."""
 
     def __init__(self, path: Path):
         self.path = path
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Remove entries of an earlier run after the checkpoint that this one continues from."""
         if state.is_world_process_zero:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            # What a killed run logged after its last checkpoint is done and logged again.
+            # Steps after the last checkpoint of a killed run are run and logged again.
             lines = self.path.read_text("utf-8").splitlines() if self.path.is_file() else []
             done = [line for line in lines if _step(line) <= state.global_step > 0]
             self.path.write_text("".join(f"{line}\n" for line in done), "utf-8")
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Append an entry."""
         if state.is_world_process_zero:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"step": state.global_step, **logs}) + "\n")

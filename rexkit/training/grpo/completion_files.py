@@ -1,4 +1,4 @@
-"""What was asked, answered and paid in the course of a training, for people to look at."""
+"""Files with the completions of a training run and their rewards."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ class CompletionWriter:
         predictions: Sequence[Prediction],
         rewards: RewardTable,
     ) -> None:
-        """Write a batch if it is time for one; every process calls it with its own.
+        """Write a batch if one is due; every process calls it with its own part.
 
         Args:
-            step: how many updates the model has seen.
-            examples: what was asked, the answers to one prompt in a row.
-            predictions: the answers.
-            rewards: what they were given.
+            step: number of updates of the model.
+            examples: examples, those with the same prompt in a row.
+            predictions: parsed completion of each example.
+            rewards: rewards of the completions.
         """
         if not self.every or step // self.every == self._written:
             return
@@ -103,9 +103,9 @@ def _prompt(record: dict[str, Any]) -> tuple[str, str]:
 
 def _tables(records: Sequence[dict[str, Any]]) -> str:
     """Return a table for each prompt, the best completion first."""
-    sections = [f"# Answers after {records[0]['step']} steps\n"]
-    for (source, question), answers in groupby(records, _prompt):
-        group = sorted(answers, key=lambda record: -record["reward"])
+    sections = [f"# Completions after {records[0]['step']} steps\n"]
+    for (source, question), completions in groupby(records, _prompt):
+        group = sorted(completions, key=lambda record: -record["reward"])
         rows = [
             [
                 f"`{record['raw_response']}`",
@@ -114,7 +114,7 @@ def _tables(records: Sequence[dict[str, Any]]) -> str:
             ]
             for record in group
         ]
-        header = ["answer", "problems", "reward", *group[0]["rewards"]]
+        header = ["completion", "problems", "reward", *group[0]["rewards"]]
         sections.append(f"## {source}\n\n{question}\n\n{markdown(header, rows, text_columns=2)}")
     return "\n".join(sections)
 
@@ -126,7 +126,7 @@ def _draw(
     predictions: Sequence[Prediction],
     records: Sequence[dict[str, Any]],
 ) -> None:
-    """Truth beside the best answer and the worst, of the first prompts."""
+    """Draw ground truth beside the best and the worst completion of the first prompts."""
     groups = [[*rows] for _, rows in groupby(range(len(records)), lambda i: _prompt(records[i]))]
     for group in groups[:DRAWN_PROMPTS]:
         group.sort(key=lambda row: -records[row]["reward"])

@@ -1,4 +1,4 @@
-"""Reinforcement learning: answers are sampled in groups, rewarded, and learned from by GRPO."""
+"""Group relative policy optimisation (GRPO) of completions that are sampled in groups."""
 
 from __future__ import annotations
 
@@ -41,52 +41,57 @@ from rexkit.training.trainer_mixin import Score, TrainerMixin, default_callbacks
 
 @TRAINERS.register_module()
 class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
-    """Group relative policy optimisation on `trl.GRPOTrainer`, which does everything but rewards.
+    """Train with group relative policy optimisation, on top of `trl.GRPOTrainer`.
 
-    Losses, clipping, KL to a reference, several updates a batch and checkpoints are TRL's own.
-    Answers never hold vision tokens or unused rows of the vocabulary.
+    Losses, clipping, KL to a reference, several updates for each batch and checkpoints are TRL's;
+    data, rewards, rollouts and shared-prefix packing are rexkit's. Completions never contain vision
+    tokens or unused rows of the vocabulary.
 
-    ``log.jsonl`` tells the mean and spread of every reward, problems of answers by kind, the share
-    of groups whose answers are all rewarded alike (``frac_reward_zero_std``), answer lengths,
-    clipping, KL and entropy, and of this process:
+    ``log.jsonl`` has the mean and standard deviation of every reward, the problems of completions
+    by kind, the share of groups whose completions all have the same reward
+    (``frac_reward_zero_std``), completion lengths, clipping, KL and entropy, and for this process:
 
-    - ``time/rollout``, ``time/rewards``, ``time/log_probs``, ``time/update``: seconds a step. The
-      second is with waiting for other processes, the third of the old policy and the reference,
-      the last forward, backward and optimizer. ``time/files``: of writing completions.
-    - ``tokens_per_second``: prompts and answers of all processes, by the time of all phases;
-      ``answer_tokens_per_second``: answers of this process, by the time of the rollout.
+    - ``time/rollout``, ``time/rewards``, ``time/log_probs``, ``time/update``: seconds of each step.
+      Rewards include waiting for other processes; log-probabilities are those of the old policy
+      and the reference; an update is forward, backward and optimizer. ``time/files`` is spent
+      writing completions.
+    - ``tokens_per_second``: prompt and completion tokens of all processes over the time of all
+      phases; ``completion_tokens_per_second``: completion tokens of this process over the time of
+      the rollout.
 
     Args:
         vlm: the model.
-        train_data: what is asked, with the truth that rewards look at.
-        work_dir: where checkpoints, ``log.jsonl`` and TensorBoard files go.
-        val_data: what is asked for the rewards of validation.
-        score: called at each evaluation; its figures are logged as ``eval_…``.
+        train_data: examples; their prompts are sampled from, their targets passed to the rewards.
+        work_dir: folder of checkpoints, ``log.jsonl`` and TensorBoard files.
+        val_data: examples for the rewards of validation.
+        score: called at each evaluation; its metrics are logged as ``eval_…``.
         seed: of data order and sampling.
         rewards: names or configs of REWARDS with their weights (see `WeightedRewards`); a source
             of ``train_data`` may have its own.
-        reward_errors: "raise" stops where a reward raises or is not in [0, 1], "zero" counts it.
-        rollout: of BACKENDS, who samples the answers: "TransformersBackend" with the model that is
-            trained, which reads the image of a group once, or an engine. Left out, TRL's own
-            generation, which reads it for every answer. ``max_new_tokens``, ``temperature`` and
-            ``top_p`` are the trainer's. A backend with a model of its own starts with the one in
-            ``work_dir/start`` and is handed the weights before it answers. What it samples counts
-            as the trainer finds it likely, as TRL's ``vllm_importance_sampling_…`` say.
+        reward_errors: "raise" stops where a reward raises or is not in [0, 1]; "zero" gives 0 and
+            counts the errors.
+        rollout: config of BACKENDS that samples completions: "TransformersBackend" with the model
+            that is trained, which encodes the image of a group once, or an engine. None is TRL's
+            own generation, which encodes the image for every completion. ``max_new_tokens``,
+            ``temperature``, ``top_p``, ``top_k`` and ``repetition_penalty`` are the trainer's. A
+            backend that loads its own model starts with ``work_dir/start`` and is given new weights
+            after each step; its samples are reweighted by truncated importance sampling, as TRL's
+            ``vllm_importance_sampling_…`` arguments say.
         shared_prefix: Compute the prompt of a group once (see `rexkit.packing`). Loss and gradients
             stay the same.
         attention: Attention of packed rows, as in `rexkit.packing.use_tree_attention`; None is
             "tree" on CPUs and "dense" elsewhere.
-        completions_every: every so many steps the answers are left in ``work_dir/completions``,
-            as `CompletionWriter` writes them; 0 for never.
-        visualizer: of VISUALIZERS, draws them; if left out, a `PillowVisualizer`.
+        completions_every: number of steps between two folders of completions in
+            ``work_dir/completions`` (see `CompletionWriter`); 0 writes none.
+        visualizer: of VISUALIZERS, draws completions; None is a `PillowVisualizer`.
         callbacks: of transformers.
         arguments: every field of `trl.GRPOConfig`, by its own name.
 
     Raises:
-        ConfigError: rollouts by a backend that cannot be given weights, or by one that shares a
-            model in FSDP shards; too few prompts to fill one batch.
+        ConfigError: the rollout backend cannot take new weights, or shares a model in FSDP shards;
+            or there are too few prompts for one batch.
         ValueError: while training, a prompt with ``max_completion_length`` more tokens is longer
-            than the model's ``max_length``; it names the sample. Nothing is cut.
+            than the model's ``max_length``. The message names the sample; nothing is truncated.
         RewardError: while training, with ``reward_errors="raise"``.
     """
 
@@ -144,11 +149,12 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
                 **arguments,
             },
         )
-        at_once = int(config.generation_batch_size or 0) // int(config.num_generations or 1)
-        if len(prompts) < at_once:
+        batch_size, group_size = config.generation_batch_size, config.num_generations
+        prompts_per_batch = int(batch_size or 0) // int(group_size or 1)
+        if len(prompts) < prompts_per_batch:
             raise ConfigError(
-                f"train_data: {len(prompts)} prompts do not fill a batch of {at_once}, which is "
-                "per_device_train_batch_size x processes x gradient_accumulation_steps / "
+                f"train_data: {len(prompts)} prompts do not fill a batch of {prompts_per_batch}, "
+                "which is per_device_train_batch_size x processes x gradient_accumulation_steps / "
                 "num_generations of the trainer"
             )
         start = work_dir / "start"
@@ -164,7 +170,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
             model=vlm.model,
             reward_funcs=total,
             args=config,
-            # TRL insists on a table; rows are made anew each epoch, so they come from elsewhere.
+            # TRL requires a table here; the rows, which change each epoch, are set below.
             train_dataset=Dataset.from_dict({"prompt": [""] * len(prompts)}),
             eval_dataset=checked,
             processing_class=vlm.processor,
@@ -176,8 +182,8 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         )
         if rollout is not None and not own and self.is_fsdp_enabled:
             raise ConfigError(
-                "trainer.rollout: a model in FSDP shards computes as a whole only, and "
-                f"{rollout['type']} asks its parts; set rollout=None for TRL's generation, or "
+                "trainer.rollout: the parts of a model in FSDP shards cannot be called one by one, "
+                f"as {rollout['type']} does; set rollout=None for TRL's generation, or use "
                 "VLLMBackend"
             )
         if shared_prefix:
@@ -187,8 +193,8 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
                 use_tree_attention(self.accelerator.unwrap_model(self.ref_model), kind)
         self.train_dataset = prompts
         self._logged = (0, 0)  # steps and tokens
-        self._answer_tokens = 0
-        self.asked: list[dict[str, Any]] = []
+        self._completion_tokens = 0
+        self.prompt_rows: list[dict[str, Any]] = []
         if rollout is not None:
             given = model_arguments(rollout, str(start)) if own else {"vlm": vlm}
             self.rollout_func = BackendRollouts(
@@ -217,11 +223,13 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         }
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Log metrics; those of training with the time of each phase and tokens per second."""
         if "loss" in logs:  # of training
             logs = logs | self._speed()
         super().log(logs, start_time)
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        """Return the loss of one batch after its backward pass."""
         if self.is_first_step:  # the run may be resumed
             self.align_step()
             self._logged = (self.state.global_step, int(self.state.num_input_tokens_seen))
@@ -230,7 +238,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         return loss
 
     def _speed(self) -> dict[str, float]:
-        """Time and tokens since they were logged last."""
+        """Return times and throughput since the last log entry."""
         seconds = self.phases.take()
         steps, tokens = self.state.global_step, int(self.state.num_input_tokens_seen)
         steps_before, tokens_before = self._logged
@@ -238,8 +246,9 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         found = {f"time/{name}": s / (steps - steps_before) for name, s in seconds.items()}
         found["tokens_per_second"] = (tokens - tokens_before) / sum(seconds.values())
         if seconds.get("rollout"):
-            found["answer_tokens_per_second"] = self._answer_tokens / seconds["rollout"]
-        self._answer_tokens = 0
+            rate = self._completion_tokens / seconds["rollout"]
+            found["completion_tokens_per_second"] = rate
+        self._completion_tokens = 0
         return found
 
     def _phase(self, name: str) -> AbstractContextManager[None]:
@@ -256,11 +265,11 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
             with self.phases("files"):
                 self.completion_files.add(step, examples, predictions, rewards)
 
-    def _allow_for_mismatch(self, batch: dict[str, Any]) -> None:
-        """Multiply advantages by importance-sampling weights of what a backend sampled.
+    def _reweight_by_importance(self, batch: dict[str, Any]) -> None:
+        """Multiply advantages by the importance-sampling weights of a backend's completions.
 
-        TRL does so for its own use of vLLM only. The weights are put into the advantages, which
-        its losses multiply with just as they would with the weights.
+        TRL applies such weights for its own use of vLLM only. Its losses are linear in the
+        advantages, so weighting those is the same.
         """
         images = ("pixel_values", "image_grid_thw", "num_images", "mm_token_type_ids")
         mask, args = batch["completion_mask"], cast(GRPOConfig, self.args)
@@ -284,9 +293,9 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
             args.vllm_importance_sampling_clip_max,
         )
         batch["advantages"] = batch["advantages"][:, None] * weights
-        answered = mask.bool()
-        difference = (old - sampled).abs()[answered & ~sampled.isnan()]
-        ratio = weights[answered].mean().item()
+        is_completion = mask.bool()
+        difference = (old - sampled).abs()[is_completion & ~sampled.isnan()]
+        ratio = weights[is_completion].mean().item()
         self.add_metric("sampling/sampling_logp_difference/mean", difference.mean().item())
         self.add_metric("sampling/importance_sampling_ratio/mean", ratio)
 
@@ -304,13 +313,13 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
 
     def generate_and_score(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the completions of a batch of rows, with their rewards and advantages."""
-        self.asked = inputs
+        self.prompt_rows = inputs
         with self._phase("rollout"):
             found: dict[str, Any] = super().generate_and_score(inputs)
             if "sampling_per_token_logps" in found:
-                self._allow_for_mismatch(found)
+                self._reweight_by_importance(found)
         if self.model.training:
-            self._answer_tokens += int(found["completion_mask"].sum())
+            self._completion_tokens += int(found["completion_mask"].sum())
         return found
 
     def calculate_rewards(self, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -323,7 +332,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         """Return the token ids of conversations, which must leave room for a completion."""
         found = super().tokenize_prompts(prompts)
         room = [0] * int(self.max_completion_length or 0)
-        for row, ids in zip(self.asked, found[0], strict=True):
+        for row, ids in zip(self.prompt_rows, found[0], strict=True):
             self.vlm.encoder.check_length(row["example"], ids, room)
         return found
 

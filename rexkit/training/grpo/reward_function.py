@@ -1,4 +1,4 @@
-"""Completions to rewards: read once by the task's parser, then scored by the source's rewards."""
+"""The reward function of a training run: completions are parsed once, then scored."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ OnBatch = Callable[[int, Sequence[Example], Sequence[Prediction], RewardTable], 
 
 
 class RewardFunction:
-    """The rewards of a training run, for sources that may each have their own.
+    """Reward completions of sources that may each have their own rewards.
 
     Args:
-        sources: whose parsers and rewards; a source without ``rewards`` gets the run's.
-        rewards: of the run, as `WeightedRewards` takes them.
-        on_error: as there.
+        sources: sources with their parsers and rewards; one without ``rewards`` gets the run's.
+        rewards: rewards of the run, as in `WeightedRewards`.
+        on_error: as in `WeightedRewards`.
         tokenizer: turns completions into text, special tokens included.
         on_batch: called after every batch.
 
@@ -58,7 +58,7 @@ class RewardFunction:
         self._kinds: set[str] = set()
 
     def read(self, completion_ids: Sequence[int], example: Example, source: int) -> Prediction:
-        """An answer, parsed: the text up to the end of the turn."""
+        """Return the prediction of a completion: its text up to the end of the turn, parsed."""
         ids = list(completion_ids)
         if self.tokenizer.eos_token_id in ids:
             ids = ids[: ids.index(self.tokenizer.eos_token_id)]
@@ -73,10 +73,10 @@ class RewardFunction:
         examples: Sequence[Example],
         sources: Sequence[int],
     ) -> RewardTable:
-        """Reward some answers, each by the rewards of its source.
+        """Return the rewards of predictions, each by the rewards of its source.
 
         Returns:
-            The rewards of all; a reward that a source does not have is NaN for its answers.
+            One row for each prediction; NaN for rewards that its source does not have.
 
         Raises:
             RewardError: with ``on_error="raise"``; it names the reward and the sample.
@@ -106,23 +106,21 @@ class RewardFunction:
         trainer_state: Any,
         **others: Any,
     ) -> list[float]:
-        """The reward function that TRL calls; it logs every reward and every kind of problem.
+        """Return the total reward of each completion, as TRL calls it, and log metrics.
 
-        Figures: ``rewards/NAME/mean`` and ``/std`` of each reward, unweighed; ``problems/KIND``,
-        how many an answer; ``problems/any``, the share of answers that have one; with
-        ``reward_errors="zero"`` ``reward_errors/NAME``, how many answers it failed for.
+        Logged are ``rewards/NAME/mean`` and ``/std`` of each reward, unweighted; ``problems/KIND``,
+        the number per completion; ``problems/any``, the share of completions with a problem; and
+        with ``reward_errors="zero"`` ``reward_errors/NAME``, the number of failed completions.
         """
         failed_before = self._failures()
-        predictions = [
-            self.read(*answer) for answer in zip(completion_ids, example, source, strict=True)
-        ]
+        predictions = [self.read(*row) for row in zip(completion_ids, example, source, strict=True)]
         table = self.score(predictions, example, source)
         for name, values in table.by_name.items():
             log_metric(f"rewards/{name}/mean", float(np.nanmean(values)))
             log_metric(f"rewards/{name}/std", float(np.nanstd(values)))
         problems = Counter(p.kind for prediction in predictions for p in prediction.problems)
         self._kinds.update(problems)
-        # A kind that was seen once is logged ever after, or its mean would leave out the zeros.
+        # A kind seen once is logged from then on, or its mean would leave out the zeros.
         for kind in self._kinds:
             log_metric(f"problems/{kind}", problems[kind] / len(predictions))
         log_metric("problems/any", float(np.mean([bool(p.problems) for p in predictions])))

@@ -1,4 +1,4 @@
-"""Rollouts by a backend: the answers that reinforcement learning learns from."""
+"""Rollouts by a backend: completions sampled with the current weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rexkit._compat.trl import generation_model
-from rexkit.backends import Backend, SamplingParams, model_source
+from rexkit.backends import Backend, Generation, SamplingParams, model_source
 from rexkit.errors import ConfigError
 from rexkit.inference.requests import build_request
 from rexkit.models.whole_weights import whole_weights
@@ -19,19 +19,19 @@ from rexkit.tasks import Task
 
 
 class BackendRollouts:
-    """TRL's ``rollout_func``: every prompt is answered by a backend with the weights of the moment.
+    """Sample completions with a backend, as TRL's ``rollout_func``.
 
-    A backend that was given the model itself has them. Another one gets them by
-    `Backend.update_weights` before the first answers after a step. What is drawn depends on the
-    seed, the step and the process alone, so a resumed run draws the same.
+    A backend that shares the model always has the current weights. Another one gets them by
+    `Backend.update_weights` before the first completions after a step. Samples depend on the seed,
+    the step and the process alone, so a resumed run draws the same.
 
     Args:
-        backend: who answers.
-        shares_model: whether it answers with the model that is trained.
+        backend: backend that samples.
+        shares_model: whether it generates with the model that is trained.
         starts_alike: whether it has the weights that training starts with.
-        tasks: of each source.
+        tasks: task of each source.
         seed: of sampling.
-        forbidden: token ids that no answer may hold.
+        forbidden: token ids that no completion may contain.
         keep_logprobs: whether to pass the backend's log-probabilities of its samples to TRL.
     """
 
@@ -56,35 +56,40 @@ class BackendRollouts:
         self._calls: Counter[bool] = Counter()
 
     def __call__(self, prompts: Sequence[Any], trainer: Any) -> dict[str, Any]:
-        """Answer ``trainer.asked``, whose prompts as conversations are given."""
-        examples: list[Example] = [row["example"] for row in trainer.asked]
+        """Sample a completion for each row of ``trainer.prompt_rows``.
+
+        Args:
+            prompts: the same prompts as conversations.
+            trainer: the trainer.
+        """
+        examples: list[Example] = [row["example"] for row in trainer.prompt_rows]
         requests = [
             build_request(e.image, self.tasks[row["source"]], e.question)
-            for e, row in zip(examples, trainer.asked, strict=True)
+            for e, row in zip(examples, trainer.prompt_rows, strict=True)
         ]
         prompt_ids = trainer.tokenize_prompts(prompts)[0]
         self.backend.seed = self._next_seed(trainer)
         if self.shares_model:
             with generation_model(trainer):
-                answers = self.backend.generate(requests)
+                generations = self.backend.generate(requests)
         else:
             if trainer.state.global_step != self._updated:
                 inner = trainer.accelerator.unwrap_model(trainer.model)
                 self.backend.update_weights(whole_weights(inner))
                 self._updated = trainer.state.global_step
-            answers = self.backend.generate(requests)
-        for example, ids, answer in zip(examples, prompt_ids, answers, strict=True):
-            self._check(example, len(ids), answer.prompt_tokens, answer.token_ids)
-        log_probs = [a.logprobs.tolist() for a in answers if a.logprobs is not None]
-        told = self.keep_logprobs and len(log_probs) == len(answers)
+            generations = self.backend.generate(requests)
+        for example, ids, generation in zip(examples, prompt_ids, generations, strict=True):
+            self._check(example, len(ids), generation)
+        log_probs = [g.logprobs.tolist() for g in generations if g.logprobs is not None]
+        complete = self.keep_logprobs and len(log_probs) == len(generations)
         return {
             "prompt_ids": prompt_ids,
-            "completion_ids": [answer.token_ids for answer in answers],
-            "logprobs": log_probs if told else None,
+            "completion_ids": [generation.token_ids for generation in generations],
+            "logprobs": log_probs if complete else None,
         }
 
     def _next_seed(self, trainer: Any) -> int:
-        """Another one for each call of a step, and for each process."""
+        """Return a seed that differs for each step, call and process."""
         step, training = int(trainer.state.global_step), bool(trainer.model.training)
         if step != self._step:
             self._step, self._calls = step, Counter()
@@ -93,37 +98,38 @@ class BackendRollouts:
         parts = (self.seed, step, process, int(training), call)
         return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
-    def _check(self, example: Example, tokens: int, seen: int, answer: Sequence[int]) -> None:
-        name = type(self.backend).__name__
-        if seen != tokens:
+    def _check(self, example: Example, num_tokens: int, generation: Generation) -> None:
+        name, completion = type(self.backend).__name__, generation.token_ids
+        if generation.prompt_tokens != num_tokens:
             raise ValueError(
-                f"{example.source}: {name} read the question as {seen} tokens, the trainer as "
-                f"{tokens}; they must have the same processor, image budget and system prompt"
+                f"{example.source}: {name} read the prompt as {generation.prompt_tokens} "
+                f"tokens, the trainer as {num_tokens}; both need the same processor, pixel budget "
+                "and system prompt"
             )
-        if any(i < 0 for i in answer):
-            raise ValueError(f"{example.source}: {name} does not tell the tokens of its answer")
-        wrong = self.forbidden.intersection(answer)
+        if any(i < 0 for i in completion):
+            raise ValueError(f"{example.source}: {name} gives no token ids of its completion")
+        wrong = self.forbidden.intersection(completion)
         if wrong:
             raise ValueError(
-                f"{example.source}: {name} answered with the token {min(wrong)}, a vision token or "
+                f"{example.source}: {name} generated the token {min(wrong)}, a vision token or "
                 "an unused row of the vocabulary, which the model cannot learn from"
             )
 
 
 def shares_model(config: Mapping[str, Any], key: str) -> bool:
-    """Whether a backend answers with the model it is given.
+    """Return whether a backend generates with the model that is trained.
 
     Raises:
-        ConfigError: it has one of its own, and cannot be given other weights.
+        ConfigError: it has a model of its own and cannot take new weights.
     """
     component = BACKENDS.component(config, key)
     if model_source(component, key) == "given":
         return True
     if getattr(component, "update_weights", None) is Backend.update_weights:
         raise ConfigError(
-            f"{key}.type: {component.__name__} cannot be given the weights that are trained, so "
-            "its answers would be those of another model; use TransformersBackend, or a backend "
-            "with update_weights(), such as VLLMBackend"
+            f"{key}.type: {component.__name__} cannot take the weights that are trained, so "
+            "its completions would be those of another model; use TransformersBackend, or a "
+            "backend with update_weights(), such as VLLMBackend"
         )
     return False
 
@@ -153,8 +159,8 @@ def sampling_arguments(
         key: where the config stands, for messages.
 
     Raises:
-        ConfigError: the backend is told to sample otherwise; or TRL is told to sample in a way
-            that backends do not know.
+        ConfigError: the backend's config sets a sampling parameter itself, or the trainer sets one
+            that backends do not support.
     """
     component = BACKENDS.component(config, key)
     for name in sorted(_SAME.keys() & config.keys()):
@@ -162,7 +168,7 @@ def sampling_arguments(
     for name, neutral in _NEUTRAL.items():
         if getattr(trl, name) not in (None, neutral):
             raise ConfigError(
-                f"trainer.{name}: backends do not sample so; leave it out, or set {key}=None"
+                f"trainer.{name}: backends do not support it; leave it out, or set {key}=None"
             )
     shared = shares_model(config, key)
     for name in ("temperature", "repetition_penalty"):
@@ -173,8 +179,8 @@ def sampling_arguments(
                 "completions sampled otherwise cannot be reweighted; set it to 1.0, or "
                 "vllm_importance_sampling_correction=False"
             )
-    told: dict[str, Any] = {n: getattr(trl, trl_name) or 0 for n, trl_name in _SAME.items()}
-    sampling = SamplingParams(**told)
+    given: dict[str, Any] = {n: getattr(trl, trl_name) or 0 for n, trl_name in _SAME.items()}
+    sampling = SamplingParams(**given)
     ours: dict[str, Any] = {name: getattr(sampling, name) for name in _SAME}
     ours["system_prompt"] = system_prompt
     if shared:  # what it samples is as likely to the trainer as to itself

@@ -63,13 +63,15 @@ class StepTimer:
 
 
 class OptimizerTimer(TrainerCallback):
-    """Counts the optimizer's step to a phase."""
+    """Count the optimizer's step to a phase."""
 
     def __init__(self, phases: StepTimer, name: str):
         self.phases, self.name = phases, name
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Begin the phase."""
         self.phases.begin(self.name)
 
     def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """End the phase."""
         self.phases.end()

@@ -140,7 +140,7 @@ def test_the_log_tells_where_the_time_goes(tmp_path):
             *("time/rollout", "time/rewards", "time/log_probs", "time/update")
         }
         assert row["step_time"] * 0.5 < sum(row[n] for n in row if n.startswith("time/"))
-        assert row["tokens_per_second"] > row["answer_tokens_per_second"] * 0.01 > 0
+        assert row["tokens_per_second"] > row["completion_tokens_per_second"] * 0.01 > 0
     assert second["time/update"] > 0
     assert "time/rollout" not in second
     assert second["tokens_per_second"] == 0

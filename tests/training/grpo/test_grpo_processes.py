@@ -162,11 +162,12 @@ def test_a_model_in_zero_3_shards_samples_as_it_would_whole(tmp_path, base, monk
         whole = samples_itself(tmp_path / "whole", base, batch=4)
         rows = next(iter(whole.get_train_dataloader()))
         whole.model.train()
-        whole.asked = rows[2 * process : 2 * process + 2]
+        whole.prompt_rows = rows[2 * process : 2 * process + 2]
         with monkeypatch.context() as patch:
             patch.setattr(type(whole.accelerator), "process_index", process)
             found = whole.rollout_func(
-                [prepare_multimodal_messages(r["prompt"], [r["image"]]) for r in whole.asked], whole
+                [prepare_multimodal_messages(r["prompt"], [r["image"]]) for r in whole.prompt_rows],
+                whole,
             )
         expected += map(whole.vlm.tokenizer.decode, found["completion_ids"])
     assert len(set(expected)) == 4

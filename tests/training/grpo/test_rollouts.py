@@ -94,7 +94,7 @@ def test_the_model_that_is_trained_samples_by_itself(tmp_path):
     assert len({*first, *second}) == 8  # no two draws are the same
     assert run("two") == [first, second]
     logged = rows(tmp_path / "one")[0]
-    assert logged["answer_tokens_per_second"] > 0
+    assert logged["completion_tokens_per_second"] > 0
     assert logged["grad_norm"] > 0
     assert "sampling/importance_sampling_ratio/mean" not in logged
 
@@ -173,7 +173,7 @@ def test_the_weights_of_what_was_sampled_are_those_of_trl(tmp_path, mode, loss_t
     inputs: dict = {}
 
     def remember(asked):
-        weigh = job._allow_for_mismatch
+        weigh = job._reweight_by_importance
 
         def both(batch):
             rng = torch.Generator().manual_seed(1)
@@ -182,7 +182,7 @@ def test_the_weights_of_what_was_sampled_are_those_of_trl(tmp_path, mode, loss_t
             inputs["plain"] = batch["advantages"].clone()
             weigh(batch)
 
-        job._allow_for_mismatch = both
+        job._reweight_by_importance = both
         return rewarded(asked)
 
     job._generate_and_score_completions = remember
@@ -215,7 +215,7 @@ def _advantages(found: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
 @pytest.mark.parametrize(
     ("rollout", "arguments", "words"),
     [
-        (dict(type=Deaf), {}, ["Deaf cannot be given", "VLLM"]),
+        (dict(type=Deaf), {}, ["Deaf cannot take", "VLLM"]),
         (dict(type="TransformersBackend", temperature=0.5), {}, ["set trainer.temperature"]),
         (dict(type="TransformersBackend", max_new_tokens=5), {}, ["max_completion_length"]),
         (dict(type="TransformersBackend"), {"min_p": 0.1}, ["trainer.min_p"]),
@@ -289,8 +289,8 @@ def test_several_processes_do_not_share_a_server(monkeypatch):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (dict(prompt_tokens=3), "read the question as 3 tokens"),
-        (dict(token_ids=[-1, -1]), "does not tell the tokens"),
+        (dict(prompt_tokens=3), "read the prompt as 3 tokens"),
+        (dict(token_ids=[-1, -1]), "gives no token ids"),
         (dict(token_ids=[5, None]), "a vision token"),
     ],
 )
