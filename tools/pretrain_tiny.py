@@ -21,9 +21,10 @@ from rexkit.cli.options import start_logging
 from rexkit.config import load_config
 from rexkit.datasets.shapes_dataset import COLORS, SHAPES
 from rexkit.examples import ExampleDataset, build_examples
-from rexkit.jobs import Run, train
+from rexkit.jobs import train
 from rexkit.models import TinyVLM
 from rexkit.models.tiny_tokenizer import WORDS
+from rexkit.run import Run
 
 HERE = Path(__file__).parent
 

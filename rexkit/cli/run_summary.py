@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from rexkit.jobs import Run
+    from rexkit.run import Run
 
 
 def show_run(run: Run, title: str) -> None:

@@ -29,7 +29,8 @@ def main(argv: list[str] | None = None) -> int:
         config.work_dir = str(Path(config.work_dir) / "test")
 
     from rexkit.evaluation.distributed import is_main_process
-    from rexkit.jobs import Run, test
+    from rexkit.jobs import test
+    from rexkit.run import Run
 
     metrics = test(Run.from_config(config, "test", args.checkpoint), args.show_dir)
     if is_main_process():

@@ -43,7 +43,8 @@ def main(argv: list[str] | None = None) -> int:
     start_logging()
     config = load_config(args.config, overrides, args.imports)
 
-    from rexkit.jobs import Run, train
+    from rexkit.jobs import train
+    from rexkit.run import Run
 
     if args.dry_run:
         from rexkit.cli.run_summary import show_run

@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rexkit import jobs
 from rexkit.backends import OpenAIBackend, Request, ServerError
 from rexkit.cli import main
 from rexkit.config import load_config
@@ -26,6 +25,7 @@ from rexkit.datasets import ShapesDataset
 from rexkit.errors import ConfigError
 from rexkit.examples import ExampleDataset, Source
 from rexkit.inference.predictor import Predictor
+from rexkit.run import Run
 from rexkit.tasks import GroundingTask
 
 Answer = tuple[int, dict[str, str], Any]
@@ -333,4 +333,4 @@ def test_training_is_not_tested_by_a_server(tmp_path):
     file.write_text(CONFIG.format(url="http://127.0.0.1:9/v1") + train)
     config = load_config(str(file), {"work_dir": str(tmp_path / "work")})
     with pytest.raises(ConfigError, match=r"backend\.type: OpenAIBackend"):
-        jobs.Run.from_config(config, "train")
+        Run.from_config(config, "train")

@@ -64,7 +64,7 @@ def test_train_then_test(config, tmp_path, capsys):
 
 def test_the_familiar_flags_are_overrides(config, monkeypatch):
     seen = {}
-    monkeypatch.setattr("rexkit.jobs.Run.from_config", lambda config, job: seen.update(config))
+    monkeypatch.setattr("rexkit.run.Run.from_config", lambda config, job: seen.update(config))
     monkeypatch.setattr("rexkit.jobs.train", lambda run, resume: {})
     train_command.main(
         [

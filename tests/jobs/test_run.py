@@ -12,8 +12,8 @@ from rexkit import jobs
 from rexkit.cli import main
 from rexkit.config import load_config
 from rexkit.errors import ConfigError, DataError
-from rexkit.jobs import Run
 from rexkit.registry import VISUALIZERS
+from rexkit.run import Run
 from rexkit.visualizers import PillowVisualizer
 
 CONFIG = """

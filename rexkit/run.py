@@ -1,0 +1,336 @@
+"""`Run`: everything that a config names, built and checked before anything starts."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from mmengine.config import Config
+from transformers import set_seed
+
+from rexkit.backends import Backend, model_source
+from rexkit.config import require
+from rexkit.errors import ConfigError, ErrorCollector
+from rexkit.evaluation.distributed import (
+    is_main_process,
+    use_own_accelerator,
+)
+from rexkit.evaluation.evaluator import build_metrics, evaluate
+from rexkit.evaluation.results_folder import readable_name
+from rexkit.examples import ExampleDataset, Source, build_examples
+from rexkit.models import VLM, PretrainedVLM
+from rexkit.plugins import call_hook
+from rexkit.registry import (
+    BACKENDS,
+    MODELS,
+    TRAINERS,
+    VISUALIZERS,
+    accepted_arguments,
+    errors_at,
+)
+from rexkit.structures import Example, Prediction
+
+__all__ = ["CheckedSource", "Run"]
+
+logger = logging.getLogger(__name__)
+
+Job = Literal["train", "test"]
+MetricConfigs = Sequence[str | Mapping[str, Any]] | None
+
+
+@dataclass(frozen=True)
+class CheckedSource:
+    """A source of which one example was made and read back.
+
+    Attributes:
+        key: where it stands in the config: "train_data.0".
+        source: the source.
+        prompts: of its first example; several where the source asks several tasks.
+        responses: the expected response to each prompt.
+    """
+
+    key: str
+    source: Source
+    prompts: list[str]
+    responses: list[str]
+
+    @property
+    def name(self) -> str:
+        """The name of its dataset, as in results."""
+        return self.source.name or readable_name(self.source.dataset)
+
+
+@dataclass
+class Run:
+    """One run of `train` or `test`: everything that a config names, built and checked.
+
+    Attributes:
+        config: the complete config, which is saved with the results.
+        job: "train" or "test".
+        work_dir: where everything is written.
+        sources: every source of the data below, each with an example.
+        visualizer: of VISUALIZERS, draws test images and completions.
+        metrics: configs of METRICS; None for those of the tasks.
+        num_images: how many test images are drawn.
+        test_data: examples to test on.
+        val_data: examples to evaluate on during training.
+        train_data: examples to train on.
+        vlm: the model; None where the backend has its own.
+        backend: of BACKENDS, generates responses in tests; None where nothing is tested.
+        trainer: of TRAINERS; None for the job "test".
+        test_before: whether to test before training too.
+    """
+
+    config: Config
+    job: Job
+    work_dir: Path
+    sources: list[CheckedSource]
+    visualizer: Any
+    metrics: MetricConfigs = None
+    num_images: int = 16
+    test_data: ExampleDataset | None = None
+    val_data: ExampleDataset | None = None
+    train_data: ExampleDataset | None = None
+    vlm: VLM | None = field(default=None, repr=False)
+    backend: Backend | None = None
+    trainer: Any = None
+    test_before: bool = False
+
+    @classmethod
+    def from_config(
+        cls,
+        config: Config,
+        job: Job,
+        checkpoint: str | None = None,
+        work_dir: str | Path | None = None,
+    ) -> Run:
+        """Build and check everything that a config names, before anything starts.
+
+        One example of every source is made, its response is parsed, and in test data the metrics
+        score it. The constructor of the trainer runs, without training.
+
+        Args:
+            config: as `rexkit.config.load_config` returns it.
+            job: "train" or "test".
+            checkpoint: for a test, a folder or hub id, as `PretrainedVLM` takes it; if left out,
+                the config's model. A backend that loads its own model or asks a server gets it as
+                ``model``.
+            work_dir: where everything is written; if left out, ``work_dir`` of the config.
+
+        Returns:
+            The run, ready for `train` or `test`.
+
+        Raises:
+            ConfigError: whatever cannot be used, each error with its config key; several are
+                reported together.
+            DataError: the only error is a sample that cannot be used.
+        """
+        call_hook("rexkit_config", config=config)
+        if job == "test":
+            use_own_accelerator()
+        builder = _Builder(config, job, checkpoint, Path(work_dir or config.work_dir))
+        run = builder.build()
+        builder.errors.raise_all()
+        return run
+
+    @property
+    def steps(self) -> int | None:
+        """The number of optimizer steps of a training; None where the trainer does not tell."""
+        args = getattr(self.trainer, "args", None)
+        if args is None:
+            return None
+        if args.max_steps > 0:
+            return int(args.max_steps)
+        batches = len(self.trainer.get_train_dataloader())
+        per_epoch = max(1, math.ceil(batches / args.gradient_accumulation_steps))
+        steps: int = math.ceil(args.num_train_epochs * per_epoch)
+        return steps
+
+    def save_config(self) -> None:
+        """Write ``config.py`` to the work dir, in the first process only."""
+        if is_main_process():
+            self.work_dir.mkdir(parents=True, exist_ok=True)
+            self.config.dump(str(self.work_dir / "config.py"))
+
+
+@dataclass
+class _Builder:
+    """Builds the parts of a run in order of their cost, and collects the errors of all."""
+
+    config: Config
+    job: Job
+    checkpoint: str | None
+    work_dir: Path
+    errors: ErrorCollector = field(default_factory=ErrorCollector)
+    sources: list[CheckedSource] = field(default_factory=list)
+
+    def build(self) -> Run:
+        """Build everything; the run is complete if no errors were collected."""
+        config, training = self.config, self.job == "train"
+        train_data = self._data("train_data", required=True) if training else None
+        val_data = self._data("val_data") if training else None
+        test_data = self._data("test_data", required=not training)
+        visualizer = self._visualizer()
+        set_seed(config.seed)
+        vlm = self._model()
+        backend = None
+        if val_data is not None or test_data is not None:
+            backend = self._backend(vlm)
+        run = Run(
+            config=config,
+            job=self.job,
+            work_dir=self.work_dir,
+            sources=self.sources,
+            visualizer=visualizer,
+            metrics=config.get("metrics"),
+            num_images=config.get("num_images", 16),
+            test_data=test_data,
+            val_data=val_data,
+            train_data=train_data,
+            vlm=vlm,
+            backend=backend,
+            test_before=bool(config.get("test_before")),
+        )
+        if training:
+            run.trainer = self._trainer(run)
+        return run
+
+    def _data(self, key: str, required: bool = False) -> ExampleDataset | None:
+        config, training = self.config, key == "train_data"
+        if not required and not config.get(key):
+            return None
+        with self.errors.collect():
+            examples = build_examples(
+                require(config, key), key, config.seed, training, config.get("parser")
+            )
+            metrics = config.get("metrics") if key == "test_data" else ()
+            for number in range(len(examples.sources)):
+                place = f"{key}.{number}" if len(examples.sources) > 1 else key
+                with self.errors.collect():
+                    self.sources.append(_check_source(examples, number, place, metrics))
+            return examples
+        return None
+
+    def _visualizer(self) -> Any:
+        with self.errors.collect():
+            cfg = self.config.get("visualizer") or {"type": "PillowVisualizer"}
+            return VISUALIZERS.build(cfg, key="visualizer")
+
+    def _backend_config(self) -> dict[str, Any]:
+        return self.config.get("backend") or {"type": "TransformersBackend"}
+
+    def _model_source(self) -> str | None:
+        with self.errors.collect():
+            cfg = self._backend_config()
+            return model_source(BACKENDS.component(cfg, "backend"), "backend")
+        return None
+
+    def _model(self) -> VLM | None:
+        config = self.config
+        if self.job == "test" and self._model_source() != "given":
+            return None
+        with self.errors.collect():
+            vlm: VLM
+            if self.checkpoint is None:
+                vlm = MODELS.build(require(config, "model"), key="model")
+            else:
+                kept = {
+                    name: value
+                    for name, value in config.get("model", {}).items()
+                    if name in ("system_prompt", "dtype")
+                }
+                vlm = PretrainedVLM(self.checkpoint, **kept)
+            if self.job == "test":
+                device = torch.accelerator.current_accelerator(check_available=True)
+                if device is not None:
+                    torch.nn.Module.to(vlm.model, device)
+            return vlm
+        return None
+
+    def _backend(self, vlm: VLM | None) -> Backend | None:
+        cfg, source = self._backend_config(), self._model_source()
+        with self.errors.collect():
+            backend: Backend
+            if source == "given" and vlm is not None:
+                backend = BACKENDS.build(cfg, key="backend", vlm=vlm)
+                return backend
+            if source == "given" or source is None:  # the model's error is collected already
+                return None
+            if self.job == "train":
+                raise ConfigError(
+                    f"backend.type: {cfg['type']} does not generate with the model that is trained "
+                    "here; train with TransformersBackend, and test with the other afterwards"
+                )
+            named = {} if self.checkpoint is None else {"model": self.checkpoint}
+            backend = BACKENDS.build({**cfg, **named}, key="backend")
+            return backend
+        return None
+
+    def _trainer(self, run: Run) -> Any:
+        """Build the trainer; without a model or training data it cannot be checked."""
+        with self.errors.collect():
+            cfg = require(self.config, "trainer")
+            if run.vlm is None or run.train_data is None:
+                return None
+            backend, val_data = run.backend, run.val_data
+            score = None
+            if backend is not None and val_data is not None:
+                score = partial(evaluate, backend, val_data)
+            given: dict[str, Any] = {
+                "vlm": run.vlm,
+                "train_data": run.train_data,
+                "val_data": val_data,
+                "score": score,
+                "work_dir": self.work_dir,
+                "seed": self.config.seed,
+                "callbacks": [
+                    callback
+                    for found in call_hook("rexkit_callbacks", config=self.config)
+                    for callback in found
+                ],
+            }
+            accepted = accepted_arguments(TRAINERS.component(cfg, "trainer"))
+            if accepted is not None and "visualizer" in accepted:  # of trainers that draw
+                given["visualizer"] = run.visualizer
+            return TRAINERS.build(cfg, key="trainer", **given)
+        return None
+
+
+def _check_source(
+    examples: ExampleDataset, number: int, key: str, metrics: MetricConfigs
+) -> CheckedSource:
+    """Make the first example of a source, read its response and score it.
+
+    Args:
+        examples: with the source.
+        number: of the source.
+        key: where it stands in the config.
+        metrics: configs of METRICS that score it; None for those of the task.
+
+    Raises:
+        UserError: the source gives no example, or its response cannot be parsed or scored.
+    """
+    source = examples.sources[number]
+    with errors_at(key, {}):
+        item = examples[examples.first_index(number)]
+    every: list[Example] = item if isinstance(item, list) else [item]
+    for example in every:
+        if source.parser is not None:
+            with errors_at(f"{key}.parser", {}):
+                prediction = source.parser(example.response, example.target.image_size)
+            _check_metrics(source, example, prediction, metrics, key)
+    return CheckedSource(key, source, [e.prompt for e in every], [e.response for e in every])
+
+
+def _check_metrics(
+    source: Source, example: Example, prediction: Prediction, metrics: MetricConfigs, key: str
+) -> None:
+    for number, metric in enumerate(build_metrics(source, metrics)):
+        with errors_at(f"metrics.{number}" if metrics else f"{key}.task.metrics.{number}", {}):
+            metric.add(prediction, example.target)
