@@ -29,6 +29,7 @@ from rexkit.backends import OpenAIBackend, Request, TransformersBackend, VLLMBac
 from rexkit.backends.http_client import Server
 from rexkit.datasets import ShapesDataset
 from rexkit.errors import ConfigError
+from rexkit.formats.predictions import read_predictions
 from rexkit.inference.predictor import Predictor
 from rexkit.inference.requests import build_request
 from rexkit.models import PretrainedVLM, TinyVLM
@@ -315,7 +316,10 @@ def test_commands_use_it(served, server, folder, tmp_path: Path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert '"success": true' in (tmp_path / "out" / "predictions.jsonl").read_text()
+    [record] = read_predictions(tmp_path / "out" / "predictions.jsonl")
+    assert record.error is None
+    assert record.prediction is not None
+    assert record.prediction.phrases == ["red circle"]
 
 
 def test_an_adapter_on_the_other_family_is_applied(tmp_path):

@@ -120,7 +120,7 @@ def test_completions_are_left_for_replay_and_to_be_looked_at(tmp_path, capsys):
     # TRL's spread is that of a sample.
     spread = np.std([a.total for a in answers], ddof=1)
     assert logged["reward_std"] == pytest.approx(spread, abs=1e-6)
-    assert main(["reward", str(file), "--reward", "length:free=1,most=400"]) == 0
+    assert main(["reward", str(file), "--reward", "length:soft_limit=1,hard_limit=400"]) == 0
     assert "4 completions" in capsys.readouterr().out
     table = (folder / "table.md").read_text()
     assert all(record["question"] in table for record in records)

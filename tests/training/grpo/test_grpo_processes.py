@@ -44,6 +44,8 @@ samples_itself(
 class Scripted(Backend):
     """What it answers depends on the question alone, and differs within a group."""
 
+    model_source = "given"
+
     def __init__(self, vlm):
         self.vlm = vlm
 

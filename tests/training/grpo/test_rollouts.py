@@ -240,7 +240,7 @@ def test_a_model_in_fsdp_shards_is_not_shared(tmp_path, monkeypatch):
     monkeypatch.setattr("test_grpo.GRPOTrainer", Sharded)
     trainer(tmp_path / "none")
     trainer(tmp_path / "own", rollout=dict(type=OwnModel))
-    with pytest.raises(ConfigError, match=r"trainer\.rollout: .*TransformersBackend asks.*=None"):
+    with pytest.raises(ConfigError, match=r"trainer\.rollout: .*TransformersBackend does.*=None"):
         trainer(tmp_path / "shared", rollout=dict(type="TransformersBackend"))
 
 
