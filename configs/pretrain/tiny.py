@@ -67,7 +67,7 @@ stages = [
         ),
         trainer=dict(**steady, **answering, coord_sigma=(10.0, 8.0)),
     ),
-    dict(  # many questions an image, half of them in vain: whether it is there
+    dict(  # many questions an image, half of them about absent phrases: presence
         train_data=mixture(
             80_000, 4000, all_styles, (3, 6), 0.05, num_objects=(1, 3), num_absent=(2, 4)
         ),
