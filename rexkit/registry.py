@@ -17,8 +17,8 @@ from typing import Any
 
 import mmengine.registry
 
+from rexkit.component_check import check_component
 from rexkit.errors import ConfigError, ErrorCollector, UserError, did_you_mean, near_misses
-from rexkit.interfaces import check_component
 from rexkit.plugins import credit_component, failed_plugins, load_plugins
 
 __all__ = [

@@ -7,8 +7,9 @@ import inspect
 import pytest
 
 from rexkit import interfaces
+from rexkit.component_check import check_component
 from rexkit.errors import InterfaceError
-from rexkit.interfaces import PROTOCOLS, check_component
+from rexkit.interfaces import PROTOCOLS
 from rexkit.metrics import Metric
 from rexkit.registry import METRICS, REGISTRIES
 
