@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,13 +15,9 @@ from transformers import set_seed
 from rexkit.backends import Backend, model_source
 from rexkit.config import require
 from rexkit.errors import ConfigError, ErrorCollector
-from rexkit.evaluation.distributed import (
-    is_main_process,
-    use_own_accelerator,
-)
-from rexkit.evaluation.evaluator import build_metrics, evaluate
-from rexkit.evaluation.results_folder import readable_name
-from rexkit.examples import ExampleDataset, Source, build_examples
+from rexkit.evaluation.distributed import is_main_process, use_own_accelerator
+from rexkit.evaluation.evaluator import evaluate
+from rexkit.examples import ExampleDataset, build_examples
 from rexkit.models import VLM, PretrainedVLM
 from rexkit.plugins import call_hook
 from rexkit.registry import (
@@ -32,38 +26,12 @@ from rexkit.registry import (
     TRAINERS,
     VISUALIZERS,
     accepted_arguments,
-    errors_at,
 )
-from rexkit.structures import Example, Prediction
+from rexkit.source_check import CheckedSource, MetricConfigs, check_source
 
-__all__ = ["CheckedSource", "Run"]
-
-logger = logging.getLogger(__name__)
+__all__ = ["Run"]
 
 Job = Literal["train", "test"]
-MetricConfigs = Sequence[str | Mapping[str, Any]] | None
-
-
-@dataclass(frozen=True)
-class CheckedSource:
-    """A source of which one example was made and read back.
-
-    Attributes:
-        key: where it stands in the config: "train_data.0".
-        source: the source.
-        prompts: of its first example; several where the source asks several tasks.
-        responses: the expected response to each prompt.
-    """
-
-    key: str
-    source: Source
-    prompts: list[str]
-    responses: list[str]
-
-    @property
-    def name(self) -> str:
-        """The name of its dataset, as in results."""
-        return self.source.name or readable_name(self.source.dataset)
 
 
 @dataclass
@@ -213,7 +181,7 @@ class _Builder:
             for number in range(len(examples.sources)):
                 place = f"{key}.{number}" if len(examples.sources) > 1 else key
                 with self.errors.collect():
-                    self.sources.append(_check_source(examples, number, place, metrics))
+                    self.sources.append(check_source(examples, number, place, metrics))
             return examples
         return None
 
@@ -300,37 +268,3 @@ class _Builder:
                 given["visualizer"] = run.visualizer
             return TRAINERS.build(cfg, key="trainer", **given)
         return None
-
-
-def _check_source(
-    examples: ExampleDataset, number: int, key: str, metrics: MetricConfigs
-) -> CheckedSource:
-    """Make the first example of a source, read its response and score it.
-
-    Args:
-        examples: with the source.
-        number: of the source.
-        key: where it stands in the config.
-        metrics: configs of METRICS that score it; None for those of the task.
-
-    Raises:
-        UserError: the source gives no example, or its response cannot be parsed or scored.
-    """
-    source = examples.sources[number]
-    with errors_at(key, {}):
-        item = examples[examples.first_index(number)]
-    every: list[Example] = item if isinstance(item, list) else [item]
-    for example in every:
-        if source.parser is not None:
-            with errors_at(f"{key}.parser", {}):
-                prediction = source.parser(example.response, example.target.image_size)
-            _check_metrics(source, example, prediction, metrics, key)
-    return CheckedSource(key, source, [e.prompt for e in every], [e.response for e in every])
-
-
-def _check_metrics(
-    source: Source, example: Example, prediction: Prediction, metrics: MetricConfigs, key: str
-) -> None:
-    for number, metric in enumerate(build_metrics(source, metrics)):
-        with errors_at(f"metrics.{number}" if metrics else f"{key}.task.metrics.{number}", {}):
-            metric.add(prediction, example.target)

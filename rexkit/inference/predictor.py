@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal
 
-import torch
 from numpy.typing import ArrayLike
 
-from rexkit.backends import Backend, Generation, Request, model_source
-from rexkit.errors import ConfigError, DataError, UserError, did_you_mean
+from rexkit.backends import Backend, Generation, Request
+from rexkit.errors import DataError, UserError, did_you_mean
 from rexkit.formats.image_sources import ImageSource, describe_source, open_source
 from rexkit.inference.arguments import Arguments
+from rexkit.inference.loading import load_backend
 from rexkit.inference.requests import build_request, parse_generation
 from rexkit.inference.result import Result
-from rexkit.models import VLM, PretrainedVLM, TinyVLM
+from rexkit.models import VLM
 from rexkit.models.pixels import grid_size, stable_grid_size
-from rexkit.registry import BACKENDS, PARSERS, accepted_arguments
+from rexkit.registry import PARSERS
 from rexkit.structures import ImageSize, Question
 from rexkit.tasks import QuestionArguments, Task
 from rexkit.tasks.categories import clean_arguments
@@ -71,13 +71,7 @@ class Predictor:
         backend: str | Backend = "transformers",
         **options: Any,
     ):
-        self.vlm = model if isinstance(model, VLM) else None
-        if isinstance(backend, Backend):
-            if options:
-                raise ConfigError(f"{min(options)}: the backend is built already; set it there")
-            self.backend = backend
-        else:
-            self._build(model, backend, options)
+        self.vlm, self.backend = load_backend(model, backend, options)
         self._parsers: dict[int, Any] = {}
         known: VLM | Backend = self.vlm or self.backend
         tokenizer = getattr(known, "tokenizer", None)
@@ -163,36 +157,6 @@ class Predictor:
             raise UserError(f"batch_size must be at least 1, got {batch_size}")
         arguments = Arguments(images, task, categories, keypoint_type, visual_prompt_boxes)
         return self._stream(arguments, window, on_error, allow_urls)
-
-    def _build(self, model: str | VLM, backend: str, options: dict[str, Any]) -> None:
-        cls = _backend_named(backend)
-        takes = accepted_arguments(cls) or set(options)
-        if model_source(cls, "Predictor") != "given":
-            if isinstance(model, VLM):
-                raise ConfigError(f"{cls.__name__} loads its model itself; give its path or name")
-            self.backend = BACKENDS.build({"type": cls} | options, key="Predictor", model=model)
-            return
-        if self.vlm is None:
-            kind: type[VLM] = TinyVLM if model == "tiny" else PretrainedVLM
-            named: dict[str, Any] = {} if model == "tiny" else {"path": model}
-            known = accepted_arguments(kind) or set()
-            its = {k: v for k, v in options.items() if k in known and k not in takes}
-            options = {k: v for k, v in options.items() if k not in its}
-            for choice in ("dtype", "attn_implementation"):
-                if choice in known:
-                    its.setdefault(choice, "hardware")
-            for option in options:
-                if option not in takes:
-                    hint = did_you_mean(option, (takes | known) - {"vlm", "path"})
-                    raise ConfigError(
-                        f"Predictor: neither {cls.__name__} nor {kind.__name__} takes "
-                        f"{option!r}; {hint}"
-                    )
-            self.vlm = kind(**named, **its)
-            accelerator = torch.accelerator.current_accelerator(check_available=True)
-            if accelerator is not None and its.get("device_map") is None:
-                torch.nn.Module.to(self.vlm.model, accelerator)
-        self.backend = BACKENDS.build({"type": cls} | options, key="Predictor", vlm=self.vlm)
 
     def _stream(
         self, arguments: Arguments, window: int, on_error: OnError, allow_urls: bool
@@ -309,15 +273,3 @@ class _Pending:
     task: Task
     arguments: QuestionArguments
     opened: Future[_Opened]
-
-
-def _backend_named(name: str) -> Any:
-    """Return a class of BACKENDS by its name, in any case, with or without "Backend"."""
-    known = {n.lower().removesuffix("backend"): c for n, c in BACKENDS.components().items()}
-    short = name.lower().removesuffix("backend")
-    if short not in known:
-        raise ConfigError(
-            f"backend: there is no {name!r}; {did_you_mean(short, known)} "
-            f"Registered are {', '.join(sorted(known))}."
-        )
-    return known[short]

@@ -20,7 +20,7 @@ ROOMS = [
     *("grammar", "formats", "datasets"),
     *("tasks", "parsers", "rewards", "metrics", "visualizers", "examples"),
     *("_compat", "models", "packing", "backends", "inference", "evaluation", "training"),
-    *("run", "jobs", "cli"),
+    *("source_check", "run", "jobs", "cli"),
 ]
 # Rooms whose modules import no torch; below them only inference.result does not.
 LIGHT = [*ROOMS[: ROOMS.index("_compat")], "evaluation", "cli"]
