@@ -52,7 +52,7 @@ class CellsDataset(SyntheticDataset):
         num_platelets: tuple[int, int] = (0, 2),
     ):
         super().__init__(size, seed, image_size)
-        # The largest first: they find their place while there is room.
+        # The largest first, while there is room for them.
         self.numbers = {"WBC": num_white, "RBC": num_red, "Platelets": num_platelets}
 
     def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:

@@ -7,7 +7,7 @@ custom_imports = dict(imports=["rexkit_plugin_gui", "cells_dataset"])
 
 scenes = dict(_base_.known_shapes)
 pairs = dict(scenes, num_objects=(2, 4), num_absent=(1, 1), repeat=0.7)
-figures = dict(type="StickFiguresDataset")
+stick_figures = dict(type="StickFiguresDataset")
 words = dict(type="RenderedTextDataset", words=["cat", "moon", "star", "eye"])
 signs = dict(words, num_texts=(1, 2))
 turned = dict(words, num_texts=(1, 1), rotation=25.0)
@@ -30,7 +30,7 @@ train_data = [
     dict(dataset=dict(scenes, seed=41, **drawn), task=detection, weight=0.3),
     dict(dataset=dict(scenes, seed=42, **drawn), task=pointing, weight=0.2),
     dict(dataset=dict(pairs, seed=43, **drawn), task=visual_prompting, weight=0.5),
-    dict(dataset=dict(figures, seed=44, **drawn), task=keypoint, weight=0.6),
+    dict(dataset=dict(stick_figures, seed=44, **drawn), task=keypoint, weight=0.6),
     dict(dataset=dict(signs, seed=45, **drawn), task=ocr_box, weight=1.2),
     dict(dataset=dict(turned, seed=46, **drawn), task=ocr_polygon, weight=0.8),
     dict(dataset=dict(cells, seed=47, **drawn), task=cell_detection, weight=0.6),
@@ -42,7 +42,7 @@ test_data = [
     dict(dataset=dict(scenes, seed=51, num_absent=(1, 1), **page), task=dict(type="GroundingTask")),
     dict(dataset=dict(scenes, seed=52, num_absent=(1, 1), **page), task=dict(type="PointingTask")),
     dict(dataset=dict(pairs, seed=53, **page), task=visual_prompting),
-    dict(dataset=dict(figures, seed=54, **page), task=keypoint),
+    dict(dataset=dict(stick_figures, seed=54, **page), task=keypoint),
     dict(dataset=dict(signs, seed=55, **page), task=ocr_box),
     dict(dataset=dict(turned, seed=56, **page), task=ocr_polygon),
     dict(dataset=dict(cells, seed=57, **page), task=dict(type="GroundingTask"), name="Cells"),

@@ -96,7 +96,7 @@ class Task(Protocol):
             training: whether the wording and its order are drawn; in tests both are fixed.
 
         Raises:
-            DataError: the sample holds nothing that this task can ask for.
+            DataError: the sample has nothing that this task can ask for.
         """
         ...
 

@@ -61,7 +61,7 @@ def test(run: Run, show_dir: Path | None = None) -> dict[str, float]:
 
     Writes results (see `evaluate`), images and ``config.py`` (resolved) to ``work_dir``. Started
     by torchrun, the processes share the examples and the metrics are those of one process; where
-    responses are sampled they differ, since the draws depend on what is asked together.
+    responses are sampled they differ, since the draws depend on the batches.
 
     Args:
         run: a run of the job "test".

@@ -1,8 +1,8 @@
-"""The registries: names in a config to the classes they stand for.
+"""The registries, which map the names in a config to classes.
 
 They are mmengine registries, so ``@DATASETS.register_module()`` and ``dict(type="TSVDataset", …)``
 work as mmengine's users expect. Three things are added: components of rexkit are imported only when
-a registry is first asked, plugins are loaded before a name is looked up, and errors say where in
+a registry is first queried, plugins are loaded before a name is looked up, and errors say where in
 the config they come from and what was meant.
 """
 
@@ -81,7 +81,7 @@ class Registry(mmengine.registry.Registry):
         """Return the component of that name.
 
         Raises:
-            ConfigError: there is none; the message holds the nearest known names.
+            ConfigError: there is none; the message lists the nearest known names.
         """
         return self._find(name, key="type")
 
@@ -99,7 +99,7 @@ class Registry(mmengine.registry.Registry):
 
         Args:
             cfg: ``type`` and the arguments of that component.
-            key: where ``cfg`` stands in the config, for messages.
+            key: the config key of ``cfg``, for messages.
             given: arguments that come from the code and not from the config.
 
         Raises:
@@ -163,7 +163,7 @@ def check_names(component: Callable[..., Any], names: Iterable[str], key: str) -
     Args:
         component: a class or function.
         names: of the arguments.
-        key: where they stand in the config, for messages.
+        key: their config key, for messages.
 
     Raises:
         ConfigError: it does not accept some of them; the message has the nearest it accepts.
@@ -173,10 +173,10 @@ def check_names(component: Callable[..., Any], names: Iterable[str], key: str) -
     for name in names:
         if accepted is not None and name not in accepted:
             title = getattr(component, "__name__", str(component))
-            place = f"{key}.{name}" if key else name
+            full_key = f"{key}.{name}" if key else name
             with errors.collect():
                 raise ConfigError(
-                    f"{place}: {title} does not accept {name!r}; {did_you_mean(name, accepted)}"
+                    f"{full_key}: {title} does not accept {name!r}; {did_you_mean(name, accepted)}"
                 )
     errors.raise_all()
 
@@ -192,7 +192,7 @@ def check_arguments(
     Args:
         component: a class or function.
         arguments: the names that the config sets.
-        key: where they stand in the config, for messages.
+        key: their config key, for messages.
         given: the names that the code sets.
 
     Raises:
@@ -213,7 +213,7 @@ def errors_at(key: str, arguments: Mapping[str, Any], given: Iterable[str] = ())
     """Raise the errors of a constructor with the config key they belong to.
 
     Args:
-        key: where the component stands in the config.
+        key: the config key of the component.
         arguments: what the config sets; an error about one of them gets its key.
         given: the names that the code sets; an error about one of them has its key already.
 
@@ -235,10 +235,10 @@ def errors_at(key: str, arguments: Mapping[str, Any], given: Iterable[str] = ())
         if not key:
             raise
         name = next((n for n, value in arguments.items() if str(value) == error.filename), None)
-        place = key if name is None else f"{key}.{name}"
+        full_key = key if name is None else f"{key}.{name}"
         if isinstance(error, FileNotFoundError) and name is not None:
-            raise ConfigError(f"{place}: there is no file {error.filename}") from error
-        raise ConfigError(f"{place}: {error}") from error
+            raise ConfigError(f"{full_key}: there is no file {error.filename}") from error
+        raise ConfigError(f"{full_key}: {error}") from error
     except (ValueError, TypeError, ImportError) as error:
         text = str(error) or type(error).__name__
         raise ConfigError(_prefix(text, key, arguments, given) + text) from error

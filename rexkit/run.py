@@ -87,7 +87,7 @@ class Run:
             config: as `rexkit.config.load_config` returns it.
             job: "train" or "test".
             checkpoint: for a test, a folder or hub id, as `PretrainedVLM` takes it; if left out,
-                the config's model. A backend that loads its own model or asks a server gets it as
+                the config's model. A backend that loads its own model or uses a server gets it as
                 ``model``.
             work_dir: where everything is written; if left out, ``work_dir`` of the config.
 
@@ -109,7 +109,7 @@ class Run:
 
     @property
     def steps(self) -> int | None:
-        """The number of optimizer steps of a training; None where the trainer does not tell."""
+        """The number of optimizer steps of a training; None if the trainer does not define it."""
         args = getattr(self.trainer, "args", None)
         if args is None:
             return None
@@ -179,9 +179,9 @@ class _Builder:
             )
             metrics = config.get("metrics") if key == "test_data" else ()
             for number in range(len(examples.sources)):
-                place = f"{key}.{number}" if len(examples.sources) > 1 else key
+                source_key = f"{key}.{number}" if len(examples.sources) > 1 else key
                 with self.errors.collect():
-                    self.sources.append(check_source(examples, number, place, metrics))
+                    self.sources.append(check_source(examples, number, source_key, metrics))
             return examples
         return None
 

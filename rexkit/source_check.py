@@ -22,9 +22,9 @@ class CheckedSource:
     """A source of which one example was made and read back.
 
     Attributes:
-        key: where it stands in the config: "train_data.0".
+        key: its config key: "train_data.0".
         source: the source.
-        prompts: of its first example; several where the source asks several tasks.
+        prompts: of its first example; several if the source has several tasks.
         responses: the expected response to each prompt.
     """
 
@@ -47,7 +47,7 @@ def check_source(
     Args:
         examples: with the source.
         number: of the source.
-        key: where it stands in the config.
+        key: its config key.
         metrics: configs of METRICS that score it; None for those of the task.
 
     Raises:

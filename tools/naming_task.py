@@ -1,4 +1,4 @@
-"""A task of one's own, used in pre-training: name what is at a place."""
+"""A custom task for pre-training: the phrases of given boxes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class NamingTask(Task):
         return Question(_prompt(instances, Annotation(image_size)), [], self.name)
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
-        """All objects in random order."""
+        """Return the question about all objects, in random order."""
         target = sample.annotation
         instances = [target.instances[i] for i in rng.permutation(len(target.instances))]
         names = [f"{OBJECT_REF_START}{instance.phrase}{OBJECT_REF_END}" for instance in instances]

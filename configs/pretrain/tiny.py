@@ -1,5 +1,5 @@
-# How the weights of the embedded model were made: tools/pretrain_tiny.py runs the stages in order,
-# each from the weights of the one before.
+# Pre-train the embedded model: tools/pretrain_tiny.py runs the stages in order, each from the
+# weights of the previous one.
 _base_ = ["../_base_/tiny.py"]
 
 custom_imports = dict(imports=["naming_task"])  # beside tools/pretrain_tiny.py
@@ -16,10 +16,10 @@ def shapes(style, size, seed, **options):
     return dict(type="ShapesDataset", styles=[style], size=size, seed=seed, **words, **options)
 
 
-def mixture(size, seed, shares, asked, naming, points=0.25, **options):
-    """Boxes and points, in several styles of phrase, and names by place."""
-    grounding = dict(type="GroundingTask", num_categories=asked)
-    pointing = dict(type="PointingTask", num_categories=asked)
+def mixture(size, seed, shares, num_categories, naming, points=0.25, **options):
+    """Return sources of boxes and points, in several styles of phrase, and of phrases of boxes."""
+    grounding = dict(type="GroundingTask", num_categories=num_categories)
+    pointing = dict(type="PointingTask", num_categories=num_categories)
     sources = []
     for i, (style, share) in enumerate(shares.items()):
         for j, (task, part) in enumerate(((grounding, 1 - points), (pointing, points))):
@@ -47,7 +47,7 @@ trainer = dict(
     dataloader_num_workers=1,
 )
 steady = dict(lr_scheduler_type="constant_with_warmup", warmup_steps=20)
-answering = dict(coord_offset=True, presence_weight=2.0)
+loss_options = dict(coord_offset=True, presence_weight=2.0)
 stages = [
     dict(  # one object: where it is
         train_data=mixture(
@@ -61,24 +61,24 @@ stages = [
         ),
         trainer=dict(**steady, coord_sigma=(15.0, 10.0)),
     ),
-    dict(  # three objects, and what is at a place
+    dict(  # three objects, and the phrases of given boxes
         train_data=mixture(
             48_000, 3000, all_styles, (1, 3), 0.35, num_objects=(1, 3), num_absent=(1, 2)
         ),
-        trainer=dict(**steady, **answering, coord_sigma=(10.0, 8.0)),
+        trainer=dict(**steady, **loss_options, coord_sigma=(10.0, 8.0)),
     ),
     dict(  # many questions an image, half of them about absent phrases: presence
         train_data=mixture(
             80_000, 4000, all_styles, (3, 6), 0.05, num_objects=(1, 3), num_absent=(2, 4)
         ),
-        trainer=dict(**steady, **answering, coord_sigma=(8.0, 4.0)),
+        trainer=dict(**steady, **loss_options, coord_sigma=(8.0, 4.0)),
     ),
     dict(  # converge on responses of the usual length
         train_data=mixture(
             48_000, 5000, settling_styles, (2, 4), 0.02, 0.35, num_objects=(1, 3), num_absent=(1, 2)
         ),
         trainer=dict(
-            **answering, lr_scheduler_type="linear", warmup_steps=20, coord_sigma=(4.0, 2.0)
+            **loss_options, lr_scheduler_type="linear", warmup_steps=20, coord_sigma=(4.0, 2.0)
         ),
     ),
 ]

@@ -31,7 +31,7 @@ class Request:
 
     Attributes:
         image: RGB.
-        prompt: the question in words.
+        prompt: text of the question.
         constraint: the answer format, as `Task.answer_form` gives it; a backend that constrains
             generates nothing outside it.
     """
@@ -56,7 +56,7 @@ class Request:
 
 @dataclass(slots=True, eq=False)
 class BinStatistics:
-    """Statistics of the bin distribution, a number for each token of a completion.
+    """Statistics of the bin distribution, one value for each token of a completion.
 
     Each describes the distribution that the token was drawn from, before any constraint or
     temperature. The last five are meaningful only where the token is a coordinate, and describe the
@@ -89,11 +89,11 @@ class Generation:
         token_ids: the generated tokens, the end of the turn included if it was reached; -1 for
             each where a server returns only their number.
         prompt_tokens: length of the prompt in tokens, image included.
-        seconds: time of its batch, divided by the completions of the batch.
+        seconds: time of its batch, divided by the number of completions in the batch.
         truncated: whether it was cut off at the token limit.
         logprobs: (T,) log-probability of each token before any constraint or temperature, if the
             backend gives it.
-        bins: statistics of the coordinates, if the backend gives them; see
+        bins: bin statistics of each token, if the backend gives them; see
             `rexkit.backends.scores`.
     """
 
@@ -110,12 +110,12 @@ class Backend(ABC):
     """Generates completions for requests, without interpreting them.
 
     Attributes:
-        model_source: where the model comes from, which also says how a backend is built.
+        model_source: where the model comes from, which also determines how a backend is built.
             "given": the constructor takes ``vlm``, a model in this process, and the backend uses
             that very object, also while it is trained. "own": the constructor takes ``model``, a
             folder or hub id, and loads it. "remote": a server has the model; the constructor takes
-            ``model``, the name the server knows it by, and ``checkpoint``, a folder with its
-            tokenizer and image settings, or None. Every class must set it.
+            ``model``, its name on the server, and ``checkpoint``, a folder with its tokenizer and
+            image settings, or None. Every class must set it.
         sampling: how tokens are chosen. The backends of rexkit accept its fields as arguments.
         vocabulary: of the model, where the backend gives log-probabilities; scores need it.
         seed: of sampling: an equal seed gives equal completions of equal requests. Set another one

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 _BUSY = {408, 425, 429}  # with every 5xx: worth another try
 _LONGEST_BACKOFF = 30.0  # seconds
-_LONGEST_ASKED = 300.0  # seconds; a server that asks for more is not waited for
-_CONNECT = 10.0  # seconds; no server that is there takes longer to pick up
+_LONGEST_RETRY_AFTER = 300.0  # seconds; a longer Retry-After is an error
+_CONNECT = 10.0  # seconds, to open a connection
 
 
 class ServerError(UserError):
@@ -38,18 +38,18 @@ class ServerError(UserError):
 class Server:
     """A server with its key, retries and timeouts.
 
-    Status 408, 425, 429 and 5xx, broken connections and timeouts are retried, each time after
-    about twice as long, or as the server's ``Retry-After`` says. Everything else is an error at
-    once.
+    Status 408, 425, 429 and 5xx, broken connections and timeouts are retried. The delay doubles
+    with each retry, and is at least the server's ``Retry-After``. Every other failure is an error
+    at once.
 
     Args:
         base_url: its address.
-        key_env: the environment variable that holds the key; read at each call and sent nowhere
-            but to the server. Unset is no key, as local servers want it.
-        connections: how many at once.
-        timeout: seconds for one try, from connecting to the last byte.
-        retries: how often a request is tried again.
-        backoff: seconds before the first retry; drawn from half to the whole of it.
+        key_env: the environment variable that holds the API key; read at each call and sent only
+            to the server. If it is unset, no key is sent.
+        connections: the maximum number of concurrent connections.
+        timeout: seconds for one attempt, from connecting to the last byte.
+        retries: how often a request is retried.
+        backoff: seconds before the first retry; drawn at random between half of it and all of it.
 
     Attributes:
         url: the address.
@@ -84,7 +84,7 @@ class Server:
         return os.environ.get(self.key_env)
 
     def client(self) -> httpx2.AsyncClient:
-        """Return a client for one batch of requests, to be closed after it."""
+        """Return a client for one batch of requests; the caller closes it."""
         return httpx2.AsyncClient(
             headers={"Authorization": f"Bearer {self.key}"} if self.key else {},
             limits=httpx2.Limits(max_connections=self.connections),
@@ -92,7 +92,7 @@ class Server:
         )
 
     def hide_key(self, text: str) -> str:
-        """Return a text with the key replaced."""
+        """Return a text with the key replaced by ``***``."""
         return text.replace(self.key, "***") if self.key else text
 
     async def post(self, client: httpx2.AsyncClient, path: str, body: Mapping[str, Any]) -> Any:
@@ -108,13 +108,13 @@ class Server:
         """
         url = self.url.copy_with(path=f"{self.url.path.rstrip('/')}/{path}")
         for attempt in range(self.retries + 1):
-            asked_to_wait = 0.0
+            retry_after = 0.0
             try:
-                # The client's own timeout is for silence; a trickle would never end.
+                # The client's own timeout restarts with every byte; this one limits the whole.
                 async with asyncio.timeout(self.timeout):
                     response = await client.post(url, json=body)
             except (TimeoutError, httpx2.TimeoutException):
-                reason = f"no answer within {self.timeout:g} seconds"
+                reason = f"no response within {self.timeout:g} seconds"
             except httpx2.TransportError as error:
                 reason = f"{type(error).__name__}: {error}; is the server running there?"
             else:
@@ -127,26 +127,26 @@ class Server:
                 if response.status_code not in _BUSY and not response.is_server_error:
                     hint = self._hint(response.status_code, url, body)
                     raise ServerError(reason + hint, response.status_code)
-                asked_to_wait = _retry_after(response)
-                if asked_to_wait > _LONGEST_ASKED:
-                    raise ServerError(f"{reason}; it asks to come back in {asked_to_wait:.0f} s")
+                retry_after = _retry_after(response)
+                if retry_after > _LONGEST_RETRY_AFTER:
+                    raise ServerError(f"{reason}; its Retry-After is {retry_after:.0f} s")
             if attempt < self.retries:
-                # Drawn anew in every process, so that many do not come back at the same moment.
-                most = min(_LONGEST_BACKOFF, self.backoff * 2**attempt)
-                wait = max(asked_to_wait, random.uniform(most / 2, most))
-                logger.info("%s: trying again in %.1f s", self.name, wait)
+                # Drawn at random, so that many processes do not retry at the same moment.
+                longest = min(_LONGEST_BACKOFF, self.backoff * 2**attempt)
+                wait = max(retry_after, random.uniform(longest / 2, longest))
+                logger.info("%s: retrying in %.1f s", self.name, wait)
                 await asyncio.sleep(wait)
         raise ServerError(f"{reason} (tried {self.retries + 1} times)")
 
     def _hint(self, status: int, url: httpx2.URL, body: Mapping[str, Any]) -> str:
         if status in (401, 403):
-            held = "holds another" if self.key else "holds no"
-            return f"; the server wants a key, and {self.key_env} {held} one"
+            problem = "holds another one" if self.key else "is not set"
+            return f"; the server needs an API key, and the variable {self.key_env} {problem}"
         if status == 404:
             named = f", and the model {body['model']!r}" if "model" in body else ""
             return f"; does {url.path} exist there{named}?"
         if status in (400, 422):
-            return "; a server that refuses a field takes extra_body={}"
+            return "; if the server refuses fields of vLLM, set extra_body={}"
         return ""
 
 
@@ -155,14 +155,14 @@ def _excerpt(response: httpx2.Response) -> str:
 
 
 def _retry_after(response: httpx2.Response) -> float:
-    """Seconds that the server asks to wait, given as such or as a date (RFC 9110, 10.2.3)."""
-    told = response.headers.get("retry-after", "")
+    """Return the seconds of ``Retry-After``, a number or a date (RFC 9110, 10.2.3); 0 without."""
+    value = response.headers.get("retry-after", "")
     try:
-        return max(0.0, float(told))
+        return max(0.0, float(value))
     except ValueError:
         pass
     try:
-        date = parsedate_to_datetime(told)
+        date = parsedate_to_datetime(value)
     except ValueError:
         return 0.0
     if date.tzinfo is None:

@@ -51,35 +51,36 @@ class OpenAIBackend(Backend):
 
     Many requests run concurrently; temporary failures are retried (see `Server`).
 
-    The server must keep special tokens in completions, or no box can be parsed: vLLM and SGLang
-    do so on request, as ``extra_body`` asks by default. ``transformers serve`` always
-    removes them (5.19), so only models whose markup is plain text can be used there.
+    The server must keep special tokens in completions, or no box can be parsed. vLLM and SGLang
+    keep them if the request has the fields that ``extra_body`` has by default. ``transformers
+    serve`` always removes them (5.19), so only models whose markup is plain text can be used there.
 
     Images are sent in their original size, and the server resizes them by the model's own
     settings; with ``checkpoint`` they are resized before, to the same size by the same code as in
     training.
 
     A server started by ``rexkit serve`` also constrains completions, decides presence, returns
-    statistics of the bins, and takes new weights if started with ``--take-weights``.
+    bin statistics, and takes new weights if started with ``--take-weights``.
 
     Args:
-        model: the name under which the server knows the model.
-        base_url: of the server, with its ``/v1``.
+        model: the name of the model on the server.
+        base_url: address of the server, including ``/v1``.
         checkpoint: a folder or hub id with the model's tokenizer and image settings; scores need
             it.
-        api_key_env: the environment variable that holds the key; read at each call and sent
-            nowhere but to the server. Unset is no key, as local servers want it.
-        concurrency: how many requests are under way at most.
+        api_key_env: the environment variable that holds the API key; read at each call and sent
+            only to the server. If it is unset, no key is sent.
+        concurrency: the maximum number of concurrent requests.
         timeout, retries, backoff: as in `Server`.
         presence: as in `TransformersBackend`.
-        seed: of sampling; each request of a call draws by a seed of its own.
+        seed: of sampling; each request of a call has its own seed, derived from this.
         constrain: generate nothing outside a request's ``constraint``.
-        scores: with ``checkpoint``, ask for what `rexkit.backends.scores` makes scores from. A
-            server that rexkit did not start gives scores of the tokens alone.
-        system_prompt: what the chat starts with; None leaves it to the server's chat template.
+        scores: with ``checkpoint``, request what `rexkit.backends.scores` computes scores from.
+            For a server that rexkit did not start, scores are computed from the log-probabilities
+            of the tokens alone.
+        system_prompt: the system message; None leaves it to the server's chat template.
         image_format: "png" keeps every pixel, "jpeg" (quality 95) sends about a tenth.
-        extra_body: further fields of each request, by the server's own names; ``{}`` for servers
-            that refuse those of vLLM.
+        extra_body: additional fields of each request; ``{}`` for servers that refuse those of
+            vLLM.
         sampling: the fields of `SamplingParams`, such as ``max_new_tokens``.
 
     Raises:
@@ -147,49 +148,51 @@ class OpenAIBackend(Backend):
         """Return one generation for each request, in order.
 
         Raises:
-            ServerError: one was refused, or not answered after every retry; or the server cannot
-                do what only one started by rexkit can.
+            ServerError: a request was refused, or failed after every retry; or ``constrain`` or
+                ``presence="marginal"`` is set and rexkit did not start the server.
         """
         started = time.perf_counter()
-        generations = _run(self._ask_all(requests))
+        generations = _run(self._send_all(requests))
         for generation in generations:
             generation.seconds = (time.perf_counter() - started) / len(requests)
         return generations
 
     def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
-        """Give the server other weights; it runs here, started by ``rexkit serve --take-weights``.
+        """Replace the weights of the server's model.
+
+        The server must run on this machine, started by ``rexkit serve --take-weights``.
 
         Raises:
-            ServerError: it takes none.
-            ConfigError: several processes would each give it theirs.
+            ServerError: the server does not take weights.
+            ConfigError: training runs in several processes.
         """
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise ConfigError(
-                "a server takes its weights from one process; use VLLMBackend, an engine for each "
-                "process, or train in one"
+                "a server takes weights from one process only; train in one process, or use "
+                "VLLMBackend, which has an engine in each process"
             )
         with passed_in_memory(weights) as file:
-            _run(self._give(file))
+            _run(self._post_weights(file))
 
-    async def _give(self, file: str) -> None:
+    async def _post_weights(self, file: str) -> None:
         async with self.server.client() as client:
             try:
                 await self.server.post(client, WEIGHTS_PATH, {"file": file})
             except ServerError as error:
                 reason = self.server.hide_key(str(error))
                 raise ServerError(
-                    f"{self.server.name} took no weights: {reason}; start it on this machine by "
-                    "`rexkit serve --take-weights`",
+                    f"{self.server.name} did not take the weights: {reason}; start it on this "
+                    "machine by `rexkit serve --take-weights`",
                     error.status,
                 ) from None
 
-    async def _ask_all(self, requests: Sequence[Request]) -> list[Generation]:
-        turns = asyncio.Semaphore(self.server.connections)
+    async def _send_all(self, requests: Sequence[Request]) -> list[Generation]:
+        slots = asyncio.Semaphore(self.server.connections)
 
-        async def ask(number: int, request: Request) -> Generation:
-            async with turns:
+        async def send(number: int, request: Request) -> Generation:
+            async with slots:
                 try:
-                    return await self._ask(client, number, request, ours)
+                    return await self._send(client, number, request, extended)
                 except ServerError as error:
                     reason = self.server.hide_key(str(error))
                     raise ServerError(
@@ -198,15 +201,15 @@ class OpenAIBackend(Backend):
 
         try:
             async with self.server.client() as client, asyncio.TaskGroup() as group:
-                ours = await self._is_ours(client)
-                tasks = [group.create_task(ask(*numbered)) for numbered in enumerate(requests)]
+                extended = await self._has_extensions(client)
+                tasks = [group.create_task(send(*numbered)) for numbered in enumerate(requests)]
         except ExceptionGroup as failed:
-            # The first failure ended the others.
+            # The first failure cancelled the other requests.
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _is_ours(self, client: httpx2.AsyncClient) -> bool:
-        """Whether rexkit started the server; asked only where it matters."""
+    async def _has_extensions(self, client: httpx2.AsyncClient) -> bool:
+        """Return whether rexkit started the server; False without a request if unimportant."""
         needed = self.constrain or self.presence == "marginal"
         if not (needed or self.scores):
             return False
@@ -219,17 +222,18 @@ class OpenAIBackend(Backend):
                 ) from None
             if needed:
                 raise ServerError(
-                    f"{self.server.name}: only servers started by `rexkit serve` constrain answers "
-                    'or decide presence; start it so, or set constrain=False and presence="token"'
+                    f"{self.server.name}: only servers started by `rexkit serve` support "
+                    'constrain=True and presence="marginal"; start it by `rexkit serve`, or set '
+                    'constrain=False and presence="token"'
                 ) from None
             return False
         return True
 
-    async def _ask(
-        self, client: httpx2.AsyncClient, number: int, request: Request, ours: bool
+    async def _send(
+        self, client: httpx2.AsyncClient, number: int, request: Request, extended: bool
     ) -> Generation:
-        record = uuid.uuid4().hex if ours and self.scores else None
-        # The image is encoded only now, so that few are held, and beside the others.
+        record = uuid.uuid4().hex if extended and self.scores else None
+        # Encode the image only now, so that few are in memory, and in a thread of its own.
         body = await asyncio.to_thread(self._body_of, number, request, record)
         generation = _read(await self.server.post(client, "chat/completions", body))
         if record is not None and generation.token_ids:
@@ -278,21 +282,21 @@ def _run(work: Coroutine[Any, Any, T]) -> T:
         return pool.submit(asyncio.run, work).result()
 
 
-def _read(answer: Any) -> Generation:
+def _read(response: Any) -> Generation:
     """Return the generation of a chat completion, without its time."""
     try:
-        choice, usage = answer["choices"][0], answer.get("usage") or {}
+        choice, usage = response["choices"][0], response.get("usage") or {}
         text = choice["message"]["content"] or ""
         ids = choice.get("token_ids")
         if ids is None:
             ids = [-1] * usage.get("completion_tokens", 0)
         truncated = choice["finish_reason"] == "length"
         prompt_tokens = usage.get("prompt_tokens", 0)
-        told = (choice.get("logprobs") or {}).get("content")
+        tokens = (choice.get("logprobs") or {}).get("content")
         logprobs = None
-        if told is not None and len(told) == len(ids) and -1 not in ids:
-            logprobs = np.array([token["logprob"] for token in told], np.float32)
+        if tokens is not None and len(tokens) == len(ids) and -1 not in ids:
+            logprobs = np.array([token["logprob"] for token in tokens], np.float32)
     except (KeyError, IndexError, TypeError, AttributeError):
-        raise ServerError(f"no chat completion: {str(answer)[:200]}") from None
+        raise ServerError(f"not a chat completion: {str(response)[:200]}") from None
     text = text.removesuffix(END_OF_TURN)
     return Generation(text, list(ids), prompt_tokens, 0.0, truncated, logprobs)

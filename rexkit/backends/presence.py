@@ -16,13 +16,13 @@ Presence = Literal["token", "marginal"]
 class MarginalPresence(LogitsProcessor):
     """Compares, right after ``<|box_start|>``, ``None`` with all coordinates together.
 
-    "Is it there?" is the sum over 1,000 bins against one token. Each bin holds a small share of
-    that sum, the more so after training with soft targets, so the likeliest single token is
-    ``None`` far too often. Whichever side has less probability in sum is masked; which bin
-    is then chosen is left to the decoding method.
+    The probability that a phrase is present is the sum over 1,000 bins. Each bin has a small share
+    of that sum, in particular after training with soft targets, so the most probable single token
+    is ``None`` far too often. This processor masks either all coordinates or ``None``, whichever
+    is less probable in total; the decoding method then chooses the token.
 
     Args:
-        tokenizer: one that knows the coordinate tokens.
+        tokenizer: one with the coordinate tokens.
     """
 
     def __init__(self, tokenizer: Any):
@@ -46,7 +46,7 @@ class MarginalPresence(LogitsProcessor):
             logits: (rows, vocabulary), changed in place.
         """
         coordinates = self.coordinates.to(logits.device)
-        there = logits[:, coordinates].logsumexp(1) > logits[:, self.none]
-        logits[there, self.none] = -torch.inf
-        logits[(~there).nonzero(), coordinates] = -torch.inf
+        present = logits[:, coordinates].logsumexp(1) > logits[:, self.none]
+        logits[present, self.none] = -torch.inf
+        logits[(~present).nonzero(), coordinates] = -torch.inf
         return logits

@@ -9,8 +9,9 @@ from rexkit.backends.backend import BinStatistics, Floats
 from rexkit.grammar.vocabulary import Vocabulary
 
 NEAR = 40
-"""Bins no farther than this from the one taken count as near it: 4 % of the image. Of 5 to 80
-bins it was among the best at telling right boxes from wrong ones (`benchmarks.calibration`)."""
+"""Bins at most this far from the generated one count as near it: 4 % of the image. Of the values 5
+to 80 it was among the best at separating correct boxes from wrong ones
+(`benchmarks.calibration`)."""
 
 
 class Bins:
@@ -57,9 +58,9 @@ class Bins:
 class Recorder(LogitsProcessor):
     """Records the log-probability of every token and statistics of the bin distribution.
 
-    It must come before every processor that masks tokens, to see the model's own distribution. It
-    keeps eight numbers per row and step. The logits of a step are held until the next one, when
-    the chosen token is known; masking other tokens in place does not affect that.
+    It must come before every processor that masks tokens, so that it records the model's own
+    distribution. It keeps eight numbers per row and step. The logits of a step are kept until the
+    next one, when the chosen token is known; masking other tokens in place does not affect that.
 
     Args:
         vocabulary: of the model.
@@ -74,14 +75,14 @@ class Recorder(LogitsProcessor):
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Record the step and return the scores unchanged."""
         if self._held is not None:
-            self._settle(input_ids[:, -1])
+            self._record_step(input_ids[:, -1])
         self._held = scores, *self._bins.logs(scores)
         return scores
 
-    def finish(self, answers: torch.Tensor) -> None:
-        """Record the last token of the completions, (rows, T), which no later step has seen."""
-        if len(self._steps) < answers.shape[1]:
-            self._settle(answers[:, -1])
+    def finish(self, completions: torch.Tensor) -> None:
+        """Record the last token of the completions, (rows, T), which no later step records."""
+        if len(self._steps) < completions.shape[1]:
+            self._record_step(completions[:, -1])
         self._rows = torch.stack(self._steps, 2).cpu()
 
     def row(self, number: int, length: int) -> tuple[Floats, BinStatistics]:
@@ -90,7 +91,7 @@ class Recorder(LogitsProcessor):
         logprobs, *statistics = self._rows[number, :, :length].numpy()
         return logprobs, BinStatistics(*statistics)
 
-    def _settle(self, taken: torch.Tensor) -> None:
+    def _record_step(self, taken: torch.Tensor) -> None:
         assert self._held is not None
         scores, logs, total = self._held
         logprob = scores.gather(1, taken[:, None]) - total
@@ -99,7 +100,7 @@ class Recorder(LogitsProcessor):
 
 
 def _moments(weights: torch.Tensor, numbers: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Mean and standard deviation of numbers, (rows,) each, for rows of weights."""
+    """Return mean and standard deviation of numbers, (rows,) each, for rows of weights."""
     share = weights / weights.sum(1, keepdim=True)
     mean = share @ numbers
     return mean, (share * (numbers - mean[:, None]).square()).sum(1).sqrt()

@@ -15,7 +15,7 @@ from rexkit.errors import ConfigError
 class SamplingParams:
     r"""How tokens are chosen; the defaults decode greedily.
 
-    A backend hands over every field explicitly, so that no default of a checkpoint's
+    A backend passes every field explicitly, so that no default of a checkpoint's
     ``generation_config.json`` or of a server replaces one.
 
     Args:
@@ -26,7 +26,7 @@ class SamplingParams:
         repetition_penalty: divides the logits of tokens that were used before where they are
             positive, and multiplies them where they are negative; 1 changes nothing.
         max_new_tokens: the longest completion; longer ones are cut off and marked as truncated.
-        stop: texts that end a completion, which holds neither them nor what follows.
+        stop: texts that end a completion; it contains neither them nor what follows.
 
     Raises:
         ConfigError: a value is out of range or of another type.
@@ -95,8 +95,8 @@ class SamplingParams:
         """Return the fields of a request for an OpenAI-compatible server.
 
         Args:
-            extended: whether the server knows ``top_k`` and ``repetition_penalty``, which OpenAI's
-                API lacks; otherwise they are left out where they change nothing.
+            extended: whether the server accepts ``top_k`` and ``repetition_penalty``, which
+                OpenAI's API lacks; otherwise they are omitted at their neutral values.
         """
         extension = {
             "top_k": self.top_k or -1,  # vLLM and SGLang both take -1 as all tokens
@@ -113,7 +113,7 @@ class SamplingParams:
 
     def cut_at_stop(self, text: str) -> tuple[str, bool]:
         """Return a text up to the first stop text in it, and whether there was one."""
-        ends = [place for place in map(text.find, self.stop) if place >= 0]
+        ends = [offset for offset in map(text.find, self.stop) if offset >= 0]
         return (text[: min(ends)], True) if ends else (text, False)
 
 

@@ -2,28 +2,28 @@
 
 The score of an item is ``presence * localisation``, in [0, 1]:
 
-- presence is the probability that there is an item at all. For the first of a phrase it is the
-  probability of all coordinates against that of ``None``, C / (C + N): one bin in a thousand says
-  little about whether something is there. For a later one it is the probability of the separator
-  that announced it. A transcription in place of the phrase counts by the geometric mean of the
-  probabilities of its tokens.
+- presence is the probability that there is an item at all. For the first item of a phrase it is
+  C / (C + N), where C is the probability of all coordinates together and N that of ``None``. For
+  a later item it is the probability of the separator before it. If the phrase is a transcription,
+  presence is multiplied by the geometric mean of the probabilities of its tokens.
 - localisation is the geometric mean, over the item's coordinates, of the probability that the
-  coordinate is near the one written (within `rexkit.backends.recorder.NEAR` bins), among all bins.
+  coordinate is near the generated one (within `rexkit.backends.recorder.NEAR` bins), among all
+  bins.
   The mean makes items of different length comparable, as length normalisation does for sequences
   (Malinin & Gales, "Uncertainty Estimation in Autoregressive Structured Prediction", 2021, eq. 10).
   Pix2Seq (Chen et al. 2022, section 2.3) likewise ranks boxes by the probability of a token.
 
-A backend that gives log-probabilities and no statistics of the bins has its scores from the tokens
-alone: presence is 1 for a first item, and a coordinate counts by its own token's probability.
+For a backend that gives log-probabilities and no bin statistics, presence is 1 for a first item,
+and the probability of a coordinate is that of its token.
 
-Where the written tokens cannot be matched to what was read, there is no score rather than a wrong
-one.
+An instance whose tokens cannot be found in the completion has no score.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,14 +40,14 @@ class Confidence:
 
     Attributes:
         score: ``presence * localisation``, in [0, 1].
-        presence: that it is there.
-        localisation: that its coordinates are near those written.
-        expected: (k,) the expected bin of each coordinate, near the one written: a position finer
-            than a bin. Without statistics of the bins, those written.
+        presence: the probability that the instance is present.
+        localisation: the probability that its coordinates are near the generated ones.
+        expected: (k,) the expected bin of each coordinate, over the bins near the generated one:
+            a position finer than a bin. Without bin statistics, the generated bins.
         spread: (k,) standard deviations in bins, over the whole distribution; NaN without
-            statistics.
-        keypoints: the same confidence of each visible keypoint by itself: presence is then that
-            it is visible.
+            bin statistics.
+        keypoints: the score of each visible keypoint; its presence is the probability that it is
+            visible.
     """
 
     score: float
@@ -71,20 +71,20 @@ def confidences(
     instances = list(prediction.instances)
     if generation.logprobs is None:
         return [None] * len(instances)
-    answer = _Answer(generation, vocabulary)
-    runs = answer.runs()
+    completion = _Completion(generation, vocabulary)
+    runs = completion.runs()
     found: list[Confidence | None] = []
     for instance in instances:
         groups = []
         for bins in _bins(instance, prediction.image_size):
-            # Runs that were read as nothing are passed over; what was read comes in order.
-            at = next((i for i, run in enumerate(runs) if _same(run, bins, answer)), None)
+            # Instances are in the order of the completion; skip runs that the parser dropped.
+            at = next((i for i, run in enumerate(runs) if _same(run, bins, completion)), None)
             if at is None:
                 break
             groups.append(runs[at])
             runs = runs[at + 1 :]
         else:
-            found.append(answer.confidence(instance, groups) if groups else None)
+            found.append(completion.confidence(instance, groups) if groups else None)
             continue
         found.append(None)
     return found
@@ -97,7 +97,7 @@ def with_scores(
     *,
     sub_bin: bool = False,
 ) -> Prediction:
-    """Return the prediction with the score of each instance that has one.
+    """Return the prediction with a score for each instance whose tokens were found.
 
     Scores of single keypoints are in ``extra["keypoint_scores"]``.
 
@@ -105,8 +105,7 @@ def with_scores(
         prediction: parsed from the completion.
         generation: the completion, with log-probabilities.
         vocabulary: of the model.
-        sub_bin: put every coordinate at its expected bin, which lies between bins, in place of the
-            bin written.
+        sub_bin: replace every coordinate by its expected bin, which may be between two bins.
     """
     if generation.logprobs is None:
         return prediction
@@ -125,7 +124,7 @@ def with_scores(
     return replace(prediction, instances=scored)
 
 
-class _Answer:
+class _Completion:
     """The tokens of a completion with their probabilities."""
 
     def __init__(self, generation: Generation, vocabulary: Vocabulary):
@@ -137,62 +136,62 @@ class _Answer:
         self.bins = np.array([vocabulary.bin_of.get(token, -1) for token in self.ids])
 
     def runs(self) -> list[NDArray[np.int64]]:
-        """Positions of coordinates with nothing, or one blank, from one to the next."""
-        places = np.flatnonzero(self.bins >= 0)
+        """Return the positions of coordinates, split where more than one space is between them."""
+        positions = np.flatnonzero(self.bins >= 0)
         blank = self.v.encode(" ")
         cuts = [
             i + 1
-            for i, (a, b) in enumerate(zip(places[:-1].tolist(), places[1:].tolist(), strict=True))
+            for i, (a, b) in enumerate(pairwise(positions.tolist()))
             if a + 1 < b and tuple(self.ids[a + 1 : b]) != blank
         ]
-        return np.split(places, cuts) if len(places) else []
+        return np.split(positions, cuts) if len(positions) else []
 
     def confidence(self, instance: Instance, groups: list[NDArray[np.int64]]) -> Confidence:
         first = groups[0]
-        places = np.concatenate(groups)
+        positions = np.concatenate(groups)
         localisation = self._localisation(first)
         presence = self._presence(int(first[0]), instance)
         keypoints = {}
         if instance.keypoints is not None:
             visible = [name for name, xy in instance.keypoints.items() if xy is not None]
-            positions = groups[len(groups) - len(visible) :]
-            for name, run in zip(visible, positions, strict=True):
-                seen = float(np.exp(self.logprobs[run[0] - 1]))
-                keypoints[name] = seen * self._localisation(run)
+            runs = groups[len(groups) - len(visible) :]
+            for name, run in zip(visible, runs, strict=True):
+                presence_of_keypoint = float(np.exp(self.logprobs[run[0] - 1]))
+                keypoints[name] = presence_of_keypoint * self._localisation(run)
         if self.statistics is None:
-            expected, spread = self.bins[places].astype(float), np.full(len(places), np.nan)
+            expected, spread = self.bins[positions].astype(float), np.full(len(positions), np.nan)
         else:
-            expected = self.statistics.near_mean[places].astype(float)
-            spread = self.statistics.spread[places].astype(float)
+            expected = self.statistics.near_mean[positions].astype(float)
+            spread = self.statistics.spread[positions].astype(float)
         score = presence * localisation
         return Confidence(score, presence, localisation, expected, spread, keypoints)
 
-    def _localisation(self, places: NDArray[np.int64]) -> float:
+    def _localisation(self, positions: NDArray[np.int64]) -> float:
         if self.statistics is None:
-            return float(np.exp(self.logprobs[places].mean()))
-        near = self.statistics.near[places].astype(float)
+            return float(np.exp(self.logprobs[positions].mean()))
+        near = self.statistics.near[positions].astype(float)
         return float(np.exp(np.log(np.maximum(near, 1e-12)).mean()))
 
-    def _presence(self, place: int, instance: Instance) -> float:
-        before = self.ids[place - 1] if place else None
+    def _presence(self, position: int, instance: Instance) -> float:
+        before = self.ids[position - 1] if position else None
         if before != self.v.box_start:
-            # JSON announces an instance by its name; nothing like None stands against it.
-            announced = 1.0 if instance.keypoints is not None else np.exp(self.logprobs[place - 1])
-            return float(announced)
+            if instance.keypoints is not None:  # in JSON, None is no alternative to an instance
+                return 1.0
+            return float(np.exp(self.logprobs[position - 1]))
         presence = 1.0
         if self.statistics is not None:
-            there, none = self.statistics.coordinate[place], self.statistics.none[place]
-            presence = float(there / max(there + none, 1e-12))
-        return presence * self._transcription(place, instance)
+            coordinate, none = self.statistics.coordinate[position], self.statistics.none[position]
+            presence = float(coordinate / max(coordinate + none, 1e-12))
+        return presence * self._transcription(position, instance)
 
-    def _transcription(self, place: int, instance: Instance) -> float:
-        """Of a text in place of the phrase: the geometric mean of its tokens."""
+    def _transcription(self, position: int, instance: Instance) -> float:
+        """Return the geometric mean of the probabilities of a transcription; 1 for a phrase."""
         if instance.text is None or instance.text != instance.phrase:
             return 1.0
-        start = place - 2
+        start = position - 2
         while start > 0 and self.ids[start - 1] != self.v.object_ref_start:
             start -= 1
-        return float(np.exp(self.logprobs[start : place - 1].mean()))
+        return float(np.exp(self.logprobs[start : position - 1].mean()))
 
 
 def _bins(instance: Instance, image_size: ImageSize) -> Iterator[NDArray[np.int64]]:
@@ -210,19 +209,19 @@ def _bins(instance: Instance, image_size: ImageSize) -> Iterator[NDArray[np.int6
             return
 
 
-def _same(run: NDArray[np.int64], bins: NDArray[np.int64], answer: _Answer) -> bool:
-    """Whether a run spells these bins, or a box whose corners were put in order."""
+def _same(run: NDArray[np.int64], bins: NDArray[np.int64], completion: _Completion) -> bool:
+    """Return whether a run is these bins, or a box whose corners the parser put in order."""
     if len(run) != len(bins):
         return False
-    spelled = answer.bins[run]
+    generated = completion.bins[run]
     if len(run) == 4:
-        first, second = spelled[:2], spelled[2:]
-        spelled = np.concatenate([np.minimum(first, second), np.maximum(first, second)])
-    return bool((spelled == bins).all())
+        first, second = generated[:2], generated[2:]
+        generated = np.concatenate([np.minimum(first, second), np.maximum(first, second)])
+    return bool((generated == bins).all())
 
 
 def _move(instance: Instance, coords: Array) -> None:
-    """Put an instance's geometry at other coordinates, in the order of `_bins`."""
+    """Replace the coordinates of an instance, in the order of `_bins`."""
     if instance.keypoints is not None:
         if instance.bbox is not None:
             instance.bbox, coords = _ordered(coords[:4]), coords[4:]

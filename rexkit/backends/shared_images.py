@@ -36,8 +36,8 @@ class EncodedImage:
 class VisionTower:
     """Encodes the images of some requests, each once.
 
-    Requests share an image if they hold the same object. Its encoding is kept until its last
-    request has been encoded.
+    Requests share an image if their ``image`` is the same object. Its encoding is kept until its
+    last request has been encoded.
 
     Args:
         vlm: the model.
@@ -85,8 +85,8 @@ def prefilled(
 ) -> dict[str, Any]:
     """Prefill prompts up to the end of their images, and return how to generate from there.
 
-    Prompts about one image are equal up to there, since the chat markup puts the image before the
-    words, and that is most of a prompt. It is computed once per image, and copied for its prompts.
+    Prompts with the same image are equal up to the end of the image, since the chat template puts
+    the image before the text. This prefix is computed once per image and copied for its prompts.
 
     Args:
         vlm: the model.
@@ -94,14 +94,14 @@ def prefilled(
         encoded: the image of each prompt.
 
     Returns:
-        ``input_ids``, ``attention_mask`` and the ``past_key_values`` of what was read.
+        ``input_ids``, ``attention_mask``, and the ``past_key_values`` of the prefixes.
     """
     token = vlm.processor.image_token_id  # type: ignore[attr-defined]
     ends = [len(prompt) - prompt[::-1].index(token) for prompt in prompts]
     different = {id(one): one for one in encoded}
-    places = {key: place for place, key in enumerate(different)}
-    rows = [places[id(one)] for one in encoded]
-    firsts = [rows.index(place) for place in range(len(places))]
+    row_of = {key: row for row, key in enumerate(different)}
+    rows = [row_of[id(one)] for one in encoded]
+    firsts = [rows.index(row) for row in range(len(row_of))]
     device = vlm.model.device
     heads, tails = (
         {name: value.to(device) for name, value in vlm.encoder.left_padded(ids).items()}
@@ -117,7 +117,7 @@ def prefilled(
     )
     copies = torch.tensor(rows, device=device)
     cache.batch_select_indices(copies)
-    # How far positions run ahead of places; generation goes on counting from there.
+    # M-RoPE positions differ from token indices by these deltas, which generation continues from.
     select_rope_deltas(inner, copies)
     joined = {
         name: torch.cat([heads[name][copies], tails[name]], 1)

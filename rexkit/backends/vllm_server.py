@@ -1,4 +1,4 @@
-"""What a server that rexkit starts does besides vLLM's own: statistics of answers, new weights."""
+"""Additional endpoints of a vLLM server started by rexkit: bin statistics and new weights."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from rexkit.backends.vllm_request import RECORDS_PATH, TAKES_WEIGHTS, WEIGHTS_PA
 _LOOPBACK = {"127.0.0.1", "::1"}
 
 
-async def besides(
+async def extra_endpoints(
     request: Request, call_next: Callable[[Request], Awaitable[Response]]
 ) -> Response:
-    """Answers two paths below ``/v1``; all else is passed on.
+    """Handle two paths below ``/v1`` and pass every other request on.
 
-    ``rexkit/records`` hands over what the workers kept of answers, by names that are drawn by who
-    asks, so that nobody else can guess them. ``rexkit/weights`` loads a safetensors file of this
-    machine, where the server was started to take weights, for processes of this machine only.
+    ``rexkit/records`` returns the bin statistics of completions by name. The client draws the
+    names at random, so that other clients cannot guess them. ``rexkit/weights`` loads a
+    safetensors file of this machine. It accepts requests from this machine only, and only if the
+    server was started with ``--take-weights``.
     """
     if request.method != "POST":
         return await call_next(request)
@@ -35,7 +36,7 @@ async def besides(
         if request.client is None or request.client.host not in _LOOPBACK:
             return JSONResponse({"error": "weights are taken from this machine only"}, 403)
         await engine.collective_rpc("take_weights", args=((await request.json())["file"],))
-        # What was computed with the old weights: images by the scheduler too, and prompts.
+        # These caches hold images and prompts that were computed with the old weights.
         await engine.reset_encoder_cache()
         await engine.reset_prefix_cache()
         return JSONResponse({})

@@ -1,4 +1,4 @@
-"""``rexkit list REGISTRY``: what a registry holds, with one line each."""
+"""``rexkit list REGISTRY``: the components of a registry, with one line each."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     completions = list(replay(args.file, rewards, reader))
     console = Console()
     if not completions:
-        console.print(f"{args.file} holds no completions")
+        console.print(f"{args.file} contains no completions")
         return 1
     title = f"{len(completions)} completions of {args.file}"
     table = Table("reward", "mean", "0.0 to 1.0", title=title)
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> int:
     worst = Table("total", "line", "sample", "completion", title="worst completions")
     for completion in sorted(completions, key=lambda c: c.total)[: args.worst]:
         text = completion.text if len(completion.text) <= 200 else f"{completion.text[:199]}…"
-        line = completion.place.rpartition(":")[2]
+        line = completion.location.rpartition(":")[2]
         worst.add_row(f"{completion.total:.3f}", line, completion.source, text)
     console.print(worst, markup=False)
     for name, number in rewards.failures.items():

@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None) -> int:
     number = min(args.num_samples, len(dataset))
     console = Console(stderr=True)
     failures = []
-    for place in track(range(number), "drawing", console=console, disable=not console.is_terminal):
-        index = place * len(dataset) // number
+    for step in track(range(number), "drawing", console=console, disable=not console.is_terminal):
+        index = step * len(dataset) // number
         try:
             sample, _, _ = dataset.stored(index)
         except DataError as error:

@@ -53,7 +53,7 @@ class JsonlDataset(RowDataset):
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""
-        return self._file.place(row)
+        return self._file.location(row)
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
         """Return the annotation record of a row, and its image."""

@@ -52,7 +52,7 @@ class TSVDataset(RowDataset):
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""
-        return self._files.place(row)
+        return self._files.location(row)
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
         """Return the annotation record of a row, and its image."""

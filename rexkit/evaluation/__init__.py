@@ -1,8 +1,8 @@
-"""Results of tests: written while the test goes on, found again, compared and analysed.
+"""Evaluation: run tests, write and find their results, compare and analyse them.
 
-They lie as those of the public Rex-Omni evaluation do: a folder for each task, in it one for each
-data set (``box_eval/COCO/``), which holds ``predictions.jsonl`` and ``metrics.json``. Analysis,
-comparison and reward replay also take what ``rexkit predict`` and GRPO write.
+The folders are those of the public Rex-Omni evaluation: one for each task, and in it one for each
+data set (``box_eval/COCO/``) with ``predictions.jsonl`` and ``metrics.json``. Analysis, comparison
+and reward replay also read the files of ``rexkit predict`` and GRPO.
 """
 
 from rexkit.evaluation.analysis import Analysis, Case, analyse

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexkit.evaluation.faults import FAULT_KINDS, Fault, find_faults
-from rexkit.evaluation.results_folder import Place, find_record_files
+from rexkit.evaluation.results_folder import ResultName, find_record_files
 from rexkit.formats.predictions import PredictionRecord, read_predictions
 
 
@@ -18,12 +18,12 @@ class Case:
     """One sample with its faults.
 
     Attributes:
-        place: (task, data set) of its result.
-        record: what was asked and predicted, with the ground truth where it is known.
+        result_name: (task, data set) of its result.
+        record: the question and the prediction, with the ground truth if it is known.
         faults: what is wrong with the prediction.
     """
 
-    place: Place
+    result_name: ResultName
     record: PredictionRecord
     faults: list[Fault]
 
@@ -33,34 +33,34 @@ class Analysis:
     """The faults of the records in a folder.
 
     Attributes:
-        root: the folder, in which the places lie.
-        samples: number of samples with a prediction, by place.
-        faultless: number of those without a fault, by place.
-        errors: number of images that could not be used, by place.
-        counts: number of faults of each kind, by place.
+        root: the folder that contains the results.
+        samples: number of samples with a prediction, by (task, data set).
+        faultless: number of those without a fault, by (task, data set).
+        errors: number of images that could not be used, by (task, data set).
+        counts: number of faults of each kind, by (task, data set).
         worst: the samples with most faults, worst first; equal ones in the order of the records.
     """
 
     root: Path
-    samples: Counter[Place]
-    faultless: Counter[Place]
-    errors: Counter[Place]
-    counts: dict[Place, Counter[str]]
+    samples: Counter[ResultName]
+    faultless: Counter[ResultName]
+    errors: Counter[ResultName]
+    counts: dict[ResultName, Counter[str]]
     worst: list[Case]
 
     def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of a table: a row for each kind, a column for each place."""
-        places = list(self.counts)
+        """Return header and rows of a table: a row for each kind, a column for each result."""
+        results = list(self.counts)
         rows = [
-            ["samples", *(str(self.samples[p]) for p in places), "samples with a prediction"],
-            ["faultless", *(str(self.faultless[p]) for p in places), "samples without a fault"],
+            ["samples", *(str(self.samples[r]) for r in results), "samples with a prediction"],
+            ["faultless", *(str(self.faultless[r]) for r in results), "samples without a fault"],
         ]
         if self.errors:
             meaning = "images that could not be used"
-            rows.append(["errors", *(str(self.errors[p]) for p in places), meaning])
+            rows.append(["errors", *(str(self.errors[r]) for r in results), meaning])
         for kind, meaning in FAULT_KINDS.items():
-            rows.append([kind, *(str(self.counts[p][kind]) for p in places), meaning])
-        return ["fault", *("/".join(place) for place in places), "meaning"], rows
+            rows.append([kind, *(str(self.counts[r][kind]) for r in results), meaning])
+        return ["fault", *("/".join(result) for result in results), "meaning"], rows
 
 
 def analyse(folder: Path, worst: int = 20, iou: float = 0.5) -> Analysis:
@@ -70,14 +70,14 @@ def analyse(folder: Path, worst: int = 20, iou: float = 0.5) -> Analysis:
     those of ``rexkit predict``, have the faults that can be found without it.
 
     Args:
-        folder: what ``rexkit test``, ``rexkit predict`` or a training wrote, or a file of records
-            (`rexkit.evaluation.results_folder.find_record_files`).
+        folder: the output of ``rexkit test``, ``rexkit predict`` or a training, or a file of
+            records (`rexkit.evaluation.results_folder.find_record_files`).
         worst: how many samples are kept, those with most faults.
-        iou: lowest IoU at which a box or polygon is right, in (0, 1].
+        iou: lowest IoU at which a box or polygon is correct, in (0, 1].
 
     Raises:
-        FileNotFoundError: there are no records in it.
-        DataError: a line is no record; the message names file and line.
+        FileNotFoundError: the folder contains no records.
+        DataError: a line is not a record; the message names file and line.
     """
     root, files = find_record_files(folder)
     analysis = Analysis(root, Counter(), Counter(), Counter(), {}, [])
@@ -85,10 +85,10 @@ def analyse(folder: Path, worst: int = 20, iou: float = 0.5) -> Analysis:
     def cases() -> Iterator[Case]:
         for file in files:
             for record in read_predictions(file.path):
-                place = file.place(record)
-                counts = analysis.counts.setdefault(place, Counter())
+                result = file.result_name(record)
+                counts = analysis.counts.setdefault(result, Counter())
                 if record.prediction is None:
-                    analysis.errors[place] += 1
+                    analysis.errors[result] += 1
                     continue
                 faults = find_faults(
                     record.prediction,
@@ -98,11 +98,11 @@ def analyse(folder: Path, worst: int = 20, iou: float = 0.5) -> Analysis:
                     iou=iou,
                 )
                 counts.update(fault.kind for fault in faults)
-                analysis.samples[place] += 1
-                analysis.faultless[place] += not faults
+                analysis.samples[result] += 1
+                analysis.faultless[result] += not faults
                 if faults:
-                    yield Case(place, record, faults)
+                    yield Case(result, record, faults)
 
-    # Like sorting, nlargest leaves equal cases in their order.
+    # Like sorting, nlargest keeps the order of equal cases.
     analysis.worst = heapq.nlargest(worst, cases(), key=lambda case: len(case.faults))
     return analysis

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rexkit.evaluation.record_statistics import record_statistics
-from rexkit.evaluation.results_folder import MetricValues, Place, find_results
+from rexkit.evaluation.results_folder import MetricValues, ResultName, find_results
 from rexkit.evaluation.tables import format_value
 
 _LOWER_IS_BETTER = re.compile(r"error|mae|distance|seconds|problem_rate|truncated_rate")
@@ -23,8 +23,8 @@ class MetricRow:
     """One metric of every run.
 
     Attributes:
-        task, dataset, metric: which.
-        values: of each run; None where it has no such metric.
+        task, dataset, metric: names of the task, the data set and the metric.
+        values: the value of each run; None if it does not have the metric.
     """
 
     task: str
@@ -34,9 +34,9 @@ class MetricRow:
 
     @property
     def best(self) -> list[bool]:
-        """Which runs are best: the highest, or the lowest where the metric counts errors.
+        """Which runs are best: those with the highest value, or the lowest of an error metric.
 
-        None is where all are the same, or where the metric is a mere count.
+        No run is best if all values are equal, or if the metric is only a count.
 
         >>> MetricRow("box_eval", "COCO", "f1@0.5", [0.5, 0.7, None]).best
         [False, True, False]
@@ -62,8 +62,8 @@ class RunComparison:
     """Several runs side by side.
 
     Attributes:
-        names: of the runs, as short as tells them apart.
-        rows: every metric that one of them has.
+        names: the shortest distinct names of the runs.
+        rows: every metric that at least one of them has.
     """
 
     names: list[str]
@@ -71,11 +71,11 @@ class RunComparison:
 
     @property
     def header(self) -> list[str]:
-        """The head of a table."""
+        """The header of a table."""
         return ["task", "dataset", "metric", *self.names]
 
     def texts(self, mark: str = "{}") -> list[list[str]]:
-        """Return the cells of a table, the best of each row within a mark such as ``**{}**``."""
+        """Return the cells of a table, the best of each row in ``mark``, such as ``**{}**``."""
         return [
             [row.task, row.dataset, row.metric]
             + [mark.format(c) if b else c for c, b in zip(row.cells(), row.best, strict=True)]
@@ -84,19 +84,18 @@ class RunComparison:
 
 
 def compare(folders: Sequence[Path]) -> RunComparison:
-    """Lay the results of several runs side by side.
+    """Compare the results of several runs side by side.
 
     Args:
-        folders: results of tests, or work directories of trainings, which stand for their last
-            test. What has no metrics, as the folders of ``rexkit predict`` and the completions of
-            GRPO, is compared by the statistics of its records
-            (`rexkit.evaluation.record_statistics`).
+        folders: results of tests, or work directories of trainings, whose last test is taken. A
+            folder without metrics, such as one of ``rexkit predict`` or of GRPO completions, is
+            compared by the statistics of its records (`rexkit.evaluation.record_statistics`).
 
     Raises:
-        FileNotFoundError: one of them holds neither results nor records.
+        FileNotFoundError: a folder contains neither results nor records.
     """
     found = [_results(folder) for folder in folders]
-    keys = dict.fromkeys((*place, name) for run in found for place in run for name in run[place])
+    keys = dict.fromkeys((*result, name) for run in found for result in run for name in run[result])
     rows = [
         MetricRow(task, dataset, name, [run.get((task, dataset), {}).get(name) for run in found])
         for task, dataset, name in keys
@@ -105,7 +104,7 @@ def compare(folders: Sequence[Path]) -> RunComparison:
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
-    """Return the last parts of paths, as many as tell them apart.
+    """Return as many of the last parts of paths as make them distinct.
 
     >>> short_names([Path("runs/a/test"), Path("runs/b/test")])
     ['a/test', 'b/test']
@@ -118,7 +117,7 @@ def short_names(folders: Sequence[Path]) -> list[str]:
     return [str(folder) for folder in folders]
 
 
-def _results(folder: Path) -> dict[Place, MetricValues]:
+def _results(folder: Path) -> dict[ResultName, MetricValues]:
     try:
         return find_results(folder)
     except FileNotFoundError as no_results:

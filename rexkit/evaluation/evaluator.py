@@ -14,7 +14,7 @@ from rexkit.evaluation.distributed import ALONE, Processes
 from rexkit.evaluation.results_folder import (
     DatasetResults,
     MetricValues,
-    Place,
+    ResultName,
     name_results,
     readable_name,
     write_metrics,
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 WINDOW = 256
-"""How many examples are held at once, to be sorted by length; a killed test loses at most these."""
+"""How many examples are in memory at once, sorted by length; a killed test loses at most these."""
 
 
 def evaluate(
@@ -49,23 +49,23 @@ def evaluate(
 ) -> MetricValues:
     """Generate a response to every example, compute metrics, and write the results.
 
-    Results lie in ``out_dir/TASK_eval/DATASET``: ``predictions.jsonl``
-    (`rexkit.formats.predictions`) is written while the test goes on; ``metrics.json`` and, where
-    metrics are known by phrase, ``per_category.json`` follow at the end. ``out_dir`` itself gets
-    ``metrics.json`` with the values that are returned, and ``results.md`` and ``results.csv`` with
-    those of every data set that lies there, also of earlier tests.
+    Results are in ``out_dir/TASK_eval/DATASET``: ``predictions.jsonl``
+    (`rexkit.formats.predictions`) is written during the test; ``metrics.json`` and, if there are
+    metrics per phrase, ``per_category.json`` are written at the end. ``out_dir`` itself gets
+    ``metrics.json`` with the returned values, and ``results.md`` and ``results.csv`` with those of
+    every data set in the folder, earlier tests included.
 
     Args:
         backend: generates the responses.
-        examples: what is asked, with the ground truth.
-        metrics: configs of METRICS; left out, those of each example's task.
-        out_dir: where results go; left out, nothing is written.
+        examples: the questions, with the ground truth.
+        metrics: configs of METRICS; None takes those of each example's task.
+        out_dir: folder of the results; None writes nothing.
         visualizer: of VISUALIZERS, for the images.
         num_images: number of examples that are drawn, ground truth beside prediction; they are
-            spread evenly over all, so that every data set is seen.
-        show_dir: where the images go; left out, ``out_dir/images``.
-        processes: among whom the examples are divided, all calling this with the same arguments.
-            The first writes the results; each draws images of its own examples.
+            spread evenly over all examples, so that every data set is included.
+        show_dir: folder of the images; None takes ``out_dir/images``.
+        processes: the processes among which the examples are divided; all call this function with
+            the same arguments. The first writes the results; each draws its own examples.
 
     Returns:
         Every value by the name of its metric, over all data sets of a task; with more than one
@@ -74,7 +74,7 @@ def evaluate(
     from rexkit.inference.requests import parse_generation
 
     sources = examples.sources
-    places = name_results(
+    result_names = name_results(
         [(s.task.results_dir, s.name or readable_name(s.dataset)) for s in sources]
     )
     parsers = [source.parser for source in sources]
@@ -85,8 +85,8 @@ def evaluate(
     results_dir = out_dir if processes.rank == 0 else None
     with ExitStack() as stack:
         files = [
-            stack.enter_context(DatasetResults(results_dir.joinpath(*place)))
-            for place in places
+            stack.enter_context(DatasetResults(results_dir.joinpath(*result)))
+            for result in result_names
             if results_dir is not None
         ]
         for window in _windows(backend, examples, processes):
@@ -99,7 +99,9 @@ def evaluate(
                     metric.add(prediction, example.target)
                 if out_dir is not None:
                     geometry = getattr(sources[number].task, "geometry", "bbox")
-                    record = _record(index, example, generation, prediction, places[number][1])
+                    record = _record(
+                        index, example, generation, prediction, result_names[number][1]
+                    )
                     records.append(record.to_dict(geometry))
                 if visualizer is not None and show_dir is not None and index in drawn:
                     _draw(visualizer, example, prediction, show_dir / f"{index:05d}.png")
@@ -108,7 +110,7 @@ def evaluate(
                     files[examples.source_of(row["index"])].add(row)
     if processes.count > 1:
         tables = _merged(tables, sources, metrics, processes)
-    values = _values_by_task(sources, places, tables, results_dir)
+    values = _values_by_task(sources, result_names, tables, results_dir)
     if results_dir is not None:
         write_metrics(values, results_dir)
         write_tables(results_dir)
@@ -119,16 +121,16 @@ def evaluate(
 
 def _values_by_task(
     sources: Sequence[Source],
-    places: Sequence[Place],
+    result_names: Sequence[ResultName],
     tables: Sequence[Sequence[Metric]],
     results_dir: Path | None,
 ) -> MetricValues:
-    """Values over all data sets of each task, after those of each data set are written."""
+    """Write the values of each data set, and return those over all data sets of each task."""
     found = [_values(table) for table in tables]
     if results_dir is not None:
-        for place, one, table in zip(places, found, tables, strict=True):
-            write_metrics(one, results_dir.joinpath(*place))
-            write_per_category(table, results_dir.joinpath(*place))
+        for result, one, table in zip(result_names, found, tables, strict=True):
+            write_metrics(one, results_dir.joinpath(*result))
+            write_per_category(table, results_dir.joinpath(*result))
     values: MetricValues = {}
     tasks = dict.fromkeys(source.task.name for source in sources)
     for task in tasks:
@@ -181,17 +183,17 @@ def _merged(
     metrics: Sequence[str | Mapping[str, Any]] | None,
     processes: Processes,
 ) -> list[list[Metric]]:
-    """Metrics with the states of all processes."""
+    """Return the metrics with the states of all processes."""
     states = {
-        f"{number}.{place}": metric.state()
+        f"{number}.{position}": metric.state()
         for number, table in enumerate(tables)
-        for place, metric in enumerate(table)
+        for position, metric in enumerate(table)
     }
     whole = [build_metrics(source, metrics) for source in sources]
     for state in processes.gather_states(states):
         for number, table in enumerate(whole):
-            for place, metric in enumerate(table):
-                metric.absorb(state[f"{number}.{place}"])
+            for position, metric in enumerate(table):
+                metric.absorb(state[f"{number}.{position}"])
     return whole
 
 
@@ -200,7 +202,8 @@ def _windows(
 ) -> Iterator[list[tuple[int, Example, Generation]]]:
     """Generate this process's share, ``WINDOW`` examples at a time, with their numbers.
 
-    Every process gives equally many windows, maybe empty ones: they wait for each other at each.
+    Every process yields the same number of windows, some of them empty: the processes wait for
+    each other after each.
     """
     from rexkit.inference.requests import build_request
 
@@ -210,15 +213,15 @@ def _windows(
         for start in range(0, len(examples), size):
             window = range(len(examples))[start : start + size]
             numbers = processes.share(window)
-            asked = [examples[number] for number in numbers]
+            batch = [examples[number] for number in numbers]
             tasks = [examples.sources[examples.source_of(number)].task for number in numbers]
             generations = backend.generate(
                 [
                     build_request(e.image, task, e.question)
-                    for e, task in zip(asked, tasks, strict=True)
+                    for e, task in zip(batch, tasks, strict=True)
                 ]
             )
-            yield list(zip(numbers, asked, generations, strict=True))
+            yield list(zip(numbers, batch, generations, strict=True))
             progress.advance(bar, len(window))
 
 

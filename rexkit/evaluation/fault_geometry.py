@@ -20,7 +20,7 @@ from rexkit.instances import extent, has_outline, in_outlines
 from rexkit.structures import Array, Instance
 
 DUPLICATE_IOU = 0.9
-"""IoU from which on two predictions are at the same place."""
+"""IoU from which on two predictions are at the same location."""
 NEAR_IOU = 0.1
 """IoU from which on a prediction is near a target."""
 NEAR_POINT = 0.05
@@ -64,7 +64,7 @@ def overlap_and_nearness(
 
 
 def _on(points: Array, targets: Sequence[Instance], boxes: Array, radius: float) -> Mask:
-    """Which points lie on which targets: (N, M)."""
+    """Return which points are on which targets: (N, M)."""
     outlined = np.array([has_outline(target) for target in targets], np.bool_)
     inside = np.where(outlined, in_outlines(points, targets), points_in_boxes(points, boxes))
     dots = np.flatnonzero([is_point(t) and t.mask is None for t in targets])
@@ -80,14 +80,14 @@ def _gap(points: Array, boxes: Array) -> Array:
 
 
 def coverage(predictions: Sequence[Instance], regions: Sequence[Instance]) -> Array:
-    """Return the share of each prediction that lies in each ignored region: (N, M) in [0, 1]."""
+    """Return the share of each prediction that is in each ignored region: (N, M) in [0, 1]."""
     boxes, around = _extents(predictions), _extents(regions)
     points = np.array([is_point(i) for i in predictions], np.bool_).reshape(-1, 1)
     return np.where(points, points_in_boxes(boxes[:, :2], around), box_coverage(boxes, around))
 
 
 def repeated(predictions: Sequence[Instance], same: Mask, image_size: tuple[int, int]) -> Mask:
-    """Return which predictions are at the place of an earlier one of their phrase: (N,).
+    """Return which predictions are at the location of an earlier one of their phrase: (N,).
 
     Args:
         predictions: N of them.
@@ -109,5 +109,5 @@ def is_point(instance: Instance) -> bool:
 
 
 def _extents(instances: Sequence[Instance]) -> Array:
-    """Return the box around each instance: (N, 4); a point's has no area, NaN stands for none."""
+    """Return the box around each instance, (N, 4): of no area for a point, NaN without geometry."""
     return np.array([extent(i) for i in instances], dtype=np.float64).reshape(-1, 4)

@@ -1,4 +1,4 @@
-"""What is wrong with a prediction, fault by fault.
+"""The faults of a prediction: what is wrong with it, by kind.
 
 Faults are of three levels. A response, a phrase and an instance may be faulty at the same time, but
 an instance has at most one fault. A *prediction* here is one predicted instance, a *target* one
@@ -7,14 +7,14 @@ instance of the ground truth.
 =============  ==========  =========================================================================
 kind           of          when
 =============  ==========  =========================================================================
-unparseable    response    a problem of its text by which something written is lost
-                           (`LOSING_PROBLEMS`); one for each such problem. A span that is cut off
-                           counts here only if the model ended it, not the token limit
+unparseable    response    a problem of its text by which a part of the response is lost
+                           (`LOSING_PROBLEMS`); one for each such problem. An unfinished span
+                           counts here only if the token limit did not cut it off
 truncated      response    it was cut off at the token limit
 not_asked      phrase      it is in the response, with instances or None, and was not asked for
 not_answered   phrase      it was asked for, and the response has neither an instance of it nor None
 duplicate      prediction  a target of its phrase is right for it but taken by another prediction,
-                           or an earlier prediction of its phrase is at the same place
+                           or an earlier prediction of its phrase is at the same location
                            (`DUPLICATE_IOU`; points: the same bin)
 hallucinated   prediction  its phrase is known not to be in the image
 wrong_phrase   prediction  it is right for a target of another phrase
@@ -26,15 +26,15 @@ missed         target      no prediction is right for it, near it, or right for 
 =============  ==========  =========================================================================
 
 A prediction is *right for* a target if a box or polygon has at least the threshold's IoU with it,
-if a point lies on its mask, polygon or box, or within `POINT_ON_POINT` of its point. Predictions
+if a point is on its mask, polygon or box, or within `POINT_ON_POINT` of its point. Predictions
 are paired one to one with the targets of their phrase that they are right for
 (`rexkit.geometry.match`); what is paired has no fault, and neither has a prediction that is not
-paired but lies in an ignored region of its phrase. Keypoint predictions are judged by their boxes.
+paired but is in an ignored region of its phrase. Keypoint predictions are judged by their boxes.
 
 The thresholds are those of `rexkit.evaluation.fault_geometry`.
 
 Without ground truth only the faults of responses and phrases are found, and duplicates at the same
-place.
+location.
 
 The kinds from duplicate to missed, their order and the lower threshold are in essence those of TIDE
 (Bolya et al., "TIDE: A General Toolbox for Identifying Object Detection Errors", ECCV 2020).
@@ -59,7 +59,7 @@ FAULT_KINDS: dict[str, str] = {
     "not_answered": "a phrase was asked for and is not in the response",
     "duplicate": "an object is predicted again",
     "hallucinated": "an object is predicted for a phrase that is not in the image",
-    "wrong_phrase": "right place, other phrase",
+    "wrong_phrase": "right location, other phrase",
     "wrong_place": "right phrase, near but not close enough",
     "spurious": "no object of the phrase is near it",
     "missed": "an object in the image is not predicted",
@@ -72,7 +72,7 @@ LOSING_PROBLEMS = frozenset(
         *("no_geometry", "empty_phrase", "bad_json", "foreign_json"),
     )
 )
-"""Kinds of `rexkit.grammar.PROBLEM_KINDS` by which something written is lost."""
+"""Kinds of `rexkit.grammar.PROBLEM_KINDS` by which a part of the response is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,9 @@ class Fault:
 
     Attributes:
         kind: one of `FAULT_KINDS`.
-        phrase: which phrase, or "" where it is about the whole response.
-        detail: one sentence for a person.
-        offset: where in the text of the response, in characters, if it has a place there.
+        phrase: the phrase, or "" if the fault is of the whole response.
+        detail: a readable description.
+        offset: position in the text of the response, in characters, if there is one.
     """
 
     kind: str
@@ -103,12 +103,11 @@ def find_faults(
     """Return every fault of a prediction: of the response, then of phrases, then of instances.
 
     Args:
-        prediction: as it was read.
-        target: the ground truth of what was asked for, with what is known to be absent; None where
-            it is not known.
-        phrases: what was asked for.
+        prediction: as it was parsed.
+        target: the ground truth of the phrases, with its absent phrases; None if it is not known.
+        phrases: the phrases that were asked for.
         truncated: whether the response was cut off at the token limit.
-        iou: lowest IoU at which a box or polygon is right, in (0, 1].
+        iou: lowest IoU at which a box or polygon is correct, in (0, 1].
 
     >>> cup = Instance("cup", bbox=np.array([0.0, 0, 10, 10]))
     >>> dog = Instance("dog", bbox=np.array([0.0, 0, 10, 9]))
@@ -141,14 +140,14 @@ def _of_response(prediction: Prediction, truncated: bool) -> list[Fault]:
 
 
 def _of_phrases(prediction: Prediction, phrases: Sequence[str]) -> list[Fault]:
-    answered, asked = dict.fromkeys(prediction.phrases), dict.fromkeys(phrases)
-    return [Fault("not_asked", phrase) for phrase in answered if phrase not in asked] + [
-        Fault("not_answered", phrase) for phrase in asked if phrase not in answered
+    predicted, requested = dict.fromkeys(prediction.phrases), dict.fromkeys(phrases)
+    return [Fault("not_asked", phrase) for phrase in predicted if phrase not in requested] + [
+        Fault("not_answered", phrase) for phrase in requested if phrase not in predicted
     ]
 
 
 def _of_repetitions(prediction: Prediction) -> list[Fault]:
-    """Duplicates that show without ground truth."""
+    """Return the duplicates that can be found without ground truth."""
     instances = list(prediction.instances)
     phrases = [instance.phrase for instance in instances]
     again = repeated(instances, same_phrase(phrases, phrases), prediction.image_size)
@@ -214,7 +213,7 @@ def _among(predicted: Sequence[str], phrases: Sequence[str]) -> Mask:
 
 
 def _where(instance: Instance) -> str:
-    """Return an instance's place in whole pixels, for messages."""
+    """Return an instance's location in whole pixels, for messages."""
     box = extent(instance)
     if not np.isfinite(box).all():
         return "nowhere"

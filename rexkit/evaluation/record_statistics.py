@@ -1,20 +1,21 @@
-"""What prediction records say without metrics: problems, lengths, rewards."""
+"""Statistics of prediction records that need no metrics: problems, lengths, rewards."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from pathlib import Path
 
-from rexkit.evaluation.results_folder import MetricValues, Place, find_record_files
+from rexkit.evaluation.results_folder import MetricValues, ResultName, find_record_files
 from rexkit.formats.predictions import PredictionRecord, read_predictions
 
 
-def record_statistics(folder: Path) -> dict[Place, MetricValues]:
+def record_statistics(folder: Path) -> dict[ResultName, MetricValues]:
     """Return statistics of the prediction records in a folder, by (task, data set).
 
-    ``samples`` and ``errors`` are numbers of images; ``problem_rate`` and ``truncated_rate`` shares
-    of the samples; ``instances_per_sample``, ``output_tokens_per_sample``, ``seconds_per_sample``,
-    ``reward`` and ``rewards/NAME`` means over the samples that know them.
+    ``samples`` and ``errors`` are numbers of images; ``problem_rate`` and ``truncated_rate`` are
+    shares of the samples; ``instances_per_sample``, ``output_tokens_per_sample``,
+    ``seconds_per_sample``, ``reward`` and ``rewards/NAME`` are means over the samples that have
+    the value.
 
     Args:
         folder: as in `rexkit.evaluation.results_folder.find_record_files`.
@@ -24,22 +25,22 @@ def record_statistics(folder: Path) -> dict[Place, MetricValues]:
         DataError: a line is no record; the message names file and line.
     """
     _, files = find_record_files(folder)
-    columns: dict[Place, dict[str, list[float]]] = {}
-    errors: dict[Place, int] = defaultdict(int)
+    columns: dict[ResultName, dict[str, list[float]]] = {}
+    errors: dict[ResultName, int] = defaultdict(int)
     for file in files:
         for record in read_predictions(file.path):
-            place = file.place(record)
-            table = columns.setdefault(place, defaultdict(list))
-            errors[place] += record.prediction is None
+            result = file.result_name(record)
+            table = columns.setdefault(result, defaultdict(list))
+            errors[result] += record.prediction is None
             for name, value in _values(record).items():
                 table[name].append(value)
     return {
-        place: {
+        result: {
             "samples": float(len(table.get("problem_rate", ()))),
-            "errors": float(errors[place]),
+            "errors": float(errors[result]),
             **{name: sum(values) / len(values) for name, values in table.items()},
         }
-        for place, table in columns.items()
+        for result, table in columns.items()
     }
 
 

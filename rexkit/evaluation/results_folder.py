@@ -1,4 +1,4 @@
-"""Where results lie: ``TASK_eval/DATASET``, with predictions, metrics and metrics per category."""
+"""The folders of results, ``TASK_eval/DATASET``: predictions, metrics, metrics per category."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 METRICS = "metrics.json"
 PER_CATEGORY = "per_category.json"
 
-Place = tuple[str, str]
+ResultName = tuple[str, str]
 """The folders of a result: (task, data set), such as ("box_eval", "COCO")."""
 MetricValues = dict[str, float]
 """The value of each metric by name, such as ``{"f1@0.5": 0.8}``."""
 
 
 class DatasetResults:
-    """The results of one data set on one task, written while the test goes on.
+    """The results of one data set on one task, written during the test.
 
     A context manager: ``predictions.jsonl`` is emptied when it is entered, every record is in the
-    file as soon as it is added, and ``metrics.json`` is there only when the test came to its end.
+    file as soon as it is added, and ``metrics.json`` exists only after the test has finished.
 
     Args:
         folder: such as ``work_dirs/run/box_eval/COCO``.
@@ -42,7 +42,7 @@ class DatasetResults:
         self.folder.mkdir(parents=True, exist_ok=True)
         for name in (METRICS, PER_CATEGORY):
             (self.folder / name).unlink(missing_ok=True)
-        # Line by line, so that a test that is killed keeps what it has.
+        # Line by line, so that a killed test keeps the records so far.
         self._file = (self.folder / PREDICTIONS).open("w", buffering=1, encoding="utf-8")
         return self
 
@@ -70,14 +70,14 @@ class RecordFile:
     Attributes:
         path: the file.
         dataset: name of the data set, or of the training step.
-        task: folder of the task; None where each record says its task itself.
+        task: folder of the task; None if each record has its task.
     """
 
     path: Path
     dataset: str
     task: str | None = None
 
-    def place(self, record: PredictionRecord) -> Place:
+    def result_name(self, record: PredictionRecord) -> ResultName:
         """Return (task, data set) of one of its records."""
         return self.task or record.task or "unknown task", self.dataset
 
@@ -85,16 +85,16 @@ class RecordFile:
 def find_record_files(folder: Path) -> tuple[Path, list[RecordFile]]:
     """Find the prediction records in a folder.
 
-    Looked for in this order, and the first kind that is there is taken: a test's
-    ``TASK_eval/DATASET/predictions.jsonl``, also in ``after``, where a training leaves its test;
-    ``predictions.jsonl`` of ``rexkit predict``; ``completions.jsonl`` of GRPO, in the folder
-    itself, in ``step_*`` or in ``completions/step_*``.
+    The first of these that exists is used: ``TASK_eval/DATASET/predictions.jsonl`` of a test, also
+    in ``after``, the test at the end of a training; ``predictions.jsonl`` of ``rexkit predict``;
+    ``completions.jsonl`` of GRPO, in the folder itself, in ``step_*`` or in
+    ``completions/step_*``.
 
     Args:
         folder: the folder, or a file of records.
 
     Returns:
-        The folder that holds them, and the files in alphabetical order.
+        The folder that contains them, and the files in alphabetical order.
 
     Raises:
         FileNotFoundError: there are none.
@@ -111,13 +111,13 @@ def find_record_files(folder: Path) -> tuple[Path, list[RecordFile]]:
         if files := sorted(root.glob(f"step_*/{COMPLETIONS}")):
             return folder, [RecordFile(file, file.parent.name) for file in files]
     raise FileNotFoundError(
-        f"{folder} holds no prediction records: no TASK_eval/DATASET/{PREDICTIONS} of rexkit test, "
+        f"{folder} has no prediction records: no TASK_eval/DATASET/{PREDICTIONS} of rexkit test, "
         f"no {PREDICTIONS} of rexkit predict, no step_*/{COMPLETIONS} of GRPO"
     )
 
 
-def name_results(named: Iterable[tuple[str, str]]) -> list[Place]:
-    """Return a place for each source: its own name, numbered where several have the same.
+def name_results(named: Iterable[tuple[str, str]]) -> list[ResultName]:
+    """Return the name of each source's result: its own, numbered where several have the same.
 
     Args:
         named: (folder of the task, name of the data set) of each source.
@@ -126,19 +126,19 @@ def name_results(named: Iterable[tuple[str, str]]) -> list[Place]:
     [('box_eval', 'Shapes'), ('box_eval', 'Shapes_2'), ('point_eval', 'Shapes')]
     """
     given = list(named)
-    seen: Counter[Place] = Counter()
-    places: list[Place] = []
+    seen: Counter[ResultName] = Counter()
+    results: list[ResultName] = []
     for task, name in given:
-        place = (task, name)
-        while place in places or (place != (task, name) and place in given):
+        result = (task, name)
+        while result in results or (result != (task, name) and result in given):
             seen[task, name] += 1
-            place = (task, f"{name}_{seen[task, name] + 1}")
-        places.append(place)
-    return places
+            result = (task, f"{name}_{seen[task, name] + 1}")
+        results.append(result)
+    return results
 
 
 def readable_name(dataset: Any) -> str:
-    """Return a name for a data set that was given none: its class, without "Dataset".
+    """Return a name for a data set without one: that of its class, without "Dataset".
 
     >>> from rexkit.datasets import ShapesDataset
     >>> readable_name(ShapesDataset())
@@ -149,7 +149,7 @@ def readable_name(dataset: Any) -> str:
 
 
 def write_per_category(metrics: Iterable[Metric], folder: Path) -> None:
-    """Write ``per_category.json``, ``{phrase: {metric: value}}``, if a metric knows phrases."""
+    """Write ``per_category.json``, ``{phrase: {metric: value}}``, if a metric has such values."""
     table: dict[str, MetricValues] = {}
     for metric in metrics:
         for phrase, values in metric.per_category().items():
@@ -160,15 +160,15 @@ def write_per_category(metrics: Iterable[Metric], folder: Path) -> None:
 
 
 def write_metrics(values: MetricValues, folder: Path) -> None:
-    """Write ``metrics.json`` into a folder, which is made if it is not there."""
+    """Write ``metrics.json`` into a folder, which is created if needed."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / METRICS).write_text(json.dumps(values, indent=2) + "\n", "utf-8")
 
 
-def find_results(folder: Path) -> dict[Place, MetricValues]:
-    """Return the metrics of every test that came to its end, by place in alphabetical order.
+def find_results(folder: Path) -> dict[ResultName, MetricValues]:
+    """Return the metrics of every finished test, by (task, data set) in alphabetical order.
 
-    A training's work directory stands for its test afterwards, in ``after``.
+    For a training's work directory, these are the metrics of the test at its end, in ``after``.
 
     Raises:
         FileNotFoundError: there is none.
@@ -177,7 +177,7 @@ def find_results(folder: Path) -> dict[Place, MetricValues]:
         if files := sorted(root.glob(f"*/*/{METRICS}")):
             return {(f.parent.parent.name, f.parent.name): _read_metrics(f) for f in files}
     raise FileNotFoundError(
-        f"{folder} holds no results: there is no TASK_eval/DATASET/{METRICS} in it; "
+        f"{folder} has no results: there is no TASK_eval/DATASET/{METRICS} in it; "
         "rexkit test writes them to its work directory"
     )
 

@@ -23,14 +23,14 @@ class RewardedCompletion:
     """A completion with its rewards.
 
     Attributes:
-        place: its file and line.
+        location: file and line of its record, such as "completions.jsonl:17".
         source: name of its sample; "" if the record has none.
         text: the completion.
         total: the weighted mean of all rewards, in [0, 1].
         by_name: each reward, in [0, 1].
     """
 
-    place: str
+    location: str
     source: str
     text: str
     total: float
@@ -42,34 +42,33 @@ def replay(
 ) -> Iterator[RewardedCompletion]:
     """Compute the rewards of every record of a file, in the order of the file.
 
-    Records of images that could not be used are passed over.
+    Records of images that could not be used are skipped.
 
     Args:
         file: a file of records (`rexkit.formats.predictions`): ``predictions.jsonl`` of a test or
             of ``rexkit predict``, or ``completions.jsonl`` of GRPO.
         rewards: the rewards.
-        parser: of PARSERS, to read the texts again; left out, the predictions are those that the
-            run's own parser read.
+        parser: of PARSERS, to parse the texts again; None takes the predictions of the run's own
+            parser.
 
     Raises:
-        DataError: a line is no record; the message names file and line.
-        RewardError: a reward fails, as one that compares with the ground truth does where the
-            record has none.
+        DataError: a line is not a record; the message names file and line.
+        RewardError: a reward fails, as it does if it needs ground truth and the record has none.
     """
     records = ((r, r.prediction) for r in read_predictions(file) if r.prediction is not None)
     while batch := list(islice(records, BATCH)):
         predictions = [p if parser is None else parser(p.text, p.image_size) for _, p in batch]
         targets = [_target(record) for record, _ in batch]
-        table = rewards.score(predictions, targets, [record.place for record, _ in batch])
+        table = rewards.score(predictions, targets, [record.location for record, _ in batch])
         for i, (record, prediction) in enumerate(batch):
             each = {name: float(values[i]) for name, values in table.by_name.items()}
             yield RewardedCompletion(
-                record.place, record.source, prediction.text, float(table.total[i]), each
+                record.location, record.source, prediction.text, float(table.total[i]), each
             )
 
 
 def histogram(values: Sequence[float], bars: int = 10) -> list[int]:
-    """Return how many values lie in each of some equal parts of [0, 1].
+    """Return how many values are in each of ``bars`` equal parts of [0, 1].
 
     >>> histogram([0.0, 0.55, 1.0, 1.0], bars=2)
     [1, 3]
@@ -84,7 +83,7 @@ def _target(record: PredictionRecord) -> Annotation:
 
 
 class _UnknownTarget:
-    """Stands for a ground truth that is not known: rewards that do not read it still work."""
+    """A placeholder for missing ground truth; raises an error when a reward reads it."""
 
     def __getattr__(self, name: str) -> Any:
         raise DataError(

@@ -117,8 +117,9 @@ def _section(number: int, case: Case, image: Image.Image | str) -> str:
     summary = ", ".join(f"{kinds[kind]} {kind}" for kind in FAULT_KINDS if kinds[kind])
     text = marked_text(prediction.text, list(prediction.problems), record.truncated)
     tokens = f", {record.num_output_tokens} tokens" if record.num_output_tokens is not None else ""
+    title = f"{'/'.join(case.result_name)}: {record.source}"
     return (
-        f"<section>\n<h3>{number}. {escape('/'.join(case.place))}: {escape(record.source)}</h3>\n"
+        f"<section>\n<h3>{number}. {escape(title)}</h3>\n"
         f"<p>{escape(summary)}</p>\n{shown}\n"
         f"<p><b>Prompt</b> {escape(record.prompt)}</p>\n"
         f"<p><b>Response</b>{tokens}</p>\n<pre>{text}</pre>\n"

@@ -19,7 +19,7 @@ All other keys go into ``Instance.extra``. Where every geometry of an entry is `
 is known not to be in the image (unless another entry of the record has the phrase).
 ``width`` and ``height`` of the record, where stated, must be the image's.
 
-Coordinates refer to the upright image, with its EXIF orientation applied. They may lie up to one
+Coordinates refer to the upright image, with its EXIF orientation applied. They may be up to one
 pixel outside, since labelling tools round, and are then moved to the edge.
 """
 
@@ -39,7 +39,7 @@ GEOMETRIES = ("bbox", "bbox_xyxy", "point", "polygon", "mask", "segmentation", "
 
 
 def read_record(record: Any, image_size: ImageSize, box_format: BoxFormat = "xyxy") -> Annotation:
-    """Return the annotation that a record holds, with every check.
+    """Return the annotation in a record, with every check.
 
     Args:
         record: a parsed JSON object, as described above.
@@ -58,33 +58,33 @@ def read_record(record: Any, image_size: ImageSize, box_format: BoxFormat = "xyx
         raise DataError(f"the annotation must be a JSON object, got {short(record)}")
     _check_size(record, image_size)
     found, absent = [], []
-    for place, entry in _entries(record):
-        phrase = _take_phrase(entry, record.get("label"), place)
-        if _drop_nulls(entry, place):
+    for location, entry in _entries(record):
+        phrase = _take_phrase(entry, record.get("label"), location)
+        if _drop_nulls(entry, location):
             absent.append(phrase)
         else:
-            found.append((f"{place} {phrase!r}", phrase, entry))
-    places = [place for place, _, _ in found]
+            found.append((f"{location} {phrase!r}", phrase, entry))
+    locations = [location for location, _, _ in found]
 
     def take_all(name: str) -> list[Any]:
         return [entry.pop(name, None) for _, _, entry in found]
 
-    boxes = read_boxes(take_all("bbox"), places, image_size, box_format)
-    boxes_xyxy = read_boxes(take_all("bbox_xyxy"), places, image_size, "xyxy")
-    points = read_points(take_all("point"), places, image_size)
+    boxes = read_boxes(take_all("bbox"), locations, image_size, box_format)
+    boxes_xyxy = read_boxes(take_all("bbox_xyxy"), locations, image_size, "xyxy")
+    points = read_points(take_all("point"), locations, image_size)
     instances = []
-    for i, (place, phrase, entry) in enumerate(found):
-        polygon, mask = _take_outline(entry, place, image_size)
+    for i, (location, phrase, entry) in enumerate(found):
+        polygon, mask = _take_outline(entry, location, image_size)
         instance = Instance(
             phrase,
             bbox=boxes_xyxy[i] if boxes[i] is None else boxes[i],
             point=points[i],
             polygon=polygon,
-            keypoints=_take_keypoints(entry, place, image_size),
+            keypoints=_take_keypoints(entry, location, image_size),
             mask=mask,
-            text=_take(entry, place, "text", str),
-            score=_take(entry, place, "score", float, int),
-            ignore=bool(_take(entry, place, "ignore", bool, int)),
+            text=_take(entry, location, "text", str),
+            score=_take(entry, location, "score", float, int),
+            ignore=bool(_take(entry, location, "ignore", bool, int)),
             extra=entry,
         )
         instances.append(instance)
@@ -124,7 +124,7 @@ def _check_size(record: Mapping[str, Any], image_size: ImageSize) -> None:
 
 
 def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a copy of every entry, with its place for messages."""
+    """Yield a copy of every entry, with its location for messages."""
     known = [name for name in LISTS if name in record]
     if not known:
         near = next((n for key in record for n in near_misses(str(key), LISTS)), None)
@@ -134,25 +134,25 @@ def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
         if not isinstance(record[name], list):
             raise DataError(f"{name} must be a list, got {short(record[name])}")
         for number, entry in enumerate(record[name]):
-            place = f"{name}[{number}]"
+            location = f"{name}[{number}]"
             if not isinstance(entry, Mapping):
-                raise DataError(f"{place} must be a JSON object, got {short(entry)}")
-            yield f"{place} (id {entry['id']})" if "id" in entry else place, dict(entry)
+                raise DataError(f"{location} must be a JSON object, got {short(entry)}")
+            yield f"{location} (id {entry['id']})" if "id" in entry else location, dict(entry)
 
 
-def _take_phrase(entry: dict[str, Any], label: Any, place: str) -> str:
+def _take_phrase(entry: dict[str, Any], label: Any, location: str) -> str:
     named = [key for key in ("phrase", "caption", "label") if entry.get(key) is not None]
     category = "text" if entry.get("text") is not None else None
     phrase = entry.pop(named[0]) if named else label or category
     if not isinstance(phrase, str):
-        raise DataError(f"{place} must have a phrase, a string; got {short(phrase)}")
+        raise DataError(f"{location} must have a phrase, a string; got {short(phrase)}")
     try:
         return legal_phrase(phrase)
     except ValueError as error:
-        raise DataError(f"{place}: {error}") from error
+        raise DataError(f"{location}: {error}") from error
 
 
-def _drop_nulls(entry: dict[str, Any], place: str) -> bool:
+def _drop_nulls(entry: dict[str, Any], location: str) -> bool:
     """Take geometries that are null out of an entry; return whether there are no others."""
     if entry.get("segmentation") == []:  # COCO's way to have none
         del entry["segmentation"]
@@ -161,7 +161,7 @@ def _drop_nulls(entry: dict[str, Any], place: str) -> bool:
         named.remove("keypoints")
     if not named:
         raise DataError(
-            f"{place} holds none of {GEOMETRIES}, only {list(entry)}; "
+            f"{location} holds none of {GEOMETRIES}, only {list(entry)}; "
             "a phrase that is not in the image has a null geometry"
         )
     for key in named:
@@ -171,17 +171,17 @@ def _drop_nulls(entry: dict[str, Any], place: str) -> bool:
 
 
 def _take_outline(
-    entry: dict[str, Any], place: str, image_size: ImageSize
+    entry: dict[str, Any], location: str, image_size: ImageSize
 ) -> tuple[Array | None, dict[str, Any] | None]:
     """Polygon and mask."""
     polygon, mask = entry.pop("polygon", None), entry.pop("mask", None)
     if polygon is not None:
-        polygon = read_polygon(polygon, place, image_size)
+        polygon = read_polygon(polygon, location, image_size)
     if mask is not None:
-        mask = read_mask(mask, place, image_size)
+        mask = read_mask(mask, location, image_size)
     segmentation = entry.get("segmentation")
     if isinstance(segmentation, list):
-        parts = [read_polygon(part, place, image_size) for part in segmentation]
+        parts = [read_polygon(part, location, image_size) for part in segmentation]
         if len(parts) == 1 and polygon is None:
             polygon = parts[0]
             del entry["segmentation"]
@@ -189,26 +189,26 @@ def _take_outline(
             mask = union_of_polygons(parts, image_size)
             del entry["segmentation"]
     elif segmentation is not None and mask is None:
-        mask = read_mask(segmentation, place, image_size)
+        mask = read_mask(segmentation, location, image_size)
         del entry["segmentation"]
     return polygon, mask
 
 
 def _take_keypoints(
-    entry: dict[str, Any], place: str, image_size: ImageSize
+    entry: dict[str, Any], location: str, image_size: ImageSize
 ) -> dict[str, Array | None] | None:
     """Named keypoints; COCO's flat list of numbers stays where it is."""
     if not isinstance(entry.get("keypoints"), Mapping):
         return None
     named = entry.pop("keypoints")
-    places = [f"{place} keypoint {name!r}" for name in named]
-    return dict(zip(named, read_points(list(named.values()), places, image_size), strict=True))
+    locations = [f"{location} keypoint {name!r}" for name in named]
+    return dict(zip(named, read_points(list(named.values()), locations, image_size), strict=True))
 
 
-def _take(entry: dict[str, Any], place: str, name: str, *kinds: type) -> Any:
+def _take(entry: dict[str, Any], location: str, name: str, *kinds: type) -> Any:
     value = entry.pop(name, None)
     if value is not None and not isinstance(value, kinds):
-        raise DataError(f"{place}: {name} must be {kinds[0].__name__}, got {short(value)}")
+        raise DataError(f"{location}: {name} must be {kinds[0].__name__}, got {short(value)}")
     return value
 
 

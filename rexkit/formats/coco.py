@@ -71,7 +71,7 @@ def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
 def coco_entry(
     annotation: Mapping[str, Any], phrase: str, keypoint_names: Sequence[str] | None = None
 ) -> dict[str, Any]:
-    """Return the entry of an annotation record that a COCO annotation stands for.
+    """Convert a COCO annotation to an entry of an annotation record.
 
     Args:
         annotation: of the file.
@@ -157,11 +157,11 @@ def to_coco(prediction: Prediction, file_name: str, image_id: int = 1) -> dict[s
             annotation["segmentation"] = [instance.polygon.ravel().tolist()]
             annotation["area"] = _polygon_area(instance.polygon)
         if keypoints := keypoints_or_point(instance):
-            places = [keypoints.get(name) for name in names[instance.phrase]]
+            points = [keypoints.get(name) for name in names[instance.phrase]]
             annotation["keypoints"] = [
-                value for xy in places for value in ([0, 0, 0] if xy is None else [*xy.tolist(), 2])
+                value for xy in points for value in ([0, 0, 0] if xy is None else [*xy.tolist(), 2])
             ]
-            annotation["num_keypoints"] = sum(xy is not None for xy in places)
+            annotation["num_keypoints"] = sum(xy is not None for xy in points)
         if instance.score is not None:
             annotation["score"] = instance.score
         if instance.text is not None:
@@ -196,8 +196,8 @@ def _named_keypoints(triples: Any, names: Sequence[str]) -> dict[str, list[float
     """Places by name, from COCO's x, y, v of every keypoint."""
     if not isinstance(triples, list) or len(triples) != 3 * len(names):
         raise DataError(f"keypoints must be {len(names)} times x, y, v; got {short(triples)}")
-    places = zip(triples[0::3], triples[1::3], triples[2::3], strict=True)
-    return {name: [x, y] if v else None for name, (x, y, v) in zip(names, places, strict=True)}
+    points = zip(triples[0::3], triples[1::3], triples[2::3], strict=True)
+    return {name: [x, y] if v else None for name, (x, y, v) in zip(names, points, strict=True)}
 
 
 def _with_file_name(image: Any) -> Any:

@@ -13,7 +13,7 @@ from rexkit.structures import Array, ImageSize
 BoxFormat = Literal["xyxy", "xywh"]
 
 ROUNDING = 1.0
-"""How far outside the image a coordinate may lie, in pixels; labelling tools round."""
+"""How far outside the image a coordinate may be, in pixels, since labelling tools round."""
 
 # What boxes of one format look like when they are read as the other.
 _INVERTED = {
@@ -24,13 +24,13 @@ _OUTSIDE_HINT = {"xyxy": "", "xywh": "; if it is x0 y0 x1 y1, set box_format='xy
 
 
 def read_boxes(
-    values: Sequence[Any], places: Sequence[str], image_size: ImageSize, box_format: BoxFormat
+    values: Sequence[Any], locations: Sequence[str], image_size: ImageSize, box_format: BoxFormat
 ) -> list[Array | None]:
     """Return boxes: (4,) xyxy in pixels for each value, None for None.
 
     Args:
         values: of the file, one for each box.
-        places: where each is, for messages.
+        locations: where each value is in its file, for messages.
         image_size: (width, height) of the image.
         box_format: what the four numbers mean.
 
@@ -38,27 +38,27 @@ def read_boxes(
         DataError: the first that is not four numbers, not finite, inverted, or more than
             `ROUNDING` pixels outside the image.
     """
-    return _read_rows("bbox", 4, values, places, image_size, box_format)
+    return _read_rows("bbox", 4, values, locations, image_size, box_format)
 
 
 def read_points(
-    values: Sequence[Any], places: Sequence[str], image_size: ImageSize
+    values: Sequence[Any], locations: Sequence[str], image_size: ImageSize
 ) -> list[Array | None]:
     """Return points: (2,) in pixels for each value, None for None; otherwise as `read_boxes`."""
-    return _read_rows("point", 2, values, places, image_size, "xyxy")
+    return _read_rows("point", 2, values, locations, image_size, "xyxy")
 
 
-def read_polygon(value: Any, place: str, image_size: ImageSize) -> Array:
+def read_polygon(value: Any, location: str, image_size: ImageSize) -> Array:
     """Return a polygon of three points or more, from a flat list or from pairs: (N, 2)."""
     array = _numbers(value)
     if array is not None and array.ndim == 1 and array.size % 2 == 0:
         array = array.reshape(-1, 2)
     if array is None or array.ndim != 2 or array.shape[1] != 2 or len(array) < 3:
-        raise _error(place, "polygon", value, "must be x y x y … with three points or more")
+        raise _error(location, "polygon", value, "must be x y x y … with three points or more")
     if not np.isfinite(array).all():
-        raise _error(place, "polygon", value, "holds a number that is not finite")
+        raise _error(location, "polygon", value, "holds a number that is not finite")
     if not _inside(array, image_size).all():
-        raise _error(place, "polygon", value, _outside(image_size))
+        raise _error(location, "polygon", value, _outside(image_size))
     return _moved_in(array, image_size)
 
 
@@ -66,7 +66,7 @@ def _read_rows(
     name: str,
     width: int,
     values: Sequence[Any],
-    places: Sequence[str],
+    locations: Sequence[str],
     image_size: ImageSize,
     box_format: BoxFormat,
 ) -> list[Array | None]:
@@ -78,7 +78,7 @@ def _read_rows(
     def require(good: Any, complaint: str) -> None:
         if not good.all():
             bad = given[int(np.argmin(good))]
-            raise _error(places[bad], name, values[bad], complaint)
+            raise _error(locations[bad], name, values[bad], complaint)
 
     table = _numbers([values[i] for i in given])
     if table is None or table.shape != (len(given), width):
@@ -118,8 +118,8 @@ def _outside(image_size: ImageSize) -> str:
     return f"lies outside the image of {image_size[0]}x{image_size[1]}"
 
 
-def _error(place: str, name: str, value: Any, complaint: str) -> DataError:
-    return DataError(f"{place}: {name} {short(value)} {complaint}")
+def _error(location: str, name: str, value: Any, complaint: str) -> DataError:
+    return DataError(f"{location}: {name} {short(value)} {complaint}")
 
 
 def short(value: Any) -> str:

@@ -28,7 +28,7 @@ URL_BYTES = 256 * 2**20
 def open_source(
     source: ImageSource, choose_size: ChooseSize | None = None, allow_urls: bool = False
 ) -> tuple[Image.Image, ImageSize]:
-    """Open an image in RGB, resized where that is asked for.
+    """Open an image in RGB, resized if requested.
 
     Files, bytes and URLs are turned upright by their EXIF orientation: coordinates refer to the
     upright image. An array or a Pillow image is used as it is, since its owner draws on those
@@ -48,7 +48,7 @@ def open_source(
     choose_size = choose_size or _original_size
     if isinstance(source, str) and source.startswith(("http://", "https://")):
         if not allow_urls:
-            raise DataError("it is a URL; fetching must be asked for: allow_urls=True")
+            raise DataError("it is a URL; to fetch it, set allow_urls=True")
         return decode_resized(fetch(source), choose_size)
     if isinstance(source, (str, Path)):
         return decode_resized(read_image(Path(source)), choose_size)

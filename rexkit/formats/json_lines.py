@@ -17,7 +17,7 @@ from rexkit.formats.mapped_file import MappedFile
 class JsonLinesFile:
     """A JSON Lines file of which any line can be read; blank lines mean nothing.
 
-    The file is read once, to find its lines; they are parsed when they are asked for. It can be
+    The file is read once, to find its lines; a line is parsed when it is accessed. It can be
     pickled, and read by several threads and processes at once.
 
     Args:
@@ -39,8 +39,8 @@ class JsonLinesFile:
     def __len__(self) -> int:
         return len(self._offsets)
 
-    def place(self, index: int) -> str:
-        """Return the place of a value for messages: "train.jsonl:17"."""
+    def location(self, index: int) -> str:
+        """Return the location of a value for messages: "train.jsonl:17"."""
         return f"{self.path}:{self._numbers[index]}"
 
     def value(self, index: int) -> Any:

@@ -19,12 +19,12 @@ from rexkit.formats.coordinates import short
 from rexkit.structures import Array, ImageSize
 
 
-def read_mask(rle: Any, place: str, image_size: ImageSize) -> dict[str, Any]:
+def read_mask(rle: Any, location: str, image_size: ImageSize) -> dict[str, Any]:
     """Return a COCO mask of an image, checked; bytes become a string, as JSON has it.
 
     Args:
         rle: ``{"size": [height, width], "counts": ...}``, counts as a string, bytes or a list.
-        place: where it is, for messages.
+        location: where it is, for messages.
         image_size: (width, height) of the image.
 
     Raises:
@@ -36,11 +36,11 @@ def read_mask(rle: Any, place: str, image_size: ImageSize) -> dict[str, Any]:
     width, height = image_size
     if not isinstance(rle, Mapping) or not {"size", "counts"} <= rle.keys():
         raise DataError(
-            f"{place}: a mask must be {{'size': [height, width], 'counts': …}}, got {short(rle)}"
+            f"{location}: a mask must be {{'size': [height, width], 'counts': …}}, got {short(rle)}"
         )
     if rle["size"] != [height, width]:
         raise DataError(
-            f"{place}: the mask has size {short(rle['size'])} (height, width), "
+            f"{location}: the mask has size {short(rle['size'])} (height, width), "
             f"the image {[height, width]}"
         )
     counts = rle["counts"]
@@ -49,7 +49,8 @@ def read_mask(rle: Any, place: str, image_size: ImageSize) -> dict[str, Any]:
     lengths = run_lengths(counts) if isinstance(counts, str) else _whole_numbers(counts)
     if lengths is None or (lengths < 0).any() or lengths.sum() != width * height:
         raise DataError(
-            f"{place}: the mask's counts {short(counts)} do not cover its {width * height} pixels"
+            f"{location}: the mask's counts {short(counts)} do not cover its "
+            f"{width * height} pixels"
         )
     return {"size": [height, width], "counts": counts}
 
@@ -142,8 +143,8 @@ def run_lengths(counts: str) -> NDArray[np.int64] | None:
     groups = ends - starts + 1
     if groups.max() > 7:  # more than 35 bits: no image is so large
         return None
-    place = np.arange(len(codes)) - np.repeat(starts, groups)
-    numbers = np.add.reduceat((codes & 31) << (5 * place), starts)
+    shift = np.arange(len(codes)) - np.repeat(starts, groups)
+    numbers = np.add.reduceat((codes & 31) << (5 * shift), starts)
     numbers -= np.where(codes[ends] & 16, np.int64(1) << (5 * groups), 0)
     numbers[1::2] = np.cumsum(numbers[1::2])
     numbers[2::2] = np.cumsum(numbers[2::2])

@@ -93,12 +93,12 @@ def decode_annotation(geometries: Mapping[str, Sequence[Any]], image_size: Image
     return Annotation(image_size, instances, absent)
 
 
-def decode_geometry(geometry: Any, place: str) -> dict[str, Any]:
-    """Return the fields of an annotation record that a geometry stands for, without the phrase.
+def decode_geometry(geometry: Any, location: str) -> dict[str, Any]:
+    """Convert a geometry to fields of an annotation record, without the phrase.
 
     Args:
         geometry: one entry of the list of a phrase.
-        place: where it is, for messages.
+        location: where it is, for messages.
 
     Raises:
         DataError: it is none of the kinds that the module docstring lists.
@@ -113,7 +113,7 @@ def decode_geometry(geometry: Any, place: str) -> dict[str, Any]:
             return {"mask": dict(geometry)}
         fields = dict(geometry)
         if "type" in fields and "coords" in fields:
-            fields = _from_wrapper(fields, place)
+            fields = _from_wrapper(fields, location)
         if isinstance(fields.get("keypoints"), Mapping):
             fields["keypoints"] = {
                 name: None if xy == INVISIBLE else xy for name, xy in fields["keypoints"].items()
@@ -123,10 +123,10 @@ def decode_geometry(geometry: Any, place: str) -> dict[str, Any]:
         return fields
     if isinstance(geometry, Sequence) and not isinstance(geometry, str) and len(geometry) >= 2:
         return {_BY_LENGTH.get(len(geometry), "polygon"): list(geometry)}
-    raise DataError(f"{place} is {short(geometry)}: neither coordinates nor an object")
+    raise DataError(f"{location} is {short(geometry)}: neither coordinates nor an object")
 
 
-def _from_wrapper(fields: dict[str, Any], place: str) -> dict[str, Any]:
+def _from_wrapper(fields: dict[str, Any], location: str) -> dict[str, Any]:
     kind, coords = fields.pop("type"), fields.pop("coords")
     if kind == "keypoint":
         return {
@@ -136,7 +136,7 @@ def _from_wrapper(fields: dict[str, Any], place: str) -> dict[str, Any]:
         }
     if kind not in _BY_WRAPPER_TYPE:
         known = ", ".join((*_BY_WRAPPER_TYPE, "keypoint"))
-        raise DataError(f"{place} has the type {kind!r}; known are {known}")
+        raise DataError(f"{location} has the type {kind!r}; known are {known}")
     return {_BY_WRAPPER_TYPE[kind]: coords, **fields}
 
 

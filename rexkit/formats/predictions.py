@@ -1,4 +1,4 @@
-"""Predictions on disk: one record an image and question, whoever writes it.
+"""Predictions on disk: one record for each image and question, in one format for all commands.
 
 ``rexkit predict`` and ``rexkit test`` write ``predictions.jsonl``, GRPO ``completions.jsonl``: JSON
 Lines, an object a line. The first eight keys are those of ``answer.jsonl`` of the public Rex-Omni
@@ -58,7 +58,7 @@ _OPTIONAL = (
 
 @dataclass(slots=True, eq=False)
 class PredictionRecord:
-    """One image, what was asked about it, and what a model made of it.
+    """One image with a question and the prediction of a model.
 
     Attributes:
         source: the sample, as in `rexkit.structures.Sample`.
@@ -82,7 +82,7 @@ class PredictionRecord:
         rewards: each reward by name, in [0, 1].
         drawing: file with the prediction drawn on the image, relative to the record's folder.
         error: why the image could not be used.
-        place: file and line that it was read from, for messages.
+        location: file and line that it was read from, for messages.
     """
 
     source: str
@@ -104,7 +104,7 @@ class PredictionRecord:
     rewards: dict[str, float] = field(default_factory=dict)
     drawing: str | None = None
     error: str | None = None
-    place: str = ""
+    location: str = ""
 
     def to_dict(self, geometry: str | None = None) -> dict[str, Any]:
         """Return the JSON object of the record; the module docstring lists its keys.
@@ -136,12 +136,12 @@ class PredictionRecord:
         return found | ({"rewards": self.rewards} if self.rewards else {})
 
     @classmethod
-    def from_dict(cls, row: Any, place: str = "") -> PredictionRecord:
+    def from_dict(cls, row: Any, location: str = "") -> PredictionRecord:
         """Return the record of a JSON object.
 
         Args:
             row: as `to_dict` returns it, or a record of the public wrapper.
-            place: file and line that it is from.
+            location: file and line that it is from.
 
         Raises:
             DataError: it is no such object; the message says what is missing or wrong.
@@ -151,12 +151,12 @@ class PredictionRecord:
         ['dog']
         """
         try:
-            return _record(row, place)
+            return _record(row, location)
         except DataError as error:
-            raise error.at(place) from error
+            raise error.at(location) from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = f"this is no prediction record ({type(error).__name__}: {error})"
-            raise DataError(reason, place) from error
+            raise DataError(reason, location) from error
 
 
 def read_predictions(file: Path) -> Iterator[PredictionRecord]:
@@ -175,15 +175,17 @@ def read_predictions(file: Path) -> Iterator[PredictionRecord]:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
-            place = f"{file}:{number}"
+            location = f"{file}:{number}"
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
                 if not line.endswith("\n"):
-                    logger.warning("%s: the line is not complete and is left out", place)
+                    logger.warning("%s: the line is incomplete and is skipped", location)
                     return
-                raise DataError(f"bad JSON ({error}); correct or remove the line", place) from error
-            yield PredictionRecord.from_dict(row, place)
+                raise DataError(
+                    f"bad JSON ({error}); correct or remove the line", location
+                ) from error
+            yield PredictionRecord.from_dict(row, location)
 
 
 def to_line(row: Mapping[str, Any]) -> str:
@@ -191,7 +193,7 @@ def to_line(row: Mapping[str, Any]) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _record(row: Any, place: str) -> PredictionRecord:
+def _record(row: Any, location: str) -> PredictionRecord:
     if not isinstance(row, Mapping):
         raise DataError(f"a prediction record must be a JSON object, got {short(row)}")
     error = row.get("error")
@@ -209,7 +211,7 @@ def _record(row: Any, place: str) -> PredictionRecord:
         resized_size=None if resized is None else (int(resized[0]), int(resized[1])),
         truncated=bool(row.get("truncated", False)),
         rewards=dict(row.get("rewards", {})),
-        place=place,
+        location=location,
         **{name: row.get(name) for name in _OPTIONAL if name != "resized_size"},
     )
 

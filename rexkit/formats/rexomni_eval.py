@@ -33,7 +33,7 @@ from rexkit.formats.phrase_geometries import decode_geometry
 
 
 def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the entries of an annotation record that a row stands for.
+    """Convert a row to entries of an annotation record.
 
     Args:
         fields: of the row.
@@ -90,11 +90,13 @@ def _read_target(fields: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[
     )
 
 
-def _list(items: Any, place: str) -> list[Any]:
+def _list(items: Any, location: str) -> list[Any]:
     if items is None or items == "None":
         return []
     if not isinstance(items, list):
-        raise DataError(f"{place} must be a list of boxes, points or the like, got {short(items)}")
+        raise DataError(
+            f"{location} must be a list of boxes, points or the like, got {short(items)}"
+        )
     if items and all(isinstance(x, (int, float)) for x in items):
         return [items]
     return [item for item in items if item is not None and item != "None"]

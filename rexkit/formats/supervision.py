@@ -32,12 +32,12 @@ def to_supervision(prediction: Prediction) -> Any:
     found = [i for i in prediction.instances if i.keypoints is not None or i.point is not None]
     if found:
         rows = [list(keypoints_or_point(i).values()) for i in found]
-        places = np.zeros((len(rows), max(map(len, rows)), 2), np.float32)
+        points = np.zeros((len(rows), max(map(len, rows)), 2), np.float32)
         for row, keypoints in enumerate(rows):
             for column, xy in enumerate(keypoints):
-                places[row, column] = 0 if xy is None else xy
+                points[row, column] = 0 if xy is None else xy
         return supervision.KeyPoints(
-            xy=places, class_id=_ids(found, ids), data={"class_name": _phrases(found)}
+            xy=points, class_id=_ids(found, ids), data={"class_name": _phrases(found)}
         )
     found = [i for i in prediction.instances if instance_box(i) is not None]
     scores = [i.score for i in found]

@@ -49,8 +49,8 @@ class TSVReader:
     def __len__(self) -> int:
         return len(self._offsets)
 
-    def place(self, row: int) -> str:
-        """Return the place of a row for messages: "train.annotations.tsv:17"."""
+    def location(self, row: int) -> str:
+        """Return the location of a row for messages: "train.annotations.tsv:17"."""
         return f"{self._annotations.path}:{row + 1}"
 
     def read(self, row: int) -> tuple[Any, bytes]:
@@ -65,17 +65,17 @@ class TSVReader:
         return parse_json(record), self._image(int(offset))
 
     def _image(self, offset: int) -> bytes:
-        place = f"the image at byte {offset} of {self._images.path}"
+        location = f"the image at byte {offset} of {self._images.path}"
         _, tab, encoded = self._images.line(offset).partition(b"\t")
         if not tab:
-            raise DataError(f"{place} has no tab before its base64")
+            raise DataError(f"{location} has no tab before its base64")
         encoded = encoded.strip()
         if encoded.startswith(b"b'"):
             encoded = encoded[2:].removesuffix(b"'")
         try:
             return base64.b64decode(encoded, validate=True)
         except binascii.Error as error:
-            raise DataError(f"{place} is bad base64 ({error})") from error
+            raise DataError(f"{location} is bad base64 ({error})") from error
 
 
 class TSVWriter:
@@ -108,7 +108,7 @@ class TSVWriter:
             raise ValueError(f"the three files must be different ones, got {self.paths}")
         self.rows = 0
         self._temporary = [path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in self.paths]
-        self._places: dict[bytes, int] = {}
+        self._offsets: dict[bytes, int] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> TSVWriter:
@@ -141,12 +141,12 @@ class TSVWriter:
         """
         images, annotations, lineidx = self._files
         digest = hashlib.sha256(image).digest()
-        if digest not in self._places:
-            self._places[digest] = images.tell()
+        if digest not in self._offsets:
+            self._offsets[digest] = images.tell()
             images.write(b"%d\t%b\n" % (images.tell(), base64.b64encode(image)))
         lineidx.write(b"%d\n" % annotations.tell())
         text = json.dumps(record, ensure_ascii=False)
-        annotations.write(b"%d\t%b\n" % (self._places[digest], text.encode()))
+        annotations.write(b"%d\t%b\n" % (self._offsets[digest], text.encode()))
         self.rows += 1
 
     def commit(self) -> None:

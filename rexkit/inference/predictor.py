@@ -196,7 +196,7 @@ class Predictor:
     ) -> Iterator[Result]:
         results: list[Result] = []
         requests: dict[int, Request] = {}
-        for place, row in enumerate(batch):
+        for position, row in enumerate(batch):
             result = Result(row.source, row.task.name, allow_urls=allow_urls)
             results.append(result)
             try:
@@ -204,7 +204,7 @@ class Predictor:
                 result.image_size = opened.size
                 if self.image_processor is not None:
                     result.resized_size = grid_size(opened.size, self.image_processor)
-                question = self._question(row, opened.size, first + place)
+                question = self._question(row, opened.size, first + position)
                 result.prompt, result.phrases = question.prompt, question.phrases
                 self._check_length(result)
             except DataError as error:
@@ -213,10 +213,10 @@ class Predictor:
                 result.error = error.reason
             else:
                 result.seconds = opened.seconds
-                requests[place] = build_request(opened.image, row.task, question)
+                requests[position] = build_request(opened.image, row.task, question)
         generations = self.backend.generate(list(requests.values())) if requests else []
-        for place, generation in zip(requests, generations, strict=True):
-            self._fill(results[place], batch[place].task, generation)
+        for position, generation in zip(requests, generations, strict=True):
+            self._fill(results[position], batch[position].task, generation)
         yield from results
 
     def _question(self, row: _Pending, size: ImageSize, number: int) -> Question:
@@ -251,7 +251,7 @@ class Predictor:
             # The task is kept beside its parser, or its id could pass to another.
             self._parsers[id(task)] = task, PARSERS.build(task.parser, key=f"{task.name}.parser")
         parser = self._parsers[id(task)][1]
-        assert result.image_size is not None  # it was asked about
+        assert result.image_size is not None  # set before the request was built
         result.prediction = parse_generation(generation, parser, result.image_size, self.backend)
         result.prompt_tokens = generation.prompt_tokens
         result.output_tokens = len(generation.token_ids)

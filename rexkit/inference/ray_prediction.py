@@ -1,8 +1,8 @@
 """Prediction of many files on a Ray cluster: `predict_files`, spread over machines.
 
 A Ray Data pipeline: tasks read the files, actors hold a `Predictor` each, tasks draw,
-and this process writes. It alone touches the folder, so what was written stands once, and a worker
-that dies takes nothing with it but what Ray asks for again.
+and this process writes. It alone writes to the folder, so every record is written once, and the
+work of a worker that dies is repeated by Ray.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def start_ray(address: str | None = None) -> Any:
         import ray.data
     except ImportError as error:
         raise UserError("Ray Data is not installed: pip install 'rexkit[ray]'") from error
-    logging.getLogger("ray.data").setLevel(logging.WARNING)  # it tells of every job otherwise
+    logging.getLogger("ray.data").setLevel(logging.WARNING)  # otherwise it logs every job
     if ray.is_initialized():
         return ray
     options: dict[str, Any] = {}
@@ -240,4 +240,4 @@ def _reason(trace: str) -> str:
     """Return the first error of a worker's trace, which caused the others."""
     lines = [line.strip() for line in trace.splitlines() if line.strip()]
     named = (line for line in lines if re.match(r"[\w.]+(Error|Exception|Died)\b.*:", line))
-    return next(named, lines[-1] if lines else "it said nothing")
+    return next(named, lines[-1] if lines else "no error message")

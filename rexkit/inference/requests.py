@@ -17,7 +17,7 @@ def build_request(image: Image, task: Task, question: Question) -> Request:
 
     Args:
         image: RGB.
-        task: the task that asks; it tells the answer format, for constrained decoding.
+        task: the task of the question; it gives the answer format, for constrained decoding.
         question: of that task.
     """
     return Request(image, question.prompt, task.answer_form(question))

@@ -28,7 +28,7 @@ class Encoder:
         processor: of the model, as `load_processor` gives it.
         system_prompt: what the chat starts with; None leaves it to the chat template.
         max_length: the longest sequence allowed, in tokens; a longer one is an error that names
-            the sample, never a cut through image or answer.
+            the sample; images and responses are never truncated.
     """
 
     def __init__(
@@ -104,10 +104,10 @@ class Encoder:
             ValueError: an example is longer than ``max_length``.
         """
         encoded = self._encode([e.image for e in examples], [e.prompt for e in examples])
-        answers = self.answers(examples)
-        for example, prompt, answer in zip(examples, encoded["input_ids"], answers, strict=True):
-            self.check_length(example, prompt, answer)
-        return self._pad(encoded, answers)
+        prompts, responses = encoded["input_ids"], self.responses(examples)
+        for example, prompt, response in zip(examples, prompts, responses, strict=True):
+            self.check_length(example, prompt, response)
+        return self._pad(encoded, responses)
 
     def on_one_image(self, examples: Sequence[Example]) -> tuple[list[list[int]], Any]:
         """Return the prompts of examples that share an image, which is processed once.
@@ -128,23 +128,23 @@ class Encoder:
         pads = [pad] * first.count(pad)
         expanded = []
         for ids in others:
-            place = ids.index(pad)
-            expanded.append([*ids[:place], *pads, *ids[place + 1 :]])
+            index = ids.index(pad)
+            expanded.append([*ids[:index], *pads, *ids[index + 1 :]])
         return expanded, encoded
 
-    def answers(self, examples: Sequence[Example]) -> list[list[int]]:
+    def responses(self, examples: Sequence[Example]) -> list[list[int]]:
         """Return the token ids of the responses, with the end of the turn."""
         texts = [e.response + END_OF_TURN for e in examples]
         ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False).input_ids
         return ids
 
-    def check_length(self, example: Example, prompt: list[int], answer: list[int]) -> None:
+    def check_length(self, example: Example, prompt: list[int], response: list[int]) -> None:
         """Raise a ValueError that names an example longer than ``max_length``."""
-        length = len(prompt) + len(answer)
+        length = len(prompt) + len(response)
         if self.max_length is not None and length > self.max_length:
             raise ValueError(
-                f"{example.source}: {length} tokens (prompt {len(prompt)}, answer "
-                f"{len(answer)}) exceed max_length={self.max_length}; raise it, or lower the "
+                f"{example.source}: {length} tokens (prompt {len(prompt)}, response "
+                f"{len(response)}) exceed max_length={self.max_length}; raise it, or lower the "
                 "model's max_pixels or the number of categories asked for"
             )
 
@@ -155,18 +155,18 @@ class Encoder:
         kinds = self.processor.create_mm_token_type_ids(ids)
         return {"input_ids": ids, "mm_token_type_ids": kinds} | vision
 
-    def _pad(self, encoded: dict[str, Any], answers: list[list[int]]) -> dict[str, torch.Tensor]:
-        rows = [[*p, *a] for p, a in zip(encoded["input_ids"], answers, strict=True)]
+    def _pad(self, encoded: dict[str, Any], responses: list[list[int]]) -> dict[str, torch.Tensor]:
+        rows = [[*p, *r] for p, r in zip(encoded["input_ids"], responses, strict=True)]
         shape = (len(rows), max(map(len, rows)))
         ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
         kinds, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         labels = np.full(shape, IGNORE_INDEX, dtype=np.int64)
-        for i, (row, answer) in enumerate(zip(rows, answers, strict=True)):
-            asked = len(row) - len(answer)
+        for i, (row, response) in enumerate(zip(rows, responses, strict=True)):
+            prompt_length = len(row) - len(response)
             ids[i, : len(row)] = row
             mask[i, : len(row)] = 1
-            kinds[i, :asked] = encoded["mm_token_type_ids"][i]
-            labels[i, asked : len(row)] = answer
+            kinds[i, :prompt_length] = encoded["mm_token_type_ids"][i]
+            labels[i, prompt_length : len(row)] = response
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),

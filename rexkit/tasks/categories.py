@@ -1,4 +1,4 @@
-"""Checks of what users ask for, before it becomes part of a prompt."""
+"""Checks of users' categories and boxes, before they become part of a prompt."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _SPECIAL = re.compile(r"<\|[^|<>]*\|>|<[0-9]+>")
 def clean_arguments(
     arguments: QuestionArguments, image_size: ImageSize, special_tokens: Collection[str] = ()
 ) -> QuestionArguments:
-    """Return arguments of users with their categories and boxes checked and normalised.
+    """Return the arguments of a user with categories and boxes checked and normalised.
 
     Args:
-        arguments: what a user asks for.
+        arguments: as the user gave them.
         image_size: (width, height) of the image in pixels.
         special_tokens: the special tokens of the model's tokenizer.
 
@@ -40,7 +40,7 @@ def clean_arguments(
 
 
 def clean_category(category: Any, special_tokens: Iterable[str] = ()) -> str:
-    r"""Return a category as it stands in a prompt: one line of text.
+    r"""Return a category as it is written in a prompt: one line of text.
 
     Each run of white space, newlines included, becomes one space, so that a category cannot start
     a new line of the prompt. ``<``, quotes and commas are kept; a category with a comma is still
@@ -65,8 +65,8 @@ def clean_category(category: Any, special_tokens: Iterable[str] = ()) -> str:
     found = match.group() if match else next((t for t in special_tokens if t in words), None)
     if found is not None:
         raise UserError(
-            f"categories: {words!r} holds {found!r}, which is a special token of the model; spell "
-            "it differently"
+            f"categories: {words!r} contains {found!r}, which is a special token of the model; "
+            "spell it differently"
         )
     return words
 
@@ -82,7 +82,7 @@ def clean_boxes(boxes: ArrayLike, image_size: ImageSize) -> Array:
         (N, 4), xyxy pixels.
 
     Raises:
-        DataError: the values are not boxes, or a box lies outside the image.
+        DataError: the values are not boxes, or a box is outside the image.
 
     >>> clean_boxes([5, 5, 20, 8], (10, 10)).tolist()
     [[5.0, 5.0, 10.0, 8.0]]

@@ -8,7 +8,7 @@ from rexkit.tasks.phrase import PhraseTask
 
 @TASK_FNS.register_module()
 class GroundingTask(PhraseTask):
-    """Boxes for each phrase: categories, or expressions with zero, one or many boxes.
+    """Asks for the boxes of each phrase: a category, or an expression with any number of boxes.
 
     The first template is the public one of the Rex-Omni weights. Arguments: see `PhraseTask`.
     """

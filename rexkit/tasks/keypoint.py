@@ -20,25 +20,25 @@ from rexkit.tasks.task import QuestionArguments
 
 @TASK_FNS.register_module()
 class KeypointTask(PhraseTask):
-    """A box and the keypoints of a schema for each instance, as JSON.
+    """Asks for a box and the keypoints of a schema for each instance, as JSON.
 
     A phrase may be any category with such keypoints: "cat" with the schema "animal". The response
     names an instance by its phrase with a number ("person1") and lists every keypoint of the
     schema in order; those that are None or missing are "unvisible". An instance without a labelled
-    keypoint is ignored, as in COCO's keypoint evaluation, since its keypoints may well be visible.
-    If no instance is in the image, the response is empty JSON.
+    keypoint is ignored, as in COCO's keypoint evaluation, since its keypoints may be visible. If
+    no instance is in the image, the response is an empty JSON object.
 
     The template is the public one of the Rex-Omni weights.
 
     Args:
         keypoint_type: the schema, a name or a config (`rexkit.keypoints.find_schema`).
-        templates: prompts with a ``{phrases}`` and a ``{keypoints}`` place.
-        **options: as of `PhraseTask`.
+        templates: prompts with the placeholders ``{phrases}`` and ``{keypoints}``.
+        **options: as in `PhraseTask`.
     """
 
     name = "keypoint"
     geometry = "bbox"
-    places = ("phrases", "keypoints")
+    placeholders = ("phrases", "keypoints")
     accepts = ("categories", "keypoint_type")
     metrics = ("KeypointPCK", "KeypointAP")
     templates = (
@@ -65,8 +65,8 @@ class KeypointTask(PhraseTask):
 
         Args:
             phrases: what to ask for.
-            rng: draws the template; left out, it is the first.
-            schema: left out, the task's own.
+            rng: draws the template; None takes the first one.
+            schema: None takes the task's own.
         """
         names = (schema or self.schema).keypoints
         return super().prompt(phrases, rng).replace("{keypoints}", ", ".join(names))

@@ -26,8 +26,8 @@ def task_names() -> dict[str, type[Task]]:
                 f"{c.__name__} ({origin(c)})" for c in sorted((found[name], component), key=str)
             )
             raise ConfigError(
-                f"two tasks are called {name!r}: {classes}; give one another name, or pass "
-                "the task itself"
+                f"two tasks are called {name!r}: {classes}; rename one of them, or pass the task "
+                "as an object"
             )
         found[name] = component
     return found
@@ -37,7 +37,7 @@ def task_named(name: str) -> Task:
     """Return a task with its default arguments.
 
     Raises:
-        ConfigError: no task of that name; the message holds the nearest names.
+        ConfigError: no task has that name; the message lists the nearest names.
 
     >>> type(task_named("pointing")).__name__
     'PointingTask'

@@ -1,4 +1,4 @@
-"""OCR tasks: the place and the transcription of each text in an image."""
+"""OCR tasks: the location and the transcription of each text in an image."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from rexkit.tasks.reading_order import reading_order
 from rexkit.tasks.task import QuestionArguments, Task
 
 LEVELS = ("word", "text line")
-"""The levels of OCR. An image may have instances of both; a task asks for one."""
+"""The levels of OCR. An image may have instances of both; a task asks for one of them."""
 
 
 class OCRTask(Task):
     """Asks for all text of an image, in reading order (`rexkit.tasks.reading_order`).
 
-    Every instance of the ground truth has a ``text``, or is marked ``ignore`` where it is
-    illegible: it is then neither in the response nor scored. An empty text means the same. An
-    image without legible text has the response ``None``. In the target the phrase of every
-    instance is the level.
+    Every instance of the ground truth must have a ``text``, or be marked ``ignore`` if it is
+    illegible; an empty text means the same. Ignored instances are neither in the response nor
+    scored. The response for an image without legible text is ``None``. In the target, the phrase
+    of every instance is the level.
 
-    The released Rex-Omni weights write a transcription in place of the phrase. Equal texts then
-    share a span, as everywhere in the grammar, at the place of the first: the response is in
-    reading order except for repeated words. Written after the coordinates ("inline"), the texts
-    share one span and keep their order.
+    The released Rex-Omni weights write the transcription as the phrase. Equal texts then share a
+    span, as everywhere in the grammar, at the position of the first one: the response is in
+    reading order except for repeated words. With "inline", the texts follow the coordinates, all
+    in one span, and keep their order.
 
     Args:
-        level: "word" or "text line"; it stands in the prompt. Instances whose phrase is the other
-            level are left out; any other phrase, such as "text", is taken for this level.
-        transcription: "phrase" or "inline", where the text is in the response; see
+        level: "word" or "text line"; it is part of the prompt. Instances whose phrase is the other
+            level are not used; any other phrase, such as "text", counts as this level.
+        transcription: "phrase" or "inline", the position of the text in the response; see
             `rexkit.grammar.write`.
-        templates: as of `Task`, with a ``{phrases}`` place.
+        templates: as in `Task`, with the placeholder ``{phrases}``.
     """
 
     geometry: ClassVar[Literal["bbox", "polygon"]]
-    places = ("phrases",)
+    placeholders = ("phrases",)
 
     def __init__(
         self,
@@ -88,21 +88,21 @@ class OCRTask(Task):
 
     def _target(self, sample: Sample) -> Annotation:
         annotation = sample.annotation
-        ours = [i for i in annotation.instances if i.phrase == self.level or i.phrase not in LEVELS]
-        if annotation.instances and not ours:
+        used = [i for i in annotation.instances if i.phrase == self.level or i.phrase not in LEVELS]
+        if annotation.instances and not used:
             others = sorted({i.phrase for i in annotation.instances})
             raise DataError(
-                f"{self.name} asks for {self.level!r}, and the sample holds only {others}; "
-                "give the task the level of the data",
+                f"{self.name} asks for {self.level!r}, and the sample has only {others}; "
+                "set the task's level to that of the data",
                 sample.source,
             )
-        found = [self._fit(instance, sample.source) for instance in ours]
+        found = [self._fit(instance, sample.source) for instance in used]
         boxes = [polygon_bounds(getattr(instance, self.geometry)) for instance in found]
         ordered = [found[i] for i in reading_order(boxes)]
         return Annotation(annotation.image_size, ordered, [] if ordered else [self.level])
 
     def _fit(self, instance: Instance, source: str) -> Instance:
-        """Return the instance of the target for one of the ground truth."""
+        """Return the instance of the target for an instance of the ground truth."""
         if instance.text is None and not instance.ignore:
             raise DataError(
                 f"{self.name} needs the text of every instance; one of {instance.phrase!r} has "
@@ -139,7 +139,9 @@ class OCRTask(Task):
 
 @TASK_FNS.register_module()
 class OCRBoxTask(OCRTask):
-    """A box and a transcription of each word or text line; of a polygon, the box around it.
+    """Asks for a box and a transcription of each word or text line.
+
+    If an instance has only a polygon, the box around it is used.
 
     The first template is the public one of the Rex-Omni weights. Arguments: see `OCRTask`.
     """
@@ -163,7 +165,9 @@ class OCRBoxTask(OCRTask):
 
 @TASK_FNS.register_module()
 class OCRPolygonTask(OCRTask):
-    """A polygon and a transcription of each word or text line; of a box, its four corners.
+    """Asks for a polygon and a transcription of each word or text line.
+
+    If an instance has only a box, its four corners are used.
 
     Polygons run clockwise from their top left corner (`rexkit.geometry.order_polygon`), in
     whatever order the source has them. The first template is the public one of the Rex-Omni

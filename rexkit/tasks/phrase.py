@@ -21,9 +21,9 @@ class PhraseTask(Task):
     testing and inference.
 
     Args:
-        templates: as of `Task`, with a ``{phrases}`` place.
-        extra_categories: negative categories, which may be asked for although no sample names
-            them; one that is in the image is never used as a negative.
+        templates: as in `Task`, with the placeholder ``{phrases}``.
+        extra_categories: negative categories that may be asked for although no sample has them;
+            one that is in the image is never used as a negative.
         num_negatives: how many ``extra_categories`` are added to each question: a number, or
             (fewest, most).
         num_categories: the most phrases of a question: a number, or (fewest, most) to draw it from;
@@ -35,7 +35,7 @@ class PhraseTask(Task):
     """
 
     geometry: ClassVar[Geometry]
-    places: ClassVar[tuple[str, ...]] = ("phrases",)
+    placeholders: ClassVar[tuple[str, ...]] = ("phrases",)
 
     def __init__(
         self,
@@ -109,15 +109,15 @@ class PhraseTask(Task):
         known += annotation.absent
         others = [p for p in self.extra_categories if p not in annotation.phrases]
         number = min(_draw(self.num_negatives, rng), len(others))
-        asked = known + [others[i] for i in rng.permutation(len(others))[:number]]
+        chosen = known + [others[i] for i in rng.permutation(len(others))[:number]]
         if self.num_categories is not None:
-            number = min(_draw(self.num_categories, rng), len(asked))
-            asked = [asked[i] for i in sorted(rng.permutation(len(asked))[:number])]
-        return asked
+            number = min(_draw(self.num_categories, rng), len(chosen))
+            chosen = [chosen[i] for i in sorted(rng.permutation(len(chosen))[:number])]
+        return chosen
 
     def _target(self, annotation: Annotation, phrases: list[str]) -> Annotation:
-        asked = [i for i in annotation.instances if i.phrase in phrases]
-        instances = [fit for i in asked if (fit := self.answerable(i)) is not None]
+        chosen = [i for i in annotation.instances if i.phrase in phrases]
+        instances = [fit for i in chosen if (fit := self.answerable(i)) is not None]
         present = {i.phrase for i in instances}
         return Annotation(
             annotation.image_size, instances, [p for p in phrases if p not in present]

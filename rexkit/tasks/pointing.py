@@ -13,9 +13,10 @@ from rexkit.tasks.phrase import PhraseTask
 
 @TASK_FNS.register_module()
 class PointingTask(PhraseTask):
-    """A point for each instance of each phrase; where the ground truth has only a box, its centre.
+    """Asks for a point for each instance of each phrase.
 
-    The first template is the public one of the Rex-Omni weights. Arguments: see `PhraseTask`.
+    If the ground truth has only a box, its centre is the point. The first template is the public
+    one of the Rex-Omni weights. Arguments: see `PhraseTask`.
     """
 
     name = "pointing"
@@ -29,7 +30,7 @@ class PointingTask(PhraseTask):
     )
 
     def answerable(self, instance: Instance) -> Instance | None:
-        """Return the instance with a point, the centre of its box if it has no other, or None."""
+        """Return the instance with its point or else the centre of its box, or None."""
         if instance.point is not None:
             return instance
         if instance.bbox is None:

@@ -11,11 +11,11 @@ from rexkit.geometry import Indices
 def reading_order(boxes: ArrayLike) -> Indices:
     """Return the indices of boxes in reading order: by line, and in a line from left to right.
 
-    A line starts with the remaining box whose centre is highest, and takes in the boxes beside it:
-    the vertical centre of each lies between top and bottom of the other, and they overlap
+    A line starts with the remaining box whose centre is highest, and contains the boxes beside it:
+    the vertical centre of each is between top and bottom of the other, and they overlap
     horizontally by at most half of the narrower one. So a large title does not absorb the two
-    lines beside it, nor a slanted line the next. Columns are not separated. The result depends on
-    the boxes alone, not on their order.
+    lines beside it, nor a slanted line the next. Columns are not separated. The result does not
+    depend on the order of the boxes.
 
     Args:
         boxes: (N, 4) xyxy.

@@ -16,12 +16,12 @@ from rexkit.structures import Example, ImageSize, Question, Sample
 
 @dataclass(slots=True)
 class QuestionArguments:
-    """What a question about an image is to ask for; each task accepts some of it.
+    """What a question asks for; each task accepts some of the fields.
 
     Attributes:
         categories: the phrases to look for.
         keypoint_type: the keypoint schema, such as "person".
-        visual_prompt_boxes: (N, 4) xyxy pixels of the original image, examples of what to look for.
+        visual_prompt_boxes: (N, 4) xyxy pixels of the original image, around example objects.
     """
 
     categories: Sequence[str] = ()
@@ -43,17 +43,17 @@ class Task(ABC):
     """A kind of question about an image.
 
     Args:
-        templates: prompts; training draws one by seed, testing and inference use the first. Left
-            out, the class's own.
+        templates: prompts; training draws one at random, testing and inference use the first.
+            None takes the templates of the class.
 
     Attributes:
-        name: used in metrics, files and `Predictor.predict`: "detection".
-        parser: config of PARSERS, which reads the completions.
+        name: used in metrics, files and `Predictor.predict`, such as "detection".
+        parser: config of PARSERS, which parses the completions.
         metrics: names or configs of METRICS.
-        results_dir: the folder of its results, named as in the public Rex-Omni evaluation:
-            "box_eval". A class that sets only a name gets ``NAME_eval``.
+        results_dir: the folder of its results, named as in the public Rex-Omni evaluation, such as
+            "box_eval". If a class sets only ``name``, it is ``NAME_eval``.
         templates: prompts.
-        places: the names in braces that every template must contain.
+        placeholders: the names in braces that every template must contain.
         accepts: the fields of `QuestionArguments` that the task accepts.
     """
 
@@ -62,15 +62,17 @@ class Task(ABC):
     parser: Mapping[str, Any] = {"type": "SpanParser"}
     metrics: ClassVar[tuple[str | Mapping[str, Any], ...]]
     templates: ClassVar[tuple[str, ...]] = ()
-    places: ClassVar[tuple[str, ...]] = ()
+    placeholders: ClassVar[tuple[str, ...]] = ()
     accepts: ClassVar[tuple[str, ...]] = ("categories",)
 
     def __init__(self, templates: Sequence[str] | None = None):
         self.prompt_templates = tuple(type(self).templates if templates is None else templates)
         for template in self.prompt_templates:
-            for place in self.places:
-                if f"{{{place}}}" not in template:
-                    raise ValueError(f"templates: {template!r} has no place for {{{place}}}")
+            for name in self.placeholders:
+                if f"{{{name}}}" not in template:
+                    raise ValueError(
+                        f"templates: {template!r} does not contain the placeholder {{{name}}}"
+                    )
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
@@ -87,17 +89,17 @@ class Task(ABC):
             training: whether template and order are drawn as well; in tests they are fixed.
 
         Raises:
-            DataError: the sample holds nothing that this task can ask for.
+            DataError: the sample has nothing that this task can ask for.
         """
 
     def question(
         self, image_size: ImageSize, arguments: QuestionArguments | None = None
     ) -> Question:
-        """Return the question about an image without ground truth, in the wording that tests use.
+        """Return the question about an image without ground truth, with the template of tests.
 
         Args:
             image_size: (width, height) of the image in pixels.
-            arguments: what to ask for; left out, nothing is said about it.
+            arguments: what to ask for; None is the same as no field set.
 
         Raises:
             ValueError: the task needs an argument that is not given, or does not accept one that

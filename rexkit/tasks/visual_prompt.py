@@ -18,22 +18,22 @@ from rexkit.tasks.task import QuestionArguments, Task
 
 @TASK_FNS.register_module()
 class VisualPromptTask(Task):
-    """Boxes of all instances of a category that is given by reference boxes, not by name.
+    """Asks for the boxes of all instances of a category, given by reference boxes, not by name.
 
-    Some instances of one category become the reference boxes, and the response holds every
+    Some instances of one category become the reference boxes, and the response contains every
     instance of it, references included. Prompt and response call the category ``object_1``, as the
     public Rex-Omni code does. In the target, ``extra["reference"]`` marks the instances used as
     references and ``extra["category"]`` is their category.
 
     Training draws the category among those with a usable box, and the references among its
-    instances. In tests both depend on the sample's ground truth alone, so that every run asks the
-    same. A dataset with references of its own (``extra["reference"]``, as the public evaluation
-    set) determines them.
+    instances. In tests both depend on the sample's ground truth alone, so that every run has the
+    same questions. If a dataset marks references itself (``extra["reference"]``, as the public
+    evaluation set does), these are used.
 
     Args:
-        templates: as of `Task`, with a ``{references}`` place. The first is the public one.
-        num_references: fewest and most reference boxes. Where a category has two instances or
-            more, at least one of them is not a reference.
+        templates: as in `Task`, with the placeholder ``{references}``. The first is the public one.
+        num_references: fewest and most reference boxes. If a category has two instances or more,
+            at least one of them is not a reference.
         left_to_right: write the instances from left to right, which is easier to learn for a small
             model; otherwise in the order of the source.
     """
@@ -45,7 +45,7 @@ class VisualPromptTask(Task):
         "Given reference boxes {references} indicating one or more objects, "
         "find all similar objects in the image and output their bounding boxes.",
     )
-    places = ("references",)
+    placeholders = ("references",)
     accepts = ("visual_prompt_boxes",)
     object_name = "object_1"
 
@@ -72,7 +72,7 @@ class VisualPromptTask(Task):
         Args:
             boxes: (N, 4), xyxy pixels.
             image_size: (width, height) of their image.
-            rng: draws the template; left out, it is the first.
+            rng: draws the template; None takes the first one.
         """
         references = write_references({self.object_name: boxes}, image_size)
         return self.template(rng).replace("{references}", references)
@@ -90,17 +90,17 @@ class VisualPromptTask(Task):
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """Return one question about a sample; see `Task.example`."""
-        truth = sample.annotation
-        draw = rng if training else np.random.default_rng(_digest(truth))
+        annotation = sample.annotation
+        draw = rng if training else np.random.default_rng(_digest(annotation))
         category = self._choose(sample, draw)
-        target = self._target(truth, category, draw)
+        target = self._target(annotation, category, draw)
         shown = [i.bbox for i in target.instances if i.extra["reference"]]
         seen = [i for i in target.instances if not i.ignore]
         if self.left_to_right:
             seen.sort(key=_left)
         phrases = [self.object_name]
-        prompt = self.prompt(np.array(shown), truth.image_size, rng if training else None)
-        response = write(seen, truth.image_size, phrases=phrases, geometry="bbox")
+        prompt = self.prompt(np.array(shown), annotation.image_size, rng if training else None)
+        response = write(seen, annotation.image_size, phrases=phrases, geometry="bbox")
         return Example(sample, Question(prompt, phrases, self.name), response, target)
 
     def _choose(self, sample: Sample, draw: np.random.Generator) -> str:
@@ -120,9 +120,11 @@ class VisualPromptTask(Task):
         known = [phrase for phrase in known if phrase in given] or known
         return known[int(draw.integers(len(known)))]
 
-    def _target(self, truth: Annotation, category: str, draw: np.random.Generator) -> Annotation:
+    def _target(
+        self, annotation: Annotation, category: str, draw: np.random.Generator
+    ) -> Annotation:
         """Return the instances of a category under ``object_1``, some of them as references."""
-        boxed = [i for i in truth.of(category) if i.bbox is not None]
+        boxed = [i for i in annotation.of(category) if i.bbox is not None]
         usable = [number for number, i in enumerate(boxed) if not i.ignore]
         fewest, most = self.num_references
         count = min(int(draw.integers(fewest, most + 1)), max(1, len(usable) - 1))
@@ -136,14 +138,14 @@ class VisualPromptTask(Task):
             )
             for number, instance in enumerate(boxed)
         ]
-        return Annotation(truth.image_size, instances)
+        return Annotation(annotation.image_size, instances)
 
 
-def _digest(truth: Annotation) -> int:
+def _digest(annotation: Annotation) -> int:
     """Return a hash of the ground truth, the same in every process."""
-    boxed = [i for i in truth.instances if i.bbox is not None]
+    boxed = [i for i in annotation.instances if i.bbox is not None]
     phrases = "\n".join(i.phrase for i in boxed).encode("utf-8", "replace")
-    boxes = Annotation(truth.image_size, boxed).boxes()
+    boxes = Annotation(annotation.image_size, boxed).boxes()
     return int.from_bytes(blake2b(phrases + boxes.tobytes(), digest_size=8).digest(), "big")
 
 

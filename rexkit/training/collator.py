@@ -52,17 +52,17 @@ class Collator:
             ValueError: If an example is longer than ``max_length`` of the encoder.
         """
         prompts, encoded = self.encoder.on_one_image(examples)
-        answers = self.encoder.answers(examples)
-        for example, prompt, answer in zip(examples, prompts, answers, strict=True):
-            self.encoder.check_length(example, prompt, answer)
+        responses = self.encoder.responses(examples)
+        for example, prompt, response in zip(examples, prompts, responses, strict=True):
+            self.encoder.check_length(example, prompt, response)
         equal = takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False))
         shared = sum(1 for _ in equal)
         return Tree(
             prefix=torch.tensor(prompts[0][:shared]),
             token_types=torch.as_tensor(encoded["mm_token_type_ids"][0][:shared]),
             branches=[
-                torch.tensor(prompt[shared:] + answer)
-                for prompt, answer in zip(prompts, answers, strict=True)
+                torch.tensor(prompt[shared:] + response)
+                for prompt, response in zip(prompts, responses, strict=True)
             ],
             context_lengths=[len(prompt) - shared for prompt in prompts],
             pixel_values=torch.as_tensor(encoded["pixel_values"]),

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-# What validation logs besides figures of answers.
-_BESIDES = ("runtime", "samples_per_second", "steps_per_second")
+# Logged by validation, but not metrics of predictions.
+_NOT_METRICS = ("runtime", "samples_per_second", "steps_per_second")
 _OF_ROLLOUTS = ("completions/", "rewards/", "problems/", "clip_ratio/", "reward", "frac_reward")
 
 _PANELS: list[Callable[[str], bool]] = [
@@ -17,15 +17,15 @@ _PANELS: list[Callable[[str], bool]] = [
     lambda name: name in ("entropy", "frac_reward_zero_std", "kl"),
     lambda name: name in ("loss", "eval_loss"),
     lambda name: name == "learning_rate",
-    lambda name: name.startswith("eval_") and _is_figure(name.removeprefix("eval_")),
+    lambda name: name.startswith("eval_") and _is_metric(name.removeprefix("eval_")),
 ]
 
 
 def plot_curves(log: Path, image: Path) -> None:
-    """Draw what a ``log.jsonl`` tells over steps.
+    """Plot the values of a ``log.jsonl`` over training steps.
 
-    Rewards, entropy, loss, learning rate and every validation figure have a panel each, where the
-    log has them. A curve of many steps is drawn faintly, with its running mean over it.
+    Rewards, entropy, loss, learning rate and validation metrics have a panel each, if the log has
+    them. A curve of many steps is drawn faintly, with its running mean over it.
     """
     from matplotlib.figure import Figure
 
@@ -36,8 +36,8 @@ def plot_curves(log: Path, image: Path) -> None:
             if isinstance(value, (int, float)):
                 curves.setdefault(name, []).append((row["step"], value))
     if "reward" in curves:
-        del curves["rewards/total/mean"]  # TRL's name for the same
-        curves.pop("loss", None)  # of GRPO it tells nothing: about 0 at all times
+        del curves["rewards/total/mean"]  # TRL's name for "reward"
+        curves.pop("loss", None)  # the loss of GRPO is always about 0
     panels = [[name for name in curves if belongs(name)] for belongs in _PANELS]
     panels = [names for names in panels if names]
     if not panels:
@@ -57,12 +57,12 @@ def plot_curves(log: Path, image: Path) -> None:
     figure.savefig(image, dpi=110)
 
 
-def _is_figure(name: str) -> bool:
-    return name not in ("loss", *_BESIDES) and not name.startswith(_OF_ROLLOUTS)
+def _is_metric(name: str) -> bool:
+    return name not in ("loss", *_NOT_METRICS) and not name.startswith(_OF_ROLLOUTS)
 
 
 def _running_mean(steps: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means over a tenth of the curve, at the middle of each window."""
+    """Return means over a tenth of the curve, at the middle of each window."""
     width = len(values) // 10
     weights = np.full(width, 1 / width)
     return np.convolve(steps, weights, "valid"), np.convolve(values, weights, "valid")

@@ -1,4 +1,4 @@
-"""The loss of an answer: cross-entropy, with soft targets over neighbouring bins."""
+"""The loss of a response: cross-entropy, with soft targets over neighbouring bins."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ _BELL_ENTROPY = 0.5 * math.log(2 * math.pi * math.e)
 """Entropy of a normal distribution of spread 1, in nats."""
 
 
-class AnswerLoss(nn.Module):
-    """Cross-entropy over the tokens of answers.
+class ResponseLoss(nn.Module):
+    """Cross-entropy over the tokens of responses.
 
     A coordinate's target may be spread over neighbouring bins: bin ``j`` gets a weight proportional
     to ``exp(-(j - label)² / (2 · coord_sigma²))``, so that being off by one bin costs little and
-    gives a gradient towards the right one. All other tokens have one right answer.
+    gives a gradient towards the label. The target of any other token is that token alone.
 
     Args:
         coordinate_ids: the token ids of the 1,000 bins, in order.
         coord_sigma: spread in bins; 0 is plain cross-entropy.
         box_start_id: the token id of ``<|box_start|>``.
         coord_offset: raise the logits of all other tokens, in the loss only, by the entropy of the
-            bell, ``log(coord_sigma) + log(2πe) / 2``. A bell shares its mass among that many bins,
-            so without it the likeliest single token is too often ``None``; with it, decoding may
-            simply take the likeliest token.
-        presence_weight: weight of the token right after it, which says whether a phrase is in the
-            image at all: one token of an answer that is mostly coordinates.
+            distribution, ``log(coord_sigma) + log(2πe) / 2``. Spread targets divide the
+            probability among bins, so that without the offset the most probable single token is
+            too often ``None``; with it, greedy decoding is correct.
+        presence_weight: weight of the token right after ``<|box_start|>``, which determines
+            whether a phrase is in the image: one token of a response that is mostly coordinates.
     """
 
     ids: torch.Tensor

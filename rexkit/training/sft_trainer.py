@@ -27,7 +27,7 @@ from rexkit.packing import (
 from rexkit.registry import TRAINERS
 from rexkit.training.chained_optimizer import ChainedOptimizer, is_inner_matrix
 from rexkit.training.collator import Collator
-from rexkit.training.loss import AnswerLoss
+from rexkit.training.loss import ResponseLoss
 from rexkit.training.muon import Muon
 from rexkit.training.sampler import EpochSampler
 from rexkit.training.trainer_mixin import Score, TrainerMixin, default_callbacks
@@ -37,26 +37,26 @@ from rexkit.training.trainer_mixin import Score, TrainerMixin, default_callbacks
 class SFTTrainer(TrainerMixin, TrainerWithSampler):
     """Fine-tuning on `transformers.Trainer`, which does everything but the loss.
 
-    Accelerate, DeepSpeed, checkpoints and loggers are transformers' own. The loss is on the answer
-    only, and logits are computed only where there is a label.
+    Accelerate, DeepSpeed, checkpoints and loggers are transformers' own. The loss is on the
+    response only, and logits are computed only where there is a label.
 
     Args:
         vlm: the model.
         train_data: examples to learn from.
         work_dir: where checkpoints, ``log.jsonl`` and TensorBoard files go.
         val_data: examples for the validation loss.
-        score: called at each evaluation; its figures are logged as ``eval_…``.
+        score: called at each evaluation; its metrics are logged as ``eval_…``.
         seed: of data order and dropout.
-        coord_sigma: spread of the coordinate targets, in bins (see `AnswerLoss`); a pair goes
+        coord_sigma: spread of the coordinate targets, in bins (see `ResponseLoss`); a pair goes
             from the first to the second in the course of training, evenly in the logarithm.
         coord_offset: make up for the spread, so that plain greedy decoding finds what is there.
-        presence_weight: weight of the token that says whether a phrase is in the image.
+        presence_weight: weight of the token that determines whether a phrase is in the image.
         mm_projector_lr: learning rate of the projector; left out, ``learning_rate``.
         vision_tower_lr: learning rate of the vision tower; left out, ``learning_rate``.
         muon_lr: trains the matrices inside the network by `Muon` at this rate, and only
             the rest by the optimizer that ``optim`` names; left out, everything by the latter.
         packing: lay the examples of a batch one after another in as few rows as hold them, and
-            read an image once for all that is asked of it. Loss and gradients stay the same.
+            encode an image once for all its questions. Loss and gradients stay the same.
         max_row_tokens: how many tokens a row holds with ``packing``.
         attention: of packed rows, as in `rexkit.packing.use_tree_attention`: "flex" may pay on
             GPUs; left out, "tree" on CPUs and "dense" elsewhere.
@@ -95,7 +95,7 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
         self.muon_lr = muon_lr
         first, last = coord_sigma if isinstance(coord_sigma, (tuple, list)) else (coord_sigma,) * 2
         box_start = vlm.tokenizer.convert_tokens_to_ids(BOX_START)
-        self.answer_loss = AnswerLoss(
+        self.response_loss = ResponseLoss(
             vlm.coordinate_ids, first, box_start, presence_weight, coord_offset
         )
         self._positions: LabelPositions | None = None
@@ -120,11 +120,11 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
             compute_loss_func=self._loss_of_answers,
             callbacks=[
                 *default_callbacks(work_dir),
-                *([SigmaSchedule(self.answer_loss, first, last)] if first != last else []),
+                *([SigmaSchedule(self.response_loss, first, last)] if first != last else []),
                 *(callbacks or []),
             ],
         )
-        self.answer_loss.to(self.args.device)
+        self.response_loss.to(self.args.device)
         if packing:
             use_tree_attention(vlm.model, attention or default_tree_attention(self.args.device))
 
@@ -183,7 +183,7 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
         self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None
     ) -> torch.Tensor:
         assert self._positions is not None
-        losses: torch.Tensor = self.answer_loss(
+        losses: torch.Tensor = self.response_loss(
             outputs.logits[0], self._positions.labels, self._positions.previous
         )
         if num_items_in_batch is None:
@@ -195,7 +195,7 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
 class SigmaSchedule(TrainerCallback):
     """Narrow the coordinate targets from one spread to another over the training."""
 
-    def __init__(self, loss: AnswerLoss, first: float, last: float):
+    def __init__(self, loss: ResponseLoss, first: float, last: float):
         if min(first, last) <= 0:
             raise ValueError(
                 f"coord_sigma: a changing spread must stay above 0, got {first}, {last}"

@@ -21,11 +21,11 @@ Score = Callable[[], dict[str, float]]
 
 
 class TrainerMixin:
-    """The part of a trainer that rexkit's trainers share; it stands before `transformers.Trainer`.
+    """The common part of rexkit's trainers; a base class before `transformers.Trainer`.
 
     Attributes:
         work_dir: where everything goes.
-        score: called at each evaluation; its figures are logged as ``eval_…``.
+        score: called at each evaluation; its metrics are logged as ``eval_…``.
     """
 
     work_dir: Path

@@ -227,7 +227,7 @@ def test_weights_are_refused(monkeypatch, takes, host):
     from starlette.testclient import TestClient
 
     from rexkit.backends.vllm_request import TAKES_WEIGHTS
-    from rexkit.backends.vllm_server import besides
+    from rexkit.backends.vllm_server import extra_endpoints
 
     loaded: list[Any] = []
 
@@ -238,7 +238,7 @@ def test_weights_are_refused(monkeypatch, takes, host):
     monkeypatch.setenv(TAKES_WEIGHTS, takes)
     app = Starlette()
     app.state.engine_client = SimpleNamespace(collective_rpc=collective_rpc)
-    app.add_middleware(BaseHTTPMiddleware, dispatch=besides)
+    app.add_middleware(BaseHTTPMiddleware, dispatch=extra_endpoints)
     answer = TestClient(app, client=(host, 1)).post("/v1/rexkit/weights", json={"file": "x"})
     assert answer.status_code == 403
     assert not loaded

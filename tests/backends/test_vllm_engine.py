@@ -109,7 +109,7 @@ def test_rows_of_an_engine_keep_their_states_when_they_move(decoding, vocabulary
     processor.update_state(_BatchUpdate(3, [], [(2, params[0], [1], resumed)], []))
     assert allowed()[2] == [vocabulary.object_ref_end]
     form = params[0].extra_args["rexkit_form"]
-    with pytest.raises(ValueError, match="must say how many"):
+    with pytest.raises(ValueError, match="must be the maximum number"):
         processor.validate_params(SimpleNamespace(extra_args={"rexkit_form": form}))
 
 

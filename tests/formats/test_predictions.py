@@ -63,7 +63,7 @@ def test_a_record_comes_back_whole(tmp_path):
         [Problem("junk", 3, "what")],
     )
     assert (back.target.instances[0].ignore, back.target.absent) == (True, ["dog"])
-    assert back.place == f"{tmp_path / 'a.jsonl'}:1"
+    assert back.location == f"{tmp_path / 'a.jsonl'}:1"
 
 
 def test_the_first_keys_are_those_of_the_public_evaluation():

@@ -128,9 +128,9 @@ def test_a_resumed_run_ends_like_one_that_never_stopped(tmp_path, optimizer):
 
 def test_coord_sigma_narrows_over_the_run(tmp_path):
     job = trainer(tmp_path, max_steps=8, coord_sigma=(8.0, 2.0))
-    assert job.answer_loss.coord_sigma == 8.0
+    assert job.response_loss.coord_sigma == 8.0
     job.fit()
-    assert job.answer_loss.coord_sigma == pytest.approx(2.0, rel=0.25)
+    assert job.response_loss.coord_sigma == pytest.approx(2.0, rel=0.25)
 
 
 def test_the_sampler_hook_of_transformers_is_still_asked(tmp_path):

@@ -18,19 +18,20 @@ from rexkit.structures import Example, Prediction
 from rexkit.visualizers import PillowVisualizer
 
 DRAWN_PROMPTS = 4
-"""Of how many prompts each process draws images."""
+"""Number of prompts of which each process draws images."""
 
 
 class CompletionWriter:
-    """Writes the answers of every so many steps.
+    """Writes the completions of every N-th step.
 
-    A folder ``step_00050`` holds ``completions.jsonl``, which ``rexkit reward`` reads; ``table.md``
-    with a table for each prompt; and images of the best and the worst answer to some prompts.
+    A folder such as ``step_00050`` contains ``completions.jsonl``, which ``rexkit reward`` reads;
+    ``table.md`` with a table for each prompt; and images of the best and the worst completion of
+    some prompts.
 
     Args:
-        folder: where the folders go.
-        every: how many steps lie between two of them; 0 writes none.
-        visualizer: of VISUALIZERS; if left out, a `PillowVisualizer`.
+        folder: the parent folder of these.
+        every: number of steps between two of them; 0 writes none.
+        visualizer: of VISUALIZERS; None takes a `PillowVisualizer`.
     """
 
     def __init__(self, folder: Path, every: int, visualizer: Any = None):

@@ -19,15 +19,15 @@ def importance_weights(
 ) -> torch.Tensor:
     """Return importance-sampling weights of tokens that another engine sampled.
 
-    The ratio of both probabilities, of a token or of the whole answer, cut to a range ("truncate")
-    or 0 outside of it ("mask"): truncated importance sampling, Yao et al., "Your efficient RL
-    framework secretly brings you off-policy RL training" (2025). The modes are those of
-    ``vllm_importance_sampling_mode`` of `trl.GRPOConfig`.
+    The ratio of both probabilities, of a token or of the whole completion, is clipped to a range
+    ("truncate") or set to 0 outside of it ("mask"): truncated importance sampling, Yao et al.,
+    "Your efficient RL framework secretly brings you off-policy RL training" (2025). The modes are
+    those of ``vllm_importance_sampling_mode`` of `trl.GRPOConfig`.
 
     Args:
         log_probs: (B, T) of the trainer.
         sampled_log_probs: (B, T) of the engine that sampled; NaN where it is not known.
-        mask: (B, T), 1 for tokens of the answer.
+        mask: (B, T), 1 for tokens of the completion.
         mode: as above.
         lowest: Least ratio; None for no bound.
         highest: Largest ratio; None for no bound.

@@ -1,4 +1,4 @@
-"""Examples as prompts to answer in groups: what reinforcement learning draws its batches from."""
+"""Prompts of reinforcement learning: examples, each repeated for a group of completions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class PromptDataset(Dataset[dict[str, Any]]):
     from in ``examples.sources``.
 
     Args:
-        examples: what is asked. A source that asks several tasks of each image becomes one
+        examples: the questions. A source with several tasks for each image becomes one
             source a task, for every group has one prompt.
         system_prompt: as in `Encoder`.
         first_source: the number of the first source.

@@ -156,7 +156,7 @@ def sampling_arguments(
         config: of BACKENDS.
         trl: a `trl.GRPOConfig`.
         system_prompt: as in `Encoder`.
-        key: where the config stands, for messages.
+        key: the key of the config, for messages.
 
     Raises:
         ConfigError: the backend's config sets a sampling parameter itself, or the trainer sets one
