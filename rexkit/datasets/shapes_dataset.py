@@ -89,7 +89,7 @@ class ShapesDataset(SyntheticDataset):
         tone = int(rng.integers(150, 191)) + rng.integers(-12, 13, 3)
         image = Image.new("RGB", self.image_size, tuple(tone.tolist()))
         draw = ImageDraw.Draw(image)
-        boxes = self._places(rng)
+        boxes = self._draw_boxes(rng)
         instances: list[Instance] = []
         looks: list[tuple[str, str]] = []
         for box in boxes:
@@ -116,14 +116,14 @@ class ShapesDataset(SyntheticDataset):
         color = self.colors[rng.integers(len(self.colors))]
         return color, self.shapes[rng.integers(len(self.shapes))]
 
-    def _places(self, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
+    def _draw_boxes(self, rng: np.random.Generator) -> list[tuple[int, int, int, int]]:
         """Draw boxes that do not touch, from left to right."""
         width, height = self.image_size
         shorter = min(width, height)
         wanted = int(rng.integers(self.num_objects[0], self.num_objects[1] + 1))
-        places: list[tuple[int, int, int, int]] = []
+        boxes: list[tuple[int, int, int, int]] = []
         for _ in range(40 * wanted):
-            if len(places) == wanted:
+            if len(boxes) == wanted:
                 break
             side = rng.uniform(*self.object_size) * shorter
             stretch = rng.uniform(0.8, 1.25)
@@ -131,10 +131,10 @@ class ShapesDataset(SyntheticDataset):
             x, y = int(rng.integers(0, width - w)), int(rng.integers(0, height - h))
             if all(
                 x > x1 + 2 or x + w < x0 - 2 or y > y1 + 2 or y + h < y0 - 2
-                for x0, y0, x1, y1 in places
+                for x0, y0, x1, y1 in boxes
             ):
-                places.append((x, y, x + w, y + h))
-        return sorted(places)
+                boxes.append((x, y, x + w, y + h))
+        return sorted(boxes)
 
 
 Painter = Callable[[ImageDraw.ImageDraw, tuple[int, int, int, int], tuple[int, int, int]], None]

@@ -101,11 +101,11 @@ class StickFiguresDataset(SyntheticDataset):
         dot(head, _HEAD, COLORS["yellow"], black)
         dot(head, _END / 2, black)
         # Pillow paints the pixel of a corner too: a box ends behind it, a keypoint is its middle.
-        places = {n: np.array(at(xy)) + 0.5 for n, xy in {"nose": head, **keypoints}.items()}
+        points = {n: np.array(at(xy)) + 0.5 for n, xy in {"nose": head, **keypoints}.items()}
         return Instance(
             self.phrase,
             bbox=np.add([*at(low), *at(high)], [0, 0, 1, 1]),
-            keypoints={name: places.get(name) for name in SCHEMAS["figure"].keypoints},
+            keypoints={name: points.get(name) for name in SCHEMAS["figure"].keypoints},
         )
 
 
@@ -114,12 +114,12 @@ def _pose(rng: np.random.Generator) -> dict[str, Array]:
 
     An arm turns from nearly hanging to nearly upright, a leg from upright to half a split.
     """
-    places = {}
+    points = {}
     for name in LIMBS:
         side = 1 if name.startswith("left") else -1
         if name.endswith("hand"):
             angle, length, joint = rng.uniform(-1.0, 1.2), rng.uniform(0.26, 0.34), _SHOULDER
         else:
             angle, length, joint = rng.uniform(0.9, 1.45), rng.uniform(0.4, 0.45), _HIP
-        places[name] = np.array([side * length * math.cos(angle), joint + length * math.sin(angle)])
-    return places
+        points[name] = np.array([side * length * math.cos(angle), joint + length * math.sin(angle)])
+    return points

@@ -1,4 +1,4 @@
-"""Constrained decoding by transformers: an untrained model cannot write a wrong answer."""
+"""Constrained decoding by transformers: an untrained model cannot write a wrong completion."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ ASKED = {
     "pointing": {"categories": THINGS},
     "visual_prompting": {"visual_prompt_boxes": [[1, 2, 30, 40]]},
 }
-ANSWERS = 500
+COMPLETIONS = 500
 
 
 @pytest.fixture(scope="module")
@@ -70,22 +70,22 @@ def test_an_untrained_model_answers_every_task_without_a_problem(untrained):
     for kind, task in TASKS.items():
         question = task.question(SIZE, QuestionArguments(**ASKED.get(kind, {})))
         request = Request(image, question.prompt, task.answer_form(question))
-        requests += [request] * ANSWERS
-        parsers += [PARSERS.build(task.parser)] * ANSWERS
-    answers = backend.generate(requests)
+        requests += [request] * COMPLETIONS
+        parsers += [PARSERS.build(task.parser)] * COMPLETIONS
+    completions = backend.generate(requests)
     problems = Counter()
     items = Counter()
-    kinds = np.repeat(list(TASKS), ANSWERS).tolist()
-    for kind, parse, answer in zip(kinds, parsers, answers, strict=True):
-        prediction = parse(answer.text, SIZE)
+    kinds = np.repeat(list(TASKS), COMPLETIONS).tolist()
+    for kind, parse, completion in zip(kinds, parsers, completions, strict=True):
+        prediction = parse(completion.text, SIZE)
         problems.update(f"{kind}: {problem.kind}" for problem in prediction.problems)
         items[kind] += len(prediction.instances)
-        assert not answer.truncated
+        assert not completion.truncated
         if kind in ("detection", "pointing"):
             assert tuple(prediction.phrases) == THINGS
     assert not problems
     assert all(items[kind] >= 10 for kind in TASKS), items
-    assert len({answer.text for answer in answers}) > 4 * ANSWERS
+    assert len({completion.text for completion in completions}) > 4 * COMPLETIONS
 
 
 @pytest.mark.parametrize("presence", ["token", "marginal"])
@@ -93,9 +93,11 @@ def test_presence_is_decided_within_the_grammar(untrained, presence):
     """The least budget leaves room for None only, whatever the model would rather write."""
     backend = TransformersBackend(untrained, max_new_tokens=9, presence=presence, constrain=True)
     form = SpanForm(("red circle",))
-    (answer,) = backend.generate([Request(ShapesDataset(1)[0].image, "Detect red circle.", form)])
-    assert read(answer.text, SIZE).absent == ["red circle"]
-    assert not answer.truncated
+    (completion,) = backend.generate(
+        [Request(ShapesDataset(1)[0].image, "Detect red circle.", form)]
+    )
+    assert read(completion.text, SIZE).absent == ["red circle"]
+    assert not completion.truncated
 
 
 def test_a_constraint_does_not_change_an_answer_that_is_within_it():
@@ -117,10 +119,10 @@ def test_a_constraint_does_not_change_an_answer_that_is_within_it():
     assert all(s for s, w in zip(same, within, strict=True) if w)
 
 
-def _within(form, answer, vlm) -> bool:
+def _within(form, completion, vlm) -> bool:
     state = ConstraintState(form, Vocabulary.from_tokenizer(vlm.tokenizer), 120)
     try:
-        for token in answer.token_ids:
+        for token in completion.token_ids:
             state.advance(token)
     except ValueError:
         return False
@@ -147,8 +149,8 @@ def test_testing_passes_the_forms_of_its_tasks_on(untrained):
         ]
     )
     backend = TransformersBackend(untrained, max_new_tokens=80, constrain=True)
-    figures = evaluate(backend, examples)
-    assert "detection/ap[score=model]" in figures
+    values = evaluate(backend, examples)
+    assert "detection/ap[score=model]" in values
 
 
 CHOICES = [

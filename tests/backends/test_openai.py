@@ -28,18 +28,18 @@ from rexkit.inference.predictor import Predictor
 from rexkit.run import Run
 from rexkit.tasks import GroundingTask
 
-Answer = tuple[int, dict[str, str], Any]
+Reply = tuple[int, dict[str, str], Any]
 
 
 class Server(ThreadingHTTPServer):
-    """Counts what is under way, keeps what was asked, answers by a function of the body."""
+    """Count concurrent requests, keep the bodies, and reply by a function of the body."""
 
     daemon_threads = True
     request_queue_size = 64
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.answer: Callable[[dict[str, Any]], Answer] = lambda body: completion("<1>")
+        self.reply: Callable[[dict[str, Any]], Reply] = lambda body: completion("<1>")
         self.bodies: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.paths: list[str] = []
@@ -67,11 +67,11 @@ class Handler(BaseHTTPRequestHandler):
             server.headers.append({k.lower(): v for k, v in self.headers.items()})
             server.paths.append(self.path)
         try:
-            status, headers, answer = server.answer(body)
+            status, headers, reply = server.reply(body)
         finally:
             with server.lock:
                 server.now -= 1
-        data = answer if isinstance(answer, bytes) else json.dumps(answer).encode()
+        data = reply if isinstance(reply, bytes) else json.dumps(reply).encode()
         self.send_response(status)
         for name, value in {"content-length": str(len(data)), **headers}.items():
             self.send_header(name, value)
@@ -94,20 +94,20 @@ def server(monkeypatch) -> Iterator[Server]:
         thread.join(10)
 
 
-def completion(text: str | None, finish: str = "stop", **choice: Any) -> Answer:
+def completion(text: str | None, finish: str = "stop", **choice: Any) -> Reply:
     usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
     message = {"role": "assistant", "content": text}
     choices = [{"index": 0, "message": message, "finish_reason": finish, **choice}]
     return 200, {}, {"choices": choices, "usage": usage}
 
 
-def refusal(status: int, **headers: str) -> Answer:
+def refusal(status: int, **headers: str) -> Reply:
     names = {name.replace("_", "-"): value for name, value in headers.items()}
     return status, names, {"error": {"message": "not now"}}
 
 
-def in_turn(*answers: Answer) -> Callable[[dict[str, Any]], Answer]:
-    left = iter(answers)
+def in_turn(*replies: Reply) -> Callable[[dict[str, Any]], Reply]:
+    left = iter(replies)
     return lambda body: next(left)
 
 
@@ -124,14 +124,14 @@ def prompt_of(body: dict[str, Any]) -> str:
 
 
 def test_order_is_kept_and_no_more_than_so_many_are_under_way(server):
-    def late(body: dict[str, Any]) -> Answer:
+    def late(body: dict[str, Any]) -> Reply:
         number = int(prompt_of(body).split()[1])
         time.sleep(0.03 if number % 3 else 0.09)
-        return completion(f"answer {number}")
+        return completion(f"reply {number}")
 
-    server.answer = late
+    server.reply = late
     generations = backend(server, concurrency=4).generate(requests(20))
-    assert [g.text for g in generations] == [f"answer {i}" for i in range(20)]
+    assert [g.text for g in generations] == [f"reply {i}" for i in range(20)]
     assert server.most == 4
     assert all(0 < g.seconds < 1 for g in generations)
     assert backend(server).generate([]) == []
@@ -166,7 +166,7 @@ def test_jpeg_and_no_extra_fields(server):
 
 
 def test_what_is_answered(server):
-    server.answer = in_turn(
+    server.reply = in_turn(
         completion("<1><2><|im_end|>", token_ids=[5, 6, 9]),
         completion("<1>", "length"),
         completion(None),
@@ -180,7 +180,7 @@ def test_what_is_answered(server):
 
 @pytest.mark.parametrize("status", [429, 408, 500, 503])
 def test_a_busy_server_is_asked_again(server, status):
-    server.answer = in_turn(refusal(status), refusal(status), completion("done"))
+    server.reply = in_turn(refusal(status), refusal(status), completion("done"))
     assert backend(server).generate(requests())[0].text == "done"
     assert len(server.bodies) == 3
 
@@ -189,40 +189,40 @@ def test_a_busy_server_is_asked_again(server, status):
 def test_retry_after_is_honoured(server, form):
     # A date has whole seconds: two ahead are more than one away.
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
-    told, least = ("0.4", 0.4) if form == "seconds" else (date, 0.9)
-    server.answer = in_turn(refusal(429, retry_after=told), completion("done"))
+    value, least = ("0.4", 0.4) if form == "seconds" else (date, 0.9)
+    server.reply = in_turn(refusal(429, retry_after=value), completion("done"))
     started = time.perf_counter()
     assert backend(server).generate(requests())[0].text == "done"
     assert least < time.perf_counter() - started < 8
 
 
 def test_a_server_that_asks_for_an_hour_is_not_waited_for(server):
-    server.answer = in_turn(refusal(429, retry_after="3600"))
+    server.reply = in_turn(refusal(429, retry_after="3600"))
     with pytest.raises(ServerError, match="3600 s"):
         backend(server).generate(requests())
 
 
 def test_a_request_that_fails_is_named_and_ends_the_others(server):
-    server.answer = lambda body: (
+    server.reply = lambda body: (
         refusal(503) if prompt_of(body) == "question 2" else completion("fine")
     )
     with pytest.raises(ServerError) as error:
         backend(server, retries=2).generate(requests(4))
-    told = str(error.value)
-    assert f"http://127.0.0.1:{server.server_address[1]}, request 2: status 503" in told
-    assert "tried 3 times" in told
-    assert "not now" in told  # the server's own words
+    message = str(error.value)
+    assert f"http://127.0.0.1:{server.server_address[1]}, request 2: status 503" in message
+    assert "tried 3 times" in message
+    assert "not now" in message  # the server's own words
     assert sum(prompt_of(body) == "question 2" for body in server.bodies) == 3
 
 
 def test_a_silent_server_times_out(server):
     stop = threading.Event()
 
-    def silent(body: dict[str, Any]) -> Answer:
+    def silent(body: dict[str, Any]) -> Reply:
         stop.wait(10)
         return completion("late")
 
-    server.answer = silent
+    server.reply = silent
     started = time.perf_counter()
     try:
         with pytest.raises(ServerError, match=r"no response within 0\.2 seconds \(tried 2 times\)"):
@@ -241,8 +241,8 @@ def test_nobody_there(server):
 
 def test_a_wrong_key_is_not_told(server, monkeypatch):
     monkeypatch.setenv("REX_KEY", "sk-secret-123")
-    told = {"error": {"message": "Incorrect API key provided: sk-secret-123"}}
-    server.answer = lambda body: (401, {}, told)
+    refused = {"error": {"message": "Incorrect API key provided: sk-secret-123"}}
+    server.reply = lambda body: (401, {}, refused)
     wrong = backend(server, api_key_env="REX_KEY")
     with pytest.raises(ServerError, match="REX_KEY") as error:
         wrong.generate(requests())
@@ -254,16 +254,16 @@ def test_a_wrong_key_is_not_told(server, monkeypatch):
 
 
 def test_a_password_in_the_address_is_not_told(server):
-    server.answer = lambda body: refusal(404)
+    server.reply = lambda body: refusal(404)
     url = server.url.replace("http://", "http://me:hush@")
     with pytest.raises(ServerError, match="status 404") as error:
         OpenAIBackend("m", url).generate(requests())
     assert "hush" not in str(error.value)
 
 
-@pytest.mark.parametrize("answer", [b"<html>", {"choices": []}, {"error": "x"}, ["choices"]])
-def test_answers_that_are_none(server, answer):
-    server.answer = lambda body: (200, {}, answer)
+@pytest.mark.parametrize("reply", [b"<html>", {"choices": []}, {"error": "x"}, ["choices"]])
+def test_replies_that_are_not_completions(server, reply):
+    server.reply = lambda body: (200, {}, reply)
     with pytest.raises(ServerError, match=r"request 0: (no JSON|not a chat completion)"):
         backend(server).generate(requests())
 
@@ -286,7 +286,7 @@ def test_wrong_options_are_named(options):
 
 def test_predictor_needs_no_model(server):
     span = "<|object_ref_start|>cup<|object_ref_end|><|box_start|><0><0><499><999><|box_end|>"
-    server.answer = lambda body: completion(span)
+    server.reply = lambda body: completion(span)
     predictor = Predictor("served", backend="openai", base_url=server.url, retries=0)
     assert predictor.vlm is None
     first, second = predictor.predict([Image.new("RGB", (200, 100))] * 2, categories=["cup"])
@@ -306,20 +306,20 @@ num_images = 0
 def test_rexkit_test_needs_no_model(server, tmp_path):
     (tmp_path / "job.py").write_text(CONFIG.format(url=server.url))
     examples = ExampleDataset([Source(ShapesDataset(6), GroundingTask())])
-    asked = {}
+    responses = {}
     for example in (examples[i] for i in range(6)):
-        asked[example.prompt, example.image.tobytes()] = example.response
+        responses[example.prompt, example.image.tobytes()] = example.response
 
-    def truth(body: dict[str, Any]) -> Answer:
+    def correct(body: dict[str, Any]) -> Reply:
         uri = body["messages"][0]["content"][0]["image_url"]["url"]
         image = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
-        return completion(asked[prompt_of(body), image.tobytes()])
+        return completion(responses[prompt_of(body), image.tobytes()])
 
-    server.answer = truth
+    server.reply = correct
     words = ["test", str(tmp_path / "job.py"), "--work-dir", str(tmp_path / "work")]
     assert main(words) == 0
-    figures = json.loads((tmp_path / "work" / "metrics.json").read_text())
-    assert figures["f1@0.5"] == figures["rejection_accuracy"] == 1.0
+    values = json.loads((tmp_path / "work" / "metrics.json").read_text())
+    assert values["f1@0.5"] == values["rejection_accuracy"] == 1.0
     assert {body["model"] for body in server.bodies} == {"served"}
     assert main([*words[:2], "another", *words[2:]]) == 0
     assert server.bodies[-1]["model"] == "another"

@@ -1,4 +1,4 @@
-"""Scores: from the probabilities of an answer's tokens to a confidence for what it says."""
+"""Scores: from the probabilities of tokens to the confidence of instances."""
 
 from __future__ import annotations
 
@@ -33,30 +33,30 @@ def vocabulary(vlm) -> Vocabulary:
 
 
 @pytest.fixture(scope="module")
-def answered(vlm):
-    """Images with their truth and the trained model's answers."""
+def generated(vlm):
+    """Return requests, their ground truth and the completions of the trained model."""
     images = ShapesDataset(100, seed=41, num_objects=(2, 5), object_size=(0.12, 0.35))
     task = GroundingTask()
-    requests, truths = [], []
+    requests, targets = [], []
     for number in range(len(images)):
         sample = images[number]
         question = task.question(
             sample.annotation.image_size, QuestionArguments(sample.annotation.phrases)
         )
         requests.append(Request(sample.image, question.prompt, task.answer_form(question)))
-        truths.append(sample.annotation)
+        targets.append(sample.annotation)
     backend = TransformersBackend(
         vlm, batch_size=100, max_new_tokens=90, presence="marginal", constrain=True
     )
-    return requests, truths, backend.generate(requests)
+    return requests, targets, backend.generate(requests)
 
 
-def test_log_probabilities_are_those_of_reading_the_answer_over(vlm, answered):
-    requests, _, answers = answered
-    for request, answer in list(zip(requests, answers, strict=True))[:3]:
+def test_log_probabilities_are_those_of_a_forward_pass(vlm, generated):
+    requests, _, generations = generated
+    for request, completion in list(zip(requests, generations, strict=True))[:3]:
         target = Annotation(request.image.size)
         question = Question(request.prompt, [], "t")
-        example = Example(Sample(request.image, target, "s"), question, answer.text, target)
+        example = Example(Sample(request.image, target, "s"), question, completion.text, target)
         batch = vlm.encoder.examples([example])
         labels = batch.pop("labels")[0]
         with torch.no_grad():
@@ -64,8 +64,8 @@ def test_log_probabilities_are_those_of_reading_the_answer_over(vlm, answered):
         logits[:, vlm.forbidden_ids()] = -torch.inf
         places = (labels >= 0).nonzero()[:, 0]
         expected = logits.log_softmax(1)[places - 1, labels[places]]
-        assert labels[places].tolist() == answer.token_ids
-        assert answer.logprobs == pytest.approx(expected.numpy(), abs=1e-3)
+        assert labels[places].tolist() == completion.token_ids
+        assert completion.logprobs == pytest.approx(expected.numpy(), abs=1e-3)
 
 
 def test_statistics_are_of_the_distribution_over_bins(vocabulary):
@@ -100,7 +100,7 @@ def test_statistics_are_of_the_distribution_over_bins(vocabulary):
 
 
 def generation(vlm, text, logprob=-0.1, **bins) -> Generation:
-    """An answer whose tokens have one log-probability, and falling ones for coordinates."""
+    """A completion whose tokens have one log-probability, and falling ones for coordinates."""
     ids = vlm.tokenizer(text, add_special_tokens=False).input_ids
     length = len(ids)
     statistics = {
@@ -121,10 +121,10 @@ def test_every_item_has_the_score_of_its_own_tokens(vlm, vocabulary):
     found = [Instance("cup", bbox=np.array([10.0, 20, 30, 40]) + 9 * i) for i in range(2)]
     found.append(Instance("dog", bbox=np.array([1.0, 2, 3, 4])))
     text = write(found, SIZE, phrases=["cup", "cat", "dog"])
-    answer = generation(vlm, text)
-    first, second, dog = confidences(read(text, SIZE), answer, vocabulary)
-    at = [i for i, token in enumerate(answer.token_ids) if token in vocabulary.bin_of]
-    near = answer.bins.near
+    completion = generation(vlm, text)
+    first, second, dog = confidences(read(text, SIZE), completion, vocabulary)
+    at = [i for i, token in enumerate(completion.token_ids) if token in vocabulary.bin_of]
+    near = completion.bins.near
     assert first.presence == pytest.approx(0.9)
     assert first.localisation == pytest.approx(np.exp(np.log(near[at[:4]]).mean()))
     assert first.score == pytest.approx(first.presence * first.localisation)
@@ -136,11 +136,11 @@ def test_every_item_has_the_score_of_its_own_tokens(vlm, vocabulary):
 
 def test_tokens_alone_give_scores_too(vlm, vocabulary):
     text = write([Instance("cup", point=np.array([10.0, 20]))], SIZE)
-    answer = replace(generation(vlm, text, -0.5), bins=None)
-    (cup,) = confidences(read(text, SIZE), answer, vocabulary)
+    completion = replace(generation(vlm, text, -0.5), bins=None)
+    (cup,) = confidences(read(text, SIZE), completion, vocabulary)
     assert (cup.presence, cup.score) == pytest.approx((1.0, np.exp(-0.5)))
     assert cup.expected.tolist() == [10.0, 20.0]
-    unknown = replace(answer, logprobs=None)
+    unknown = replace(completion, logprobs=None)
     assert confidences(read(text, SIZE), unknown, vocabulary) == [None]
     assert with_scores(read(text, SIZE), unknown, vocabulary).instances[0].score is None
 
@@ -150,11 +150,11 @@ def test_scores_stay_with_their_items_when_others_cannot_be_read(vlm, vocabulary
         "<|object_ref_start|>sign <5><|object_ref_end|><|box_start|>"
         "<9><9><2><2>,<1><2><3>,<10><20><30><40><|box_end|>"
     )
-    answer = generation(vlm, text)
+    completion = generation(vlm, text)
     prediction = read(text, SIZE)
     assert {p.kind for p in prediction.problems} == {"inverted_box", "odd_coordinates"}
-    inverted, box = confidences(prediction, answer, vocabulary)
-    at = [i for i, token in enumerate(answer.token_ids) if token in vocabulary.bin_of]
+    inverted, box = confidences(prediction, completion, vocabulary)
+    at = [i for i, token in enumerate(completion.token_ids) if token in vocabulary.bin_of]
     assert inverted.spread.tolist() == at[1:5]
     assert box.spread.tolist() == at[8:]
 
@@ -171,8 +171,8 @@ def test_keypoints_have_scores_of_their_own(vlm, vocabulary):
         Instance("person", bbox=np.array([0.0, 0, 50 + i, 50]), keypoints=points) for i in range(2)
     ]
     text = write(beings, SIZE)
-    answer = generation(vlm, text)
-    scored = with_scores(read(text, SIZE), answer, vocabulary, sub_bin=True)
+    completion = generation(vlm, text)
+    scored = with_scores(read(text, SIZE), completion, vocabulary, sub_bin=True)
     for being in scored.instances:
         assert set(being.extra["keypoint_scores"]) == {"nose", "ear"}
         assert being.keypoints["eye"] is None
@@ -186,23 +186,23 @@ def test_a_transcription_counts_for_what_its_tokens_are_worth(vlm, vocabulary):
         [Instance("word", point=np.array([1.0, 2]), text="hey")], SIZE, transcription="phrase"
     )
     prediction = read(text, SIZE, transcription="phrase")
-    answer = generation(vlm, text, -0.7)
-    (word,) = confidences(prediction, answer, vocabulary)
+    completion = generation(vlm, text, -0.7)
+    (word,) = confidences(prediction, completion, vocabulary)
     assert word.presence == pytest.approx(0.9 * np.exp(-0.7))
 
 
-def test_the_score_tells_right_boxes_from_wrong_ones(vocabulary, answered):
-    _, truths, answers = answered
+def test_the_score_separates_correct_boxes_from_wrong_ones(vocabulary, generated):
+    _, targets, generations = generated
     right, wrong = [], []
     moved = []
-    for truth, answer in zip(truths, answers, strict=True):
-        prediction = read(answer.text, truth.image_size)
-        scored = with_scores(prediction, answer, vocabulary)
-        fine = with_scores(prediction, answer, vocabulary, sub_bin=True)
+    for target, completion in zip(targets, generations, strict=True):
+        prediction = read(completion.text, target.image_size)
+        scored = with_scores(prediction, completion, vocabulary)
+        fine = with_scores(prediction, completion, vocabulary, sub_bin=True)
         for instance, finer in zip(scored.instances, fine.instances, strict=True):
             assert 0 <= instance.score <= 1
             moved.append(np.abs(instance.bbox - finer.bbox).max())
-            overlap = box_iou(instance.bbox[None], truth.boxes(instance.phrase))
+            overlap = box_iou(instance.bbox[None], target.boxes(instance.phrase))
             hit = overlap.size > 0 and overlap.max() >= 0.5
             (right if hit else wrong).append(instance.score)
     assert len(wrong) > 5

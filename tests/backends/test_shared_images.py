@@ -1,4 +1,4 @@
-"""Requests that share an image: it is seen once, and the answers are those of asking alone."""
+"""Requests that share an image: it is encoded once, without effect on the completions."""
 
 from __future__ import annotations
 
@@ -46,14 +46,14 @@ def drawn(number: int) -> list[Image.Image]:
 
 
 @pytest.fixture(scope="module")
-def asked() -> list[Request]:
+def requests() -> list[Request]:
     images = drawn(3)
     requests = [Request(image, prompt) for prompt in PROMPTS for image in images]
     return [*requests, Request(images[1], PROMPTS[0])]
 
 
 @pytest.fixture(scope="module")
-def alone(vlm, asked) -> list[tuple[list[int], torch.Tensor]]:
+def alone(vlm, requests) -> list[tuple[list[int], torch.Tensor]]:
     """Tokens and log-probabilities by transformers' own way, a request and its pixels at a time."""
     vlm.model.eval()
     config = GenerationConfig(
@@ -66,7 +66,7 @@ def alone(vlm, asked) -> list[tuple[list[int], torch.Tensor]]:
         return_dict_in_generate=True,
     )
     found = []
-    for request in asked:
+    for request in requests:
         inputs = vlm.encoder.questions([request.image], [request.prompt])
         output = vlm.model.generate(**inputs, generation_config=config)
         tokens = output.sequences[0, inputs["input_ids"].shape[1] :]
@@ -96,27 +96,27 @@ def watched(module: torch.nn.Module, name: str) -> Iterator[list[torch.Size]]:
     ("batch_size", "static_cache"), [(16, False), (4, False), (1, False), (4, True)]
 )
 def test_answers_are_those_of_asking_alone_and_a_image_is_seen_once(
-    vlm, asked, alone, batch_size, static_cache
+    vlm, requests, alone, batch_size, static_cache
 ):
     assert len({tuple(tokens) for tokens, _ in alone}) > 3  # images and words matter
     backend = TransformersBackend(
         vlm, batch_size=batch_size, max_new_tokens=TOKENS, static_cache=static_cache
     )
     with watched(vlm.inner.visual, "hidden_states") as shown:
-        answers = backend.generate(asked)
-    every = vlm.encoder.images([request.image for request in asked[:3]])["pixel_values"]
+        generations = backend.generate(requests)
+    every = vlm.encoder.images([request.image for request in requests[:3]])["pixel_values"]
     assert sum(shape[0] for shape in shown) == len(every)
-    for request, answer, (tokens, logprobs) in zip(asked, answers, alone, strict=True):
-        assert answer.token_ids == tokens
-        np.testing.assert_allclose(answer.logprobs, logprobs, rtol=0, atol=1e-5)
-        asking = vlm.encoder.questions([request.image], [request.prompt])
-        assert answer.prompt_tokens == asking["input_ids"].shape[1]
+    for request, generation, (tokens, logprobs) in zip(requests, generations, alone, strict=True):
+        assert generation.token_ids == tokens
+        np.testing.assert_allclose(generation.logprobs, logprobs, rtol=0, atol=1e-5)
+        inputs = vlm.encoder.questions([request.image], [request.prompt])
+        assert generation.prompt_tokens == inputs["input_ids"].shape[1]
 
 
 @pytest.mark.parametrize("vlm", ["deepstack"], indirect=True)
-def test_deepstack_features_matter(vlm, asked):
+def test_deepstack_features_matter(vlm, requests):
     """Or the tests above could not tell whether they are passed on."""
-    inputs = vlm.encoder.questions([asked[0].image], [asked[0].prompt])
+    inputs = vlm.encoder.questions([requests[0].image], [requests[0].prompt])
     with torch.inference_mode():
         whole = vlm.model(**inputs).logits
         vlm.inner.visual.deepstack_merger_list[0].linear_fc2.weight.mul_(-1)
@@ -125,8 +125,8 @@ def test_deepstack_features_matter(vlm, asked):
     assert (whole - other).abs().max() > 1e-2
 
 
-def test_the_language_model_reads_a_shared_image_once(vlm, asked):
-    request = asked[0]
+def test_the_language_model_reads_a_shared_image_once(vlm, requests):
+    request = requests[0]
     backend = TransformersBackend(vlm, max_new_tokens=1)
     with watched(vlm.inner.language_model, "inputs_embeds") as read:
         backend.generate([request] * 8)
@@ -148,8 +148,8 @@ def test_nothing_is_kept_once_it_was_asked(vlm):
 
 def test_one_image_s_requests_come_together_where_that_pads_nothing():
     one, two, large = (Image.new("RGB", size) for size in ((280, 280), (280, 280), (1400, 1400)))
-    asked = [Request(image, "Detect cup.") for image in (one, two, large) * 3]
-    order = [id(asked[i].image) for i in _order(asked)]
+    requests = [Request(image, "Detect cup.") for image in (one, two, large) * 3]
+    order = [id(requests[i].image) for i in _order(requests)]
     assert order[:3] == [id(large)] * 3
     assert sum(a != b for a, b in pairwise(order)) == 2
     # Without shared images the longest come first, whatever their group.

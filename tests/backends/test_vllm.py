@@ -92,7 +92,7 @@ def engine(folder, server) -> VLLMBackend:
 
 @pytest.fixture(scope="session")
 def served(folder, server, engine) -> OpenAIBackend:
-    """The server, once it answers."""
+    """The server, once it responds."""
     deadline = time.monotonic() + 240
     while True:
         try:
@@ -159,10 +159,10 @@ def test_all_three_answer_alike(plain, engine, served, monkeypatch, options):
         return outputs
 
     async def posting(self: Server, client: Any, path: str, body: Any) -> Any:
-        answer = await post(self, client, path, body)
+        response = await post(self, client, path, body)
         if path == "chat/completions":
-            prompts["served"].append(list(answer["prompt_token_ids"]))
-        return answer
+            prompts["served"].append(list(response["prompt_token_ids"]))
+        return response
 
     monkeypatch.setattr(engine.engine, "generate", recording)
     monkeypatch.setattr(Server, "post", posting)
@@ -171,25 +171,25 @@ def test_all_three_answer_alike(plain, engine, served, monkeypatch, options):
     encoder = plain.vlm.encoder
     ids = [encoder.questions([r.image], [r.prompt])["input_ids"][0].tolist() for r in requests]
     for name, backend in (("engine", engine), ("served", served)):
-        answers = backend.generate(requests)
+        generations = backend.generate(requests)
         assert sorted(prompts[name]) == sorted(ids)  # requests reach a server in any order
-        assert [a.text for a in answers] == [e.text for e in expected]
-        assert [a.token_ids for a in answers] == [e.token_ids for e in expected]
-        assert [a.truncated for a in answers] == [e.truncated for e in expected]
-        assert [a.prompt_tokens for a in answers] == list(map(len, ids))
+        assert [a.text for a in generations] == [e.text for e in expected]
+        assert [a.token_ids for a in generations] == [e.token_ids for e in expected]
+        assert [a.truncated for a in generations] == [e.truncated for e in expected]
+        assert [a.prompt_tokens for a in generations] == list(map(len, ids))
         scores = 0
-        for (task, r), answer, other in zip(asked, answers, expected, strict=True):
-            np.testing.assert_allclose(answer.logprobs, other.logprobs, atol=5e-3)
+        for (task, r), generation, other in zip(asked, generations, expected, strict=True):
+            np.testing.assert_allclose(generation.logprobs, other.logprobs, atol=5e-3)
             parser = PARSERS.build(task.parser)
             found, wanted = (
                 with_scores(parser(g.text, r.image.size), g, backend.vocabulary).instances
-                for g in (answer, other)
+                for g in (generation, other)
             )
             for one, two in zip(found, wanted, strict=True):
                 assert one.score == pytest.approx(two.score, abs=1e-3)
                 scores += one.score is not None
             if options == {"constrain": True}:
-                assert not parser(answer.text, r.image.size).problems
+                assert not parser(generation.text, r.image.size).problems
         assert scores > 20
 
 
@@ -199,11 +199,11 @@ def test_it_never_writes_what_would_break_the_next_step(engine):
     forbidden = TinyVLM(weights=None).forbidden_ids()
     engine.sampling_arguments["logit_bias"] = dict.fromkeys(forbidden, 100.0)
     try:
-        answers = engine.generate([Request(Image.new("RGB", (128, 128)), "Detect cup.")])
+        generations = engine.generate([Request(Image.new("RGB", (128, 128)), "Detect cup.")])
     finally:
         del engine.sampling_arguments["logit_bias"]
-    assert answers[0].token_ids
-    assert not set(answers[0].token_ids) & set(forbidden)
+    assert generations[0].token_ids
+    assert not set(generations[0].token_ids) & set(forbidden)
 
 
 def test_samples_are_drawn_by_a_seed_each(engine, served):
@@ -212,11 +212,11 @@ def test_samples_are_drawn_by_a_seed_each(engine, served):
     for backend, sampling in ((engine, engine.sampling_arguments), (served, served.body)):
         sampling["temperature"] = 2.0
         try:
-            answers, again = backend.generate(requests), backend.generate(requests)
+            generations, again = backend.generate(requests), backend.generate(requests)
         finally:
             sampling["temperature"] = 0.0
-        assert len({tuple(answer.token_ids) for answer in answers}) == 24
-        assert [a.token_ids for a in answers] == [a.token_ids for a in again]
+        assert len({tuple(generation.token_ids) for generation in generations}) == 24
+        assert [a.token_ids for a in generations] == [a.token_ids for a in again]
 
 
 @pytest.mark.parametrize(("takes", "host"), [("0", "127.0.0.1"), ("1", "10.0.0.9")])
@@ -239,8 +239,8 @@ def test_weights_are_refused(monkeypatch, takes, host):
     app = Starlette()
     app.state.engine_client = SimpleNamespace(collective_rpc=collective_rpc)
     app.add_middleware(BaseHTTPMiddleware, dispatch=extra_endpoints)
-    answer = TestClient(app, client=(host, 1)).post("/v1/rexkit/weights", json={"file": "x"})
-    assert answer.status_code == 403
+    response = TestClient(app, client=(host, 1)).post("/v1/rexkit/weights", json={"file": "x"})
+    assert response.status_code == 403
     assert not loaded
 
 
@@ -259,13 +259,13 @@ def test_new_weights_are_those_that_answer(which, request, folder):
         for weight in vlm.model.parameters():
             weight.add_(torch.randn_like(weight) * 0.02 * weight.abs().mean())
     engine.update_weights(vlm.model.named_parameters())
-    expected, answers = backend.generate(requests), engine.generate(requests)
+    expected, generations = backend.generate(requests), engine.generate(requests)
     engine.update_weights(before.items())
-    assert [a.token_ids for a in answers] == [e.token_ids for e in expected]
+    assert [a.token_ids for a in generations] == [e.token_ids for e in expected]
     changed = 0
-    for answer, other, previous in zip(answers, expected, old, strict=True):
-        np.testing.assert_allclose(answer.logprobs, other.logprobs, atol=5e-3)
-        changed += abs(answer.logprobs[1] - previous.logprobs[1]) > 1e-2
+    for generation, other, previous in zip(generations, expected, old, strict=True):
+        np.testing.assert_allclose(generation.logprobs, other.logprobs, atol=5e-3)
+        changed += abs(generation.logprobs[1] - previous.logprobs[1]) > 1e-2
     assert changed
     assert [a.token_ids for a in engine.generate(requests)] == [o.token_ids for o in old]
 
@@ -339,9 +339,9 @@ def test_an_adapter_on_the_other_family_is_applied(tmp_path):
     adapted.save_pretrained(adapter)
     expected = TransformersBackend(PretrainedVLM(adapter), max_new_tokens=24).generate(requests)
     engine = VLLMBackend(base, max_new_tokens=24, adapter=adapter, **ENGINE)
-    answers = engine.generate(requests)
+    generations = engine.generate(requests)
     assert [a.token_ids for a in expected] != [w.token_ids for w in without]
-    assert [a.token_ids for a in answers] == [e.token_ids for e in expected]
+    assert [a.token_ids for a in generations] == [e.token_ids for e in expected]
     engine.adapter = None
     assert [a.token_ids for a in engine.generate(requests)] == [w.token_ids for w in without]
 

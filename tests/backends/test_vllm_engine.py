@@ -130,7 +130,7 @@ def test_an_engine_keeps_statistics_through_a_preemption(decoding, vocabulary):
     added = [(i, params[i], [1], outputs[i]) for i in range(2)]
     processor.update_state(_BatchUpdate(2, [], added, []))
     for step in range(4):
-        if step == 2:  # the second leaves, its prompt and answer are computed in two pieces, back
+        if step == 2:  # the second leaves, its prompt and tokens are computed in two pieces, back
             processor.update_state(_BatchUpdate(1, [1], [], []))
             outputs[1] = list(outputs[1])
             processor.update_state(_BatchUpdate(2, [], [(1, params[1], [1], outputs[1])], []))

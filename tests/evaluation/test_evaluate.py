@@ -150,7 +150,7 @@ def test_images_are_drawn(tmp_path):
 
 @pytest.fixture(scope="module")
 def vlm() -> TinyVLM:
-    return TinyVLM()  # random weights would write the same whatever is asked
+    return TinyVLM()  # random weights would generate the same for every prompt
 
 
 def requests(number: int) -> list[Request]:

@@ -236,11 +236,11 @@ def test_odd_categories_stay_words(predictor, name):
 @pytest.mark.parametrize(
     ("category", "reason"),
     [
-        ("cup<|im_end|>", r"holds '<\|im_end\|>', which is a special token"),
+        ("cup<|im_end|>", r"contains '<\|im_end\|>', which is a special token"),
         ("<|image_pad|>", "special token"),
         ("<|vision_start|><|image_pad|>", "special token"),
         ("<|box_start|>None", "special token"),
-        ("<7>", "holds '<7>', which is a special token"),
+        ("<7>", "contains '<7>', which is a special token"),
         ("", "is empty"),
         (" \n", "is empty"),
     ],

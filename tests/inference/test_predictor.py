@@ -1,4 +1,4 @@
-"""`Predictor`: arguments, order, laziness, results; with a backend that answers by rule."""
+"""`Predictor`: arguments, order, laziness, results; with a backend that responds by rule."""
 
 from __future__ import annotations
 

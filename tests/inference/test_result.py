@@ -1,4 +1,4 @@
-"""`Result`: what it hands to other tools is what was answered, under the image's own name."""
+"""`Result`: what it exports is the prediction, under the name of the image."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ def test_show_opens_the_drawn_image_in_the_viewer(image, monkeypatch):
             return True
 
     monkeypatch.setattr(ImageShow, "_viewers", [Viewer()])  # Pillow has no way to take one out
-    answer = result(image, CUP)
-    answer.show()
+    found = result(image, CUP)
+    found.show()
     [(shown_image, title)] = shown
     assert title == str(image)
-    assert shown_image.tobytes() == answer.draw().tobytes()
+    assert shown_image.tobytes() == found.draw().tobytes()
     pixels = np.asarray(shown_image.convert("RGB"), int)
     corners = np.argwhere(np.abs(pixels[:100, :200] - 128).sum(2) > 30)
     (top, left), (bottom, right) = corners.min(0), corners.max(0)

@@ -100,13 +100,13 @@ def test_an_adapter_by_argument_is_merged_into_the_model_that_is_named(checkpoin
         wanted = trained.model.eval()(**batch).logits
         torch.testing.assert_close(opened.model(**batch).logits, wanted, atol=1e-4, rtol=0)
         assert (plain.model(**batch).logits - wanted).abs().max() > 1e-2
-    answers = {
+    results = {
         name: Predictor(str(checkpoint), max_new_tokens=8, **options).predict(
             image, categories="cup"
         )[0]
         for name, options in {"plain": {}, "adapted": {"adapter": str(tmp_path)}}.items()
     }
-    assert answers["plain"].text != answers["adapted"].text
+    assert results["plain"].text != results["adapted"].text
     # Generation sees through an adapter that was not merged.
     asked = Predictor(trained, max_new_tokens=8).predict([image] * 2, categories="cup")
-    assert {result.text for result in asked} == {answers["adapted"].text}
+    assert {result.text for result in asked} == {results["adapted"].text}

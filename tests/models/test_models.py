@@ -1,4 +1,4 @@
-"""Models of both families: built, saved, opened by the auto classes, and asked."""
+"""Models of both families: built, saved, opened by the auto classes, and run."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from rexkit.structures import Annotation, Example, Question, Sample
 
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")
 PROMPT = "Detect cup. Output the bounding box coordinates in [x0, y0, x1, y1] format."
-ANSWER = "<|object_ref_start|>cup<|object_ref_end|><|box_start|><1><2><3><4><|box_end|>"
+RESPONSE = "<|object_ref_start|>cup<|object_ref_end|><|box_start|><1><2><3><4><|box_end|>"
 
 
 def example(
-    prompt: str = PROMPT, answer: str = ANSWER, size: tuple[int, int] = (128, 128)
+    prompt: str = PROMPT, response: str = RESPONSE, size: tuple[int, int] = (128, 128)
 ) -> Example:
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
     target = Annotation(size)
     sample = Sample(Image.fromarray(noise), target, "x:1")
-    return Example(sample, Question(prompt, ["cup"], "detection"), answer, target)
+    return Example(sample, Question(prompt, ["cup"], "detection"), response, target)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -81,10 +81,10 @@ def test_an_unknown_part_is_an_error():
 
 
 def test_labels_are_the_answer_and_nothing_else(vlm):
-    batch = vlm.encoder.examples([example(), example(answer=ANSWER + ", " + ANSWER)])
-    for row, answer in enumerate((ANSWER, ANSWER + ", " + ANSWER)):
+    batch = vlm.encoder.examples([example(), example(response=RESPONSE + ", " + RESPONSE)])
+    for row, response in enumerate((RESPONSE, RESPONSE + ", " + RESPONSE)):
         learned = batch["labels"][row][batch["labels"][row] != -100]
-        assert vlm.tokenizer.decode(learned) == answer + "<|im_end|>"
+        assert vlm.tokenizer.decode(learned) == response + "<|im_end|>"
         at = batch["labels"][row] != -100
         assert torch.equal(batch["input_ids"][row][at], learned)
     assert batch["attention_mask"][0].sum() < batch["attention_mask"][1].sum()

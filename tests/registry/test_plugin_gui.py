@@ -37,10 +37,10 @@ def test_uninstalled_it_is_asked_for_and_installed_it_trains(tmp_path: Path) -> 
         assert word in listing
 
     venv.succeed(f"{train} --cfg-options {SHORT}")
-    figures = json.loads((tmp_path / "work" / "metrics.json").read_text())
+    values = json.loads((tmp_path / "work" / "metrics.json").read_text())
     for task in ("gui_grounding", "gui_pointing"):
         for key in (f"{task}/click_accuracy", f"before/{task}/click_accuracy"):
-            assert 0 <= figures[key] <= 1
+            assert 0 <= values[key] <= 1
     assert len(list((tmp_path / "work" / "after" / "images").glob("*.png"))) == 2
 
 

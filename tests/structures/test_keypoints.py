@@ -151,11 +151,11 @@ def test_oks_is_cocos():
     found[:30] = true + rng.normal(0, 3, true.shape)
     labelled, areas = rng.random((30, 17)) < 0.7, rng.uniform(50, 5000, 30)
     reference = COCOeval(iouType="keypoints")
-    truths = [
+    targets = [
         {**annotation(p, s), "area": a} for p, s, a in zip(true, labelled, areas, strict=True)
     ]
     reference.params.maxDets = [len(found)]
-    reference._gts = {(1, 1): truths}
+    reference._gts = {(1, 1): targets}
     reference._dts = {(1, 1): [annotation(p, np.full(17, True)) for p in found]}
     true = np.where(labelled[..., None], true, np.nan)
     mine = oks(found, true, SCHEMAS["person"].sigmas, areas)

@@ -1,4 +1,4 @@
-"""Keypoints end to end: files, question, answer, figures."""
+"""Keypoints end to end: files, question, response, metrics."""
 
 from __future__ import annotations
 
@@ -85,10 +85,10 @@ def test_the_answer_is_json_with_every_keypoint_in_order():
     first, second = being(box=(50, 0, 90, 90)), being(box=(5, 0, 45, 90))
     first.keypoints = {"left eye": None, "nose": np.array([50.0, 50.0])}
     text = KeypointTask().example(sample(first, second), rng(), training=False).response
-    answer = json.loads(text.removeprefix("```json\n").removesuffix("\n```"))
-    assert list(answer) == ["person1", "person2"]
-    assert answer["person1"]["bbox"] == " <499> <0> <899> <899> "
-    points = answer["person1"]["keypoints"]
+    response = json.loads(text.removeprefix("```json\n").removesuffix("\n```"))
+    assert list(response) == ["person1", "person2"]
+    assert response["person1"]["bbox"] == " <499> <0> <899> <899> "
+    points = response["person1"]["keypoints"]
     assert list(points) == list(SCHEMAS["person"].keypoints)
     assert points["nose"] == " <499> <499> "
     assert {points[name] for name in points if name != "nose"} == {"unvisible"}
@@ -124,8 +124,8 @@ def test_keypoints_of_another_schema_are_an_error():
         KeypointTask().example(sample(being("cat", "animal")), rng(), training=False)
 
 
-def test_templates_have_both_places():
-    with pytest.raises(ValueError, match=r"no place for \{keypoints\}"):
+def test_templates_have_both_placeholders():
+    with pytest.raises(ValueError, match=r"the placeholder \{keypoints\}"):
         KeypointTask(templates=["Detect {phrases}."])
 
 
@@ -203,9 +203,9 @@ def test_the_truth_as_the_answer_is_right_but_for_binning(
     assert (seen, ignored) == (beings, unlabelled)
     assert set(pck.compute().values()) == {1.0}
     assert finest.compute() == {"pck@0.01": 1.0}
-    figures = ap.compute()
+    values = ap.compute()
     for name in ("oks_ap", "oks_ap50", "oks_ap75", "oks_ar"):
-        assert figures[f"{name}[score=constant]"] == pytest.approx(1.0, abs=1e-9)
+        assert values[f"{name}[score=constant]"] == pytest.approx(1.0, abs=1e-9)
 
 
 def test_figures_go_the_same_way():

@@ -1,4 +1,4 @@
-"""Reading as a task: what is asked, in which order it is answered, and what cannot be."""
+"""OCR tasks: questions, the order of responses, and what cannot be written."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def text(words, x0, y0, x1, y1, phrase="text", **known):
 
 
 def sample(*instances, absent=()):
-    truth = Annotation((100, 100), instances, absent)
-    return Sample(Image.new("RGB", (100, 100)), truth, "here:1")
+    annotation = Annotation((100, 100), instances, absent)
+    return Sample(Image.new("RGB", (100, 100)), annotation, "here:1")
 
 
 SIGN = sample(
@@ -46,8 +46,8 @@ SIGN = sample(
 )
 
 
-def answer(task, of):
-    """What is read from the answer of a task that knows the truth, and the example."""
+def parsed_example(task, of):
+    """Return the prediction parsed from the response of an example, and the example."""
     example = task.example(of, rng(), training=False)
     parser = PARSERS.build(task.parser)
     return parser(example.response, of.annotation.image_size), example
@@ -73,7 +73,7 @@ class TestPrompt:
         texts = [i.text for i in prediction.instances]
         assert len(texts) == 8
         assert (texts[0], texts[-1]) == ("Hello Rachel,", "Diane")
-        # The released weights answer in the order that is taught here.
+        # The released weights write responses in this order.
         boxes = [np.append(i.polygon.min(0), i.polygon.max(0)) for i in prediction.instances]
         assert reading_order(boxes).tolist() == list(range(8))
 
@@ -126,7 +126,9 @@ class TestAnswer:
     def test_polygons_begin_at_the_top_left(self, transcription):
         corners = np.array([[10, 60], [50, 60], [50, 20], [10, 20]], dtype=float)
         one = Instance("text", polygon=corners, text="cup")
-        prediction, example = answer(OCRPolygonTask(transcription=transcription), sample(one))
+        prediction, example = parsed_example(
+            OCRPolygonTask(transcription=transcription), sample(one)
+        )
         expected = corners[[3, 2, 1, 0]]
         assert example.target.instances[0].polygon.tolist() == expected.tolist()
         (found,) = prediction.instances
@@ -144,19 +146,19 @@ class TestAnswer:
 
     def test_repeated_words_share_a_span_where_the_first_is_read(self):
         shop = sample(text("a", 1, 1, 9, 9), text("b", 20, 1, 29, 9), text("a", 40, 1, 49, 9))
-        prediction, example = answer(OCRBoxTask(), shop)
+        prediction, example = parsed_example(OCRBoxTask(), shop)
         assert [i.text for i in example.target.instances] == ["a", "b", "a"]
         assert [i.text for i in prediction.instances] == ["a", "a", "b"]
-        prediction, _ = answer(OCRBoxTask(transcription="inline"), shop)
+        prediction, _ = parsed_example(OCRBoxTask(transcription="inline"), shop)
         assert [i.text for i in prediction.instances] == ["a", "b", "a"]
 
     @pytest.mark.parametrize("transcription", SPELLINGS)
     def test_where_nothing_can_be_read(self, transcription):
         task = OCRBoxTask(transcription=transcription)
-        prediction, example = answer(task, sample())
+        prediction, example = parsed_example(task, sample())
         assert prediction.absent == example.target.absent == ["word"]
         illegible = sample(text("###", 1, 1, 9, 9, ignore=True), text("", 20, 1, 29, 9))
-        prediction, example = answer(task, illegible)
+        prediction, example = parsed_example(task, illegible)
         assert prediction.absent == ["word"]
         assert [i.ignore for i in example.target.instances] == [True, True]
         assert example.target.absent == []
@@ -167,8 +169,8 @@ class TestAnswer:
             text("way", 60, 10, 90, 20, "word"),
             text("One way", 10, 10, 90, 20, "text line"),
         )
-        assert [i.text for i in answer(OCRBoxTask(), both)[0].instances] == ["One", "way"]
-        prediction, example = answer(OCRBoxTask("text line", "inline"), both)
+        assert [i.text for i in parsed_example(OCRBoxTask(), both)[0].instances] == ["One", "way"]
+        prediction, example = parsed_example(OCRBoxTask("text line", "inline"), both)
         assert [(i.phrase, i.text) for i in prediction.instances] == [("text line", "One way")]
         assert example.phrases == ["text line"]
         words = sample(*both.annotation.instances[:2])
@@ -194,11 +196,11 @@ class TestErrors:
         with pytest.raises(DataError, match=r"here:1: ocr_box cannot write.*<\|box_end\|>"):
             task.example(bad, rng(), True)
         bad.annotation.instances[0].ignore = True
-        assert answer(task, bad)[0].absent == ["word"]
+        assert parsed_example(task, bad)[0].absent == ["word"]
 
     def test_a_coordinate_in_the_text_is_markup_only_inline(self):
         odd = sample(text("<5>", 1, 1, 9, 9))
-        assert answer(OCRBoxTask(), odd)[0].instances[0].text == "<5>"
+        assert parsed_example(OCRBoxTask(), odd)[0].instances[0].text == "<5>"
         with pytest.raises(DataError, match=r"here:1.*<5>"):
             OCRBoxTask(transcription="inline").example(odd, rng(), True)
 
@@ -251,9 +253,9 @@ def test_any_text_is_read_back_or_is_an_error(transcription, texts):
     task = OCRBoxTask(transcription=transcription)
     if any(MARKUP[transcription].search(word) for word in texts):
         with pytest.raises(DataError, match="here:1"):
-            answer(task, sample(*words))
+            parsed_example(task, sample(*words))
         return
-    prediction, example = answer(task, sample(*words))
+    prediction, example = parsed_example(task, sample(*words))
     assert prediction.problems == []
     legible = [i for i in example.target.instances if not i.ignore]
     expected = sorted((i.text.strip(), *i.bbox.tolist()) for i in legible)
@@ -265,22 +267,22 @@ REAL = [("icdar2015", 6), ("sroie", 5), ("wildreceipt", 1), ("totaltext", 1)]
 
 @pytest.mark.parametrize("transcription", SPELLINGS)
 @pytest.mark.parametrize("task", TASKS)
-class TestTruthAsAnswer:
-    """What is written of the truth is read back, but for binning, and scores perfectly."""
+class TestGroundTruthAsResponse:
+    """The ground truth as a response is parsed to itself, except for binning; metrics are 1."""
 
     def check(self, task, dataset, least_iou=0.8):
         metric = METRICS.build(task.metrics[0])
         number = 0
         for i in range(len(dataset)):
             of = dataset[i]
-            prediction, example = answer(task, of)
+            prediction, example = parsed_example(task, of)
             assert prediction.problems == []
             metric.add(prediction, example.target)
             legible = [i for i in example.target.instances if not i.ignore]
             found = list(prediction.instances)
             assert len(found) == len(legible)
             bin_size = np.array(of.annotation.image_size) / 999
-            # The order of the answer is that of the target, but for repeated words.
+            # The order of the response is that of the target, but for repeated words.
             first = {}
             for instance in legible:
                 first.setdefault(instance.text, len(first))
@@ -312,7 +314,7 @@ class TestTruthAsAnswer:
 
 
 def test_records_keep_the_text_where_the_phrase_does_not():
-    _, example = answer(OCRBoxTask(), SIGN)
+    _, example = parsed_example(OCRBoxTask(), SIGN)
     first = example.target.to_dict()["word"][0]
     assert (first["type"], first["text"]) == ("box", "One")
     prediction = read(example.response, (100, 100), transcription="phrase")

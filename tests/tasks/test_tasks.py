@@ -1,4 +1,4 @@
-"""Tasks: what is asked, what is answered, and what chance may change."""
+"""Tasks: prompts, responses, and what is random."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def sample() -> Sample:
     cups = [Instance("cup", bbox=np.array([10.0 * i, 0, 10 * i + 5, 50])) for i in range(2)]
     laptop = Instance("laptop", bbox=np.array([20.0, 20, 80, 60]), point=np.array([22.0, 58.0]))
     crowd = Instance("people", bbox=np.array([0.0, 0, 100, 100]), ignore=True)
-    truth = Annotation((100, 100), [*cups, laptop, crowd], absent=["dog"])
-    return Sample(Image.new("RGB", (100, 100)), truth, "here:1")
+    annotation = Annotation((100, 100), [*cups, laptop, crowd], absent=["dog"])
+    return Sample(Image.new("RGB", (100, 100)), annotation, "here:1")
 
 
 def rng(seed: int = 0) -> np.random.Generator:

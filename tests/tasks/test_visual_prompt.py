@@ -1,4 +1,4 @@
-"""Visual prompts: what is shown, what is asked, and what the answer is."""
+"""Visual prompts: references, prompts and responses."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ def sample() -> Sample:
     dogs = [thing("dog", 50, 90), thing("dog", 0, 50)]
     crowd = thing("cup", 0, 90, ignore=True)
     bird = Instance("bird", point=np.array([3.0, 3.0]))
-    truth = Annotation(SIZE, [*cups, *dogs, thing("cat", 0, 0), crowd, bird], absent=["bus"])
-    return Sample(Image.new("RGB", SIZE), truth, "here:1")
+    annotation = Annotation(SIZE, [*cups, *dogs, thing("cat", 0, 0), crowd, bird], absent=["bus"])
+    return Sample(Image.new("RGB", SIZE), annotation, "here:1")
 
 
 def rng(seed: int = 0) -> np.random.Generator:
@@ -61,10 +61,10 @@ def test_the_prompt_is_the_public_one_and_shows_the_references(sample):
 def test_the_answer_is_all_of_the_category_references_included(sample):
     for example in examples(VisualPromptTask(), sample):
         of_category = [i for i in sample.annotation.of(category(example)) if not i.ignore]
-        answer = read(example.response, SIZE)
-        assert answer.phrases == example.phrases == ["object_1"]
-        assert len(answer.boxes()) == len(of_category)
-        assert np.abs(answer.boxes() - [i.bbox for i in of_category]).max() < 100 / 999
+        prediction = read(example.response, SIZE)
+        assert prediction.phrases == example.phrases == ["object_1"]
+        assert len(prediction.boxes()) == len(of_category)
+        assert np.abs(prediction.boxes() - [i.bbox for i in of_category]).max() < 100 / 999
         assert (example.task, example.source) == ("visual_prompting", "here:1")
 
 

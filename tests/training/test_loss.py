@@ -1,4 +1,4 @@
-"""The loss of answers: plain where it should be, soft over bins where asked."""
+"""The loss of responses: plain cross-entropy, or soft targets over bins."""
 
 from __future__ import annotations
 

@@ -52,11 +52,11 @@ def xy(*values):
 
 def test_a_text_has_one_colour_whatever_its_phrase():
     corners = xy(20, 10, 60, 10, 60, 50, 20, 50).reshape(-1, 2)
-    truth, read = (Instance(p, polygon=corners, text="EXIT") for p in ("word", "EXIT"))
-    assert np.array_equal(drawn(truth), drawn(read))
-    assert is_color(drawn(truth)[10, 30:50], phrase_color("EXIT")).all()
+    target, read = (Instance(p, polygon=corners, text="EXIT") for p in ("word", "EXIT"))
+    assert np.array_equal(drawn(target), drawn(read))
+    assert is_color(drawn(target)[10, 30:50], phrase_color("EXIT")).all()
     red = PillowVisualizer({"word": "red"}, show_labels=False)
-    assert is_color(drawn(truth, visualizer=red)[10, 30:50], (255, 0, 0)).all()
+    assert is_color(drawn(target, visualizer=red)[10, 30:50], (255, 0, 0)).all()
 
 
 class TestShapes:
@@ -101,8 +101,8 @@ class TestShapes:
         assert red == green == blue != GREY[0]
 
     def test_scaled_with_the_image(self):
-        truth = Annotation((200, 160), [Instance("cup", bbox=xy(40, 20, 120, 100))])
-        half = np.asarray(BARE.draw(blank(), truth)).astype(int)
+        target = Annotation((200, 160), [Instance("cup", bbox=xy(40, 20, 120, 100))])
+        half = np.asarray(BARE.draw(blank(), target)).astype(int)
         assert np.array_equal(half, drawn(Instance("cup", bbox=xy(20, 10, 60, 50))))
 
     def test_what_is_not_finite_or_outside_is_left_out(self):
@@ -142,20 +142,20 @@ class TestReferences:
 
     def test_labelled_and_shown_beside_the_truth(self):
         size = (480, 360)
-        truth = Annotation(
+        target = Annotation(
             size, [Instance("cup", bbox=xy(40, 60, 200, 200), extra={"reference": True})]
         )
         nothing = Prediction(size)
         plain = PillowVisualizer(show_labels=False)
-        page = np.asarray(plain.side_by_side(blank(*size), truth, nothing)).astype(int)
+        page = np.asarray(plain.side_by_side(blank(*size), target, nothing)).astype(int)
         left, right = np.split(page, [page.shape[1] // 2], axis=1)
         white = [is_color(half, (255, 255, 255)).sum() for half in (left, right)]
         assert white[0] == white[1] > 200
         assert is_color(left, CUP).any()
         assert not is_color(right, CUP).any()
-        labelled = PillowVisualizer().draw(blank(*size), truth)
-        truth.instances[0].extra["reference"] = False
-        shorter = PillowVisualizer().draw(blank(*size), truth)
+        labelled = PillowVisualizer().draw(blank(*size), target)
+        target.instances[0].extra["reference"] = False
+        shorter = PillowVisualizer().draw(blank(*size), target)
         above = [is_color(np.asarray(p).astype(int)[:58], GREY) for p in (labelled, shorter)]
         assert (~above[0]).sum() > 1.5 * (~above[1]).sum()
 
@@ -298,34 +298,34 @@ class TestImages:
     def test_input_is_not_changed(self):
         image = blank()
         before = image.tobytes()
-        truth = Annotation(image.size, [Instance("cup", bbox=xy(20, 10, 60, 50))], ["dog"])
+        target = Annotation(image.size, [Instance("cup", bbox=xy(20, 10, 60, 50))], ["dog"])
         visualizer = PillowVisualizer(show_absent=True)
-        assert visualizer.draw(image, truth) is not image
-        visualizer.side_by_side(image, truth, Prediction(image.size))
+        assert visualizer.draw(image, target) is not image
+        visualizer.side_by_side(image, target, Prediction(image.size))
         assert image.tobytes() == before
         assert PillowVisualizer().draw(image, Annotation(image.size)).tobytes() == before
 
     @pytest.mark.parametrize("mode", ["L", "RGBA", "P", "CMYK"])
     def test_other_modes(self, mode):
-        truth = Annotation((30, 30), [Instance("cup", bbox=xy(2, 2, 20, 20))])
-        assert PillowVisualizer().draw(Image.new(mode, (30, 30)), truth).mode == "RGB"
+        target = Annotation((30, 30), [Instance("cup", bbox=xy(2, 2, 20, 20))])
+        assert PillowVisualizer().draw(Image.new(mode, (30, 30)), target).mode == "RGB"
 
     def test_absent_strip(self):
-        truth = Annotation((300, 80), [], ["dog", "cat"])
-        drawn = PillowVisualizer(show_absent=True).draw(blank(300), truth)
+        target = Annotation((300, 80), [], ["dog", "cat"])
+        drawn = PillowVisualizer(show_absent=True).draw(blank(300), target)
         assert drawn.width == 300
         assert 90 < drawn.height < 130
         strip = np.asarray(drawn.convert("L"))[80:]
         assert (strip < 80).any()
-        assert PillowVisualizer().draw(blank(300), truth).size == (300, 80)
+        assert PillowVisualizer().draw(blank(300), target).size == (300, 80)
 
     def test_side_by_side(self):
         pink = (200, 40, 90)
         size = (600, 400)
-        truth = Annotation(size, [Instance("cup", bbox=xy(100, 100, 300, 300))])
+        target = Annotation(size, [Instance("cup", bbox=xy(100, 100, 300, 300))])
         prediction = Prediction(size, [], ["cup"], [Problem("x", 0, "y")])
         page = PillowVisualizer(show_labels=False).side_by_side(
-            *(Image.new("RGB", size, pink), truth, prediction),
+            *(Image.new("RGB", size, pink), target, prediction),
             prompt="Detect cup.",
             text="<|object_ref_start|>" * 99,
         )
@@ -338,7 +338,7 @@ class TestImages:
         assert background[:, second:].sum() == 600 * 400
         assert not cup[:, second:].any()
         assert rows.min() > 50  # the prompt and captions above
-        assert page.height - rows.max() > 80  # the answer below
+        assert page.height - rows.max() > 80  # the response below
 
     def test_side_by_side_sizes(self):
         def size(*given):

@@ -1,8 +1,8 @@
-"""Click accuracy: whether a predicted point lies on the requested element.
+"""Click accuracy: whether a predicted point is on the requested element.
 
 The measure is that of ScreenSpot (Cheng et al., "SeeClick: Harnessing GUI Grounding for Advanced
 Visual GUI Agents", 2024, arXiv:2401.10935, with its public test script): the predicted point, or
-the centre of the predicted box, must lie inside the ground-truth box, edges included. A prediction
+the centre of the predicted box, must be inside the ground-truth box, edges included. A prediction
 without either is wrong.
 """
 
@@ -46,12 +46,12 @@ class ClickAccuracy(Metric):
 
     def compute(self) -> dict[str, float]:
         """Return the share of correct clicks of every group, and their number."""
-        shares = {name: float(hits / max(asked, 1)) for name, (hits, asked) in self._counts.items()}
-        overall, asked = shares.pop(""), float(self._counts[""][1])
+        shares = {name: float(hits / max(total, 1)) for name, (hits, total) in self._counts.items()}
+        overall, total = shares.pop(""), float(self._counts[""][1])
         return {
-            "click_accuracy": overall if asked else 1.0,
+            "click_accuracy": overall if total else 1.0,
             **{f"click_accuracy/{name}": shares[name] for name in sorted(shares)},
-            "clicks": asked,
+            "clicks": total,
         }
 
     def state(self) -> State:

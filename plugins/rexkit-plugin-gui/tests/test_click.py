@@ -22,18 +22,18 @@ def point(x: float, y: float, phrase: str = "menu") -> Instance:
     return Instance(phrase, point=np.array([x, y], dtype=float))
 
 
-def figures(*pairs: tuple[list[Instance], list[Instance]]) -> dict[str, float]:
+def values(*pairs: tuple[list[Instance], list[Instance]]) -> dict[str, float]:
     metric = ClickAccuracy()
-    for answers, truths in pairs:
-        metric.add(Prediction(SIZE, answers), Annotation(SIZE, truths))
+    for predictions, targets in pairs:
+        metric.add(Prediction(SIZE, predictions), Annotation(SIZE, targets))
     return metric.compute()
 
 
-TRUTH = box(10, 10, 30, 20)
+TARGET = box(10, 10, 30, 20)
 
 
 @pytest.mark.parametrize(
-    ("answers", "right"),
+    ("predictions", "right"),
     [
         ([point(10, 20)], True),  # edges are inside
         ([point(9.9, 15)], False),
@@ -44,33 +44,36 @@ TRUTH = box(10, 10, 30, 20)
         ([Instance("menu")], False),
         ([point(50, 50), point(15, 15)], False),  # the first is clicked
         ([Instance("menu"), point(15, 15), point(50, 50)], True),
-        ([point(15, 15, "another name")], True),  # one was asked for: words do not matter
+        (
+            [point(15, 15, "another name")],
+            True,
+        ),  # of one element, any phrase
     ],
 )
-def test_what_hits(answers, right):
-    assert figures((answers, [TRUTH]))["click_accuracy"] == right
-    assert click(Prediction(SIZE, answers), Annotation(SIZE, [TRUTH])) == right
+def test_what_hits(predictions, right):
+    assert values((predictions, [TARGET]))["click_accuracy"] == right
+    assert click(Prediction(SIZE, predictions), Annotation(SIZE, [TARGET])) == right
 
 
 def test_any_of_several_elements_of_one_name_may_be_hit():
-    both = [TRUTH, box(60, 60, 80, 80)]
-    assert figures(([point(70, 70)], both)) == {"click_accuracy": 1.0, "clicks": 1.0}
+    both = [TARGET, box(60, 60, 80, 80)]
+    assert values(([point(70, 70)], both)) == {"click_accuracy": 1.0, "clicks": 1.0}
 
 
 def test_several_names_are_each_sought_under_their_own():
-    both = [TRUTH, box(60, 60, 80, 80, phrase="close")]
+    both = [TARGET, box(60, 60, 80, 80, phrase="close")]
     swapped = [point(15, 15, "close"), point(70, 70, "menu")]
-    assert figures((swapped, both))["click_accuracy"] == 0.0
+    assert values((swapped, both))["click_accuracy"] == 0.0
     half = [point(15, 15), point(15, 15, "close")]
-    assert figures((half, both))["click_accuracy"] == 0.5
+    assert values((half, both))["click_accuracy"] == 0.5
     assert click(Prediction(SIZE, half), Annotation(SIZE, both)) == 0.5
 
 
 def test_ignored_elements_count_neither_for_nor_against():
     hidden = box(60, 60, 80, 80, ignore=True)
-    assert figures(([point(70, 70)], [hidden]))["clicks"] == 0
-    assert figures(([point(70, 70)], [TRUTH, hidden]))["clicks"] == 0
-    assert figures(([point(50, 50)], [TRUTH, hidden])) == {"click_accuracy": 0.0, "clicks": 1.0}
+    assert values(([point(70, 70)], [hidden]))["clicks"] == 0
+    assert values(([point(70, 70)], [TARGET, hidden]))["clicks"] == 0
+    assert values(([point(50, 50)], [TARGET, hidden])) == {"click_accuracy": 0.0, "clicks": 1.0}
 
 
 def test_figures_by_platform_and_element_type():
@@ -78,11 +81,11 @@ def test_figures_by_platform_and_element_type():
         return box(10, 10, 30, 20, extra={"platform": platform, "data_type": kind})
 
     hit, miss = [point(15, 15)], [point(50, 50)]
-    assert figures(
+    assert values(
         (hit, [element("mobile", "text")]),
         (miss, [element("mobile", "icon")]),
         (hit, [element("web", "icon")]),
-        (miss, [TRUTH]),
+        (miss, [TARGET]),
     ) == {
         "click_accuracy": 0.5,
         "click_accuracy/icon": 0.5,
@@ -101,9 +104,9 @@ def test_nothing_asked_is_nothing_missed():
 
 
 def test_the_reward_sees_claims_in_vain():
-    truth = Annotation(SIZE, [TRUTH], ["close"])
-    assert click(Prediction(SIZE, [point(15, 15)], ["close"]), truth) == 1.0
-    assert click(Prediction(SIZE, [point(15, 15), point(1, 1, "close")]), truth) == 0.5
+    target = Annotation(SIZE, [TARGET], ["close"])
+    assert click(Prediction(SIZE, [point(15, 15)], ["close"]), target) == 1.0
+    assert click(Prediction(SIZE, [point(15, 15), point(1, 1, "close")]), target) == 0.5
     assert click(Prediction(SIZE), Annotation(SIZE, [], ["close"])) == 1.0
     assert REWARDS.get("click") is click
     assert build_reward(dict(type="click"), "rewards.0") is click
@@ -130,13 +133,13 @@ images = st.lists(
 
 @given(images, st.data())
 def test_order_and_division_among_processes_change_nothing(pairs, data):
-    expected = figures(*pairs)
+    expected = values(*pairs)
     shuffled = data.draw(st.permutations(pairs))
     cut = data.draw(st.integers(0, len(pairs)))
     first, second = (METRICS.build(dict(type="ClickAccuracy")) for _ in range(2))
     for metric, part in ((first, shuffled[:cut]), (second, shuffled[cut:])):
-        for answers, truths in part:
-            metric.add(Prediction(SIZE, answers), Annotation(SIZE, truths))
+        for predictions, targets in part:
+            metric.add(Prediction(SIZE, predictions), Annotation(SIZE, targets))
     first.merge(second)
     assert first.compute() == expected
     # Every platform's and type's clicks are among all of them.

@@ -135,23 +135,23 @@ def test_real_screenshots_from_truth_to_score(gui_data, name):
     metrics = [METRICS.build(dict(type=m)) for m in task.metrics]
     for sample in dataset:
         example = task.example(sample, np.random.default_rng(0), training=False)
-        answer = parse(example.response, sample.image.size)
-        assert not answer.problems
+        prediction = parse(example.response, sample.image.size)
+        assert not prediction.problems
         bin_size = np.array(sample.image.size) / 999
         for phrase in example.phrases:
             for geometry in ("boxes", "points"):
-                answered = getattr(answer, geometry)(phrase).reshape(-1, 2)
-                if len(answered):
-                    truth = getattr(example.target, geometry)(phrase).reshape(-1, 2)
-                    assert np.all(np.abs(answered - truth) <= bin_size + 1e-9)
+                predicted = getattr(prediction, geometry)(phrase).reshape(-1, 2)
+                if len(predicted):
+                    expected = getattr(example.target, geometry)(phrase).reshape(-1, 2)
+                    assert np.all(np.abs(predicted - expected) <= bin_size + 1e-9)
         for metric in metrics:
-            metric.add(answer, example.target)
-    figures = {k: v for metric in metrics for k, v in metric.compute().items()}
+            metric.add(prediction, example.target)
+    values = {k: v for metric in metrics for k, v in metric.compute().items()}
     for key in ("", "/mobile", "/text", "/icon", "/mobile/text"):
-        assert figures[f"click_accuracy{key}"] == 1.0
+        assert values[f"click_accuracy{key}"] == 1.0
     if name == "GUIGroundingTask":
-        assert figures["f1@0.5"] == 1.0
+        assert values["f1@0.5"] == 1.0
         # Half of the elements are a line of text: a bin of 0.64 pixels costs them an IoU of 0.95.
-        assert 0.5 < figures["f1@0.95"] < figures["f1@0.5:0.95"]
+        assert 0.5 < values["f1@0.95"] < values["f1@0.5:0.95"]
     else:
-        assert figures["f1"] > 0.95
+        assert values["f1"] > 0.95

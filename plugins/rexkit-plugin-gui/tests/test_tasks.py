@@ -36,15 +36,15 @@ def test_the_truth_as_answer_is_a_right_click(cfg):
         example = task.example(sample, np.random.default_rng(number), training=True)
         assert len(example.phrases) == 1
         prompts.add(example.prompt.replace(example.phrases[0], "…"))
-        answer = parse(example.response, sample.image.size)
-        assert not answer.problems
+        prediction = parse(example.response, sample.image.size)
+        assert not prediction.problems
         for metric in metrics:
-            metric.add(answer, example.target)
+            metric.add(prediction, example.target)
     assert len(prompts) == 3
-    figures = {k: v for metric in metrics for k, v in metric.compute().items()}
-    assert figures["click_accuracy"] == figures["click_accuracy/text"] == 1.0
-    assert figures["clicks"] == 30
-    assert figures.get("f1@0.5", figures.get("f1")) == 1.0
+    values = {k: v for metric in metrics for k, v in metric.compute().items()}
+    assert values["click_accuracy"] == values["click_accuracy/text"] == 1.0
+    assert values["clicks"] == 30
+    assert values.get("f1@0.5", values.get("f1")) == 1.0
 
 
 def test_several_elements_at_once():

@@ -132,7 +132,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         self.completion_files = CompletionWriter(
             work_dir / "completions", completions_every, visualizer
         )
-        self.answer_rewards = RewardFunction(
+        self.reward_function = RewardFunction(
             sources, rewards, reward_errors, vlm.tokenizer, self._keep_completions
         )
         generation = dict(arguments.pop("generation_kwargs", None) or {})
@@ -165,7 +165,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
                 save_whole_weights(vlm, start)
         if frozen:  # TRL loads the reference from where the model says it comes from
             vlm.model.config.name_or_path = str(start)
-        total: Any = self.answer_rewards.total
+        total: Any = self.reward_function.total
         super().__init__(
             model=vlm.model,
             reward_funcs=total,

@@ -31,7 +31,7 @@ from rexkit.training.grpo.reward_function import RewardFunction
 
 SMALL = dict(hidden_size=64, layers=1, heads=1, vision_hidden_size=64, max_pixels=96 * 96)
 
-# Of random answers no two are equally long.
+# No two random completions have the same length.
 VARYING = [dict(type="length", soft_limit=1, hard_limit=400), "format"]
 
 
@@ -61,7 +61,7 @@ def rows(work_dir: Path) -> list[dict]:
 
 
 def first_batch(job: GRPOTrainer) -> dict:
-    """The answers to the first prompts, as TRL hands them to its loss."""
+    """Return the completions of the first prompts, as TRL passes them to its loss."""
     job.model.train()
     job.current_gradient_accumulation_steps = 1
     return job._prepare_inputs(next(iter(job.get_train_dataloader())))
@@ -69,9 +69,9 @@ def first_batch(job: GRPOTrainer) -> dict:
 
 def test_the_first_rewards_are_those_of_an_offline_replay(tmp_path):
     job = trainer(tmp_path)
-    answers: list = []
-    parse = job.answer_rewards.read
-    job.answer_rewards.read = lambda *given: answers.append(given) or parse(*given)
+    completions: list = []
+    parse = job.reward_function.read
+    job.reward_function.read = lambda *given: completions.append(given) or parse(*given)
     # However much the model likes them.
     forbidden = job.vlm.forbidden_ids()
 
@@ -80,13 +80,15 @@ def test_the_first_rewards_are_those_of_an_offline_replay(tmp_path):
 
     job.model.lm_head.register_forward_hook(favour)
     job.fit()
-    assert len(answers) == 2 * 4  # each answer is read once
+    assert len(completions) == 2 * 4  # each completion is parsed once
     assert forbidden
-    assert not {i for ids, *_ in answers for i in ids} & set(forbidden)
-    assert answers[0][1].source == answers[1][1].source != answers[2][1].source
+    assert not {i for ids, *_ in completions for i in ids} & set(forbidden)
+    assert completions[0][1].source == completions[1][1].source != completions[2][1].source
 
-    texts = [job.vlm.tokenizer.decode(ids, skip_special_tokens=False) for ids, *_ in answers[:4]]
-    examples = [example for _, example, _ in answers[:4]]
+    texts = [
+        job.vlm.tokenizer.decode(ids, skip_special_tokens=False) for ids, *_ in completions[:4]
+    ]
+    examples = [example for _, example, _ in completions[:4]]
     predictions = [read(t, e.image.size) for t, e in zip(texts, examples, strict=True)]
     table = WeightedRewards(VARYING).score(
         predictions, [e.target for e in examples], [e.source for e in examples]
@@ -111,14 +113,14 @@ def test_completions_are_left_for_replay_and_to_be_looked_at(tmp_path, capsys):
     folder = tmp_path / "completions" / "step_00000"
     file = folder / "completions.jsonl"
     records = [json.loads(line) for line in file.read_text().splitlines()]
-    answers = list(replay(file, WeightedRewards(VARYING)))
-    assert [a.total for a in answers] == [record["reward"] for record in records]
-    assert [a.by_name for a in answers] == [record["rewards"] for record in records]
-    assert len({a.text for a in answers}) == 4
+    completions = list(replay(file, WeightedRewards(VARYING)))
+    assert [a.total for a in completions] == [record["reward"] for record in records]
+    assert [a.by_name for a in completions] == [record["rewards"] for record in records]
+    assert len({a.text for a in completions}) == 4
     logged = rows(tmp_path)[0]
-    assert logged["reward"] == pytest.approx(np.mean([a.total for a in answers]), abs=1e-6)
+    assert logged["reward"] == pytest.approx(np.mean([a.total for a in completions]), abs=1e-6)
     # TRL's spread is that of a sample.
-    spread = np.std([a.total for a in answers], ddof=1)
+    spread = np.std([a.total for a in completions], ddof=1)
     assert logged["reward_std"] == pytest.approx(spread, abs=1e-6)
     assert main(["reward", str(file), "--reward", "length:soft_limit=1,hard_limit=400"]) == 0
     assert "4 completions" in capsys.readouterr().out
@@ -203,7 +205,7 @@ def test_shared_prefixes_equal_the_padded_batch(tmp_path, family, attention):
         gradients = torch.cat([p.grad.flatten() for p in job.model.parameters()])
         found[job.shared_prefix] = [*passes, loss.detach(), gradients]
         read[job.shared_prefix] = seen[0]
-    # Of three prompts with two answers each shared prefixes need three images.
+    # Of three prompts with two completions each shared prefixes need three images.
     assert read == {True: 3, False: 6}
     (*ours, our_gradients), (*theirs, their_gradients) = found[True], found[False]
     for one, other in zip(ours, theirs, strict=True):
@@ -275,14 +277,14 @@ def test_a_broken_reward_stops_with_its_name_or_is_counted(tmp_path, broken, wor
 
 def test_a_group_whose_answers_are_all_alike_is_counted(tmp_path):
     job = trainer(tmp_path, learning_rate=1e-2)
-    read_as_it_is = job.answer_rewards.read
+    read_as_it_is = job.reward_function.read
     seen: list = []
 
     def alike_in_the_first_group(ids, example, source):
         seen.append(example.source)
         return read_as_it_is([5] if example.source == seen[0] else ids, example, source)
 
-    job.answer_rewards.read = alike_in_the_first_group
+    job.reward_function.read = alike_in_the_first_group
     job.fit()
     assert [row["frac_reward_zero_std"] for row in rows(tmp_path)[:2]] == [0.5, 0.0]
     # Nothing is to be learned from a run of such groups, and the log says why.
@@ -304,7 +306,7 @@ def test_sources_have_rewards_of_their_own(tmp_path):
     examples, sources = ([row[key] for row in asked] for key in ("example", "source"))
     assert sources == [0, 1, 2]
     ids = [tokenizer(e.response + tokenizer.eos_token).input_ids for e in examples]
-    predictions = [paid.read(*answer) for answer in zip(ids, examples, sources, strict=True)]
+    predictions = [paid.read(*arguments) for arguments in zip(ids, examples, sources, strict=True)]
     assert [p.text for p in predictions] == [e.response for e in examples]
     table = paid.score(predictions, examples, sources)
     assert table.total.tolist() == [1.0, 1.0, 1.0]

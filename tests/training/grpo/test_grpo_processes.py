@@ -42,7 +42,7 @@ samples_itself(
 
 
 class Scripted(Backend):
-    """What it answers depends on the question alone, and differs within a group."""
+    """Completions depend on the request alone, and differ within a group."""
 
     model_source = "given"
 
@@ -54,15 +54,15 @@ class Scripted(Backend):
             [r.image for r in requests], [r.prompt for r in requests]
         )
         asked: dict[bytes, int] = {}
-        answers = []
+        generations = []
         for request, mask in zip(requests, inputs["attention_mask"], strict=True):
             key = request.image.tobytes() + request.prompt.encode()
             asked[key] = asked.get(key, 0) + 1
             rng = np.random.default_rng([*key[:64], len(key), asked[key]])
             ids = rng.choice(self.vlm.coordinate_ids, 4 + 2 * asked[key]).tolist()
             text = self.vlm.tokenizer.decode(ids)
-            answers.append(Generation(text, ids, int(mask.sum()), 0.0, truncated=True))
-        return answers
+            generations.append(Generation(text, ids, int(mask.sum()), 0.0, truncated=True))
+        return generations
 
 
 def job(work_dir: Path, base: Path, lora: bool, batch: int = 2, **options: object):
@@ -158,7 +158,7 @@ def test_a_model_in_zero_3_shards_samples_as_it_would_whole(tmp_path, base, monk
         ),
     )
     file = work_dir / "completions" / "step_00000" / "completions.jsonl"
-    answered = [json.loads(line)["raw_response"] for line in file.read_text().splitlines()]
+    completions = [json.loads(line)["raw_response"] for line in file.read_text().splitlines()]
     expected = []
     for process in (0, 1):
         whole = samples_itself(tmp_path / "whole", base, batch=4)
@@ -173,7 +173,7 @@ def test_a_model_in_zero_3_shards_samples_as_it_would_whole(tmp_path, base, monk
             )
         expected += map(whole.vlm.tokenizer.decode, found["completion_ids"])
     assert len(set(expected)) == 4
-    assert answered == expected
+    assert completions == expected
 
 
 def test_adapters_have_their_base_as_reference_with_shared_prefixes_too(tmp_path, base):
@@ -199,9 +199,9 @@ def test_adapters_have_their_base_as_reference_with_shared_prefixes_too(tmp_path
                 **images,
             )[0]
         # The adapter did nothing when the batch was made: the reference was the policy.
-        answered = inputs["completion_mask"].bool()
+        mask = inputs["completion_mask"].bool()
         torch.testing.assert_close(
-            reference[answered], inputs["ref_per_token_logps"][answered], atol=1e-5, rtol=0
+            reference[mask], inputs["ref_per_token_logps"][mask], atol=1e-5, rtol=0
         )
         loss = run.compute_loss(run.model, inputs)
         loss.backward()

@@ -42,11 +42,11 @@ def test_a_killed_run_goes_on_with_the_same_answers(tmp_path, rollout):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}"}
     with subprocess.Popen([sys.executable, "-c", script], env=environment) as process:
         # Answers are written before the update that learns from them.
-        answered = work_dir / "completions" / "step_00002" / "completions.jsonl"
+        written = work_dir / "completions" / "step_00002" / "completions.jsonl"
         until = time.monotonic() + 180
         while time.monotonic() < until and process.poll() is None:
             time.sleep(0.002)
-            if answered.is_file():
+            if written.is_file():
                 process.send_signal(signal.SIGKILL)
                 break
     assert process.returncode == -signal.SIGKILL
@@ -84,9 +84,9 @@ def test_rounds_of_several_steps_keep_their_beat_after_a_resume(tmp_path):
     trainer(tmp_path, **dict(settings, max_steps=3)).fit()
     go_on = trainer(tmp_path, **settings)
     asked: list = []
-    answer = go_on._generate_and_score_completions
+    generate = go_on._generate_and_score_completions
     go_on._generate_and_score_completions = lambda rows: (
-        asked.append((go_on.state.global_step, rows[0]["example"].source)) or answer(rows)
+        asked.append((go_on.state.global_step, rows[0]["example"].source)) or generate(rows)
     )
     go_on.fit(resume=True)
     # The round that was cut in the middle is sampled anew, the next begins on time.

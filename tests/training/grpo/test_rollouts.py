@@ -1,4 +1,4 @@
-"""Rollouts by backends: who answers, with which weights, and what is refused."""
+"""Rollouts by backends: which backend generates, with which weights, and what is refused."""
 
 from __future__ import annotations
 
@@ -259,7 +259,7 @@ def test_a_backend_without_update_says_what_to_do():
 
 
 def test_a_server_is_given_the_start_and_a_name_of_its_own(tmp_path, monkeypatch):
-    """What it has been started with is not known, so it gets the weights before it answers."""
+    """What it has been started with is not known, so it gets the weights before it generates."""
     handed: list[int] = []
     monkeypatch.setattr(
         OpenAIBackend, "update_weights", lambda self, weights: handed.append(len(list(weights)))
@@ -301,11 +301,11 @@ def test_an_answer_that_cannot_be_learned_from_names_the_sample(tmp_path, change
     vision = job.vlm.forbidden_ids()[0]
 
     def bad(requests) -> list[Generation]:
-        answers = generate(requests)
+        generations = generate(requests)
         for name, value in change.items():
             value = [vision if i is None else i for i in value] if name == "token_ids" else value
-            setattr(answers[2], name, value)
-        return answers
+            setattr(generations[2], name, value)
+        return generations
 
     backend.generate = bad
     with pytest.raises(ValueError, match=rf"^ShapesDataset.*{words}"):

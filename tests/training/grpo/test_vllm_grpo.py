@@ -21,7 +21,7 @@ ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True, "sco
 
 
 def varied(prediction, target) -> float:
-    """Another number for about every answer."""
+    """A different reward for almost every completion."""
     return sum(map(ord, prediction.text)) % 97 / 97
 
 
@@ -43,7 +43,7 @@ def test_vllm_samples_with_the_weights_of_the_step(tmp_path: Path) -> None:
     for row in logged:  # what vLLM samples is as likely to the trainer
         assert row["sampling/sampling_logp_difference/mean"] < 2e-3
     first = [completions(tmp_path, step) for step in range(3)]
-    assert len({answer for answers in first for answer in answers}) > 8  # each draws anew
+    assert len({text for texts in first for text in texts}) > 8  # each draws anew
 
     # With the weights of the step before it would show.
     job.rollout_func._updated = job.state.global_step
