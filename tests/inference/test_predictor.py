@@ -191,7 +191,9 @@ def test_a_name_that_two_tasks_say_is_an_error(monkeypatch):
 def test_unknown_backends_and_options():
     with pytest.raises(ConfigError, match="did you mean 'transformers'"):
         Predictor("tiny", "transfomers")
-    with pytest.raises(ConfigError, match=r"accepts 'max_new_token'; did you mean 'max_new_tokens'"):
+    with pytest.raises(
+        ConfigError, match=r"accepts 'max_new_token'; did you mean 'max_new_tokens'"
+    ):
         Predictor("tiny", max_new_token=3)
     with pytest.raises(ConfigError, match="temperature: the backend is built already"):
         Predictor("tiny", Rule(), temperature=1)
