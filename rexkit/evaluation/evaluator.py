@@ -228,14 +228,9 @@ def _windows(
 def _record(
     index: int, example: Example, generation: Generation, prediction: Prediction, dataset: str
 ) -> PredictionRecord:
-    return PredictionRecord(
-        source=example.source,
-        task=example.task,
-        prompt=example.prompt,
-        phrases=example.phrases,
-        prediction=prediction,
-        target=example.target,
-        image_path=example.image_path,
+    return PredictionRecord.of(
+        example,
+        prediction,
         dataset=dataset,
         index=index,
         truncated=generation.truncated,

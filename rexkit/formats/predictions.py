@@ -42,7 +42,7 @@ from rexkit.formats.annotation_records import read_record
 from rexkit.formats.coordinates import short
 from rexkit.formats.phrase_geometries import decode_annotation, encode_annotation
 from rexkit.grammar import read
-from rexkit.structures import Annotation, ImageSize, Prediction, Problem
+from rexkit.structures import Annotation, Example, ImageSize, Prediction, Problem
 
 logger = logging.getLogger(__name__)
 
@@ -105,6 +105,26 @@ class PredictionRecord:
     drawing: str | None = None
     error: str | None = None
     location: str = ""
+
+    @classmethod
+    def of(cls, example: Example, prediction: Prediction, **others: Any) -> PredictionRecord:
+        """Return the record of an example's prediction.
+
+        Args:
+            example: what was asked, with the ground truth.
+            prediction: what was read from the response.
+            others: the other attributes, such as ``index``.
+        """
+        return cls(
+            source=example.source,
+            task=example.task,
+            prompt=example.prompt,
+            phrases=example.phrases,
+            prediction=prediction,
+            target=example.target,
+            image_path=example.image_path,
+            **others,
+        )
 
     def to_dict(self, geometry: str | None = None) -> dict[str, Any]:
         """Return the JSON object of the record; the module docstring lists its keys.

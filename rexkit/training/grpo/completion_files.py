@@ -15,6 +15,7 @@ from rexkit.evaluation.tables import markdown
 from rexkit.formats.predictions import COMPLETIONS, PredictionRecord, to_line
 from rexkit.rewards import RewardTable
 from rexkit.structures import Example, Prediction
+from rexkit.training.grpo.reward_function import Completion
 from rexkit.visualizers import PillowVisualizer
 
 DRAWN_PROMPTS = 4
@@ -43,7 +44,7 @@ class CompletionWriter:
         self,
         step: int,
         examples: Sequence[Example],
-        predictions: Sequence[Prediction],
+        completions: Sequence[Completion],
         rewards: RewardTable,
     ) -> None:
         """Write a batch if one is due; every process calls it with its own part.
@@ -51,7 +52,7 @@ class CompletionWriter:
         Args:
             step: number of updates of the model.
             examples: examples, those with the same prompt in a row.
-            predictions: parsed completion of each example.
+            completions: one of each example.
             rewards: rewards of the completions.
         """
         if not self.every or step // self.every == self._written:
@@ -62,10 +63,11 @@ class CompletionWriter:
         process = PartialState()
         records = [
             _record(
-                example, prediction, rewards, row, step, process.process_index * len(examples) + row
+                example, completion, rewards, row, step, process.process_index * len(examples) + row
             ).to_dict()
-            for row, (example, prediction) in enumerate(zip(examples, predictions, strict=True))
+            for row, (example, completion) in enumerate(zip(examples, completions, strict=True))
         ]
+        predictions = [completion.prediction for completion in completions]
         _draw(self.visualizer, folder, examples, predictions, records)
         every: list[dict[str, Any]] = gather_object(records)
         if process.is_main_process:
@@ -75,22 +77,19 @@ class CompletionWriter:
 
 def _record(
     example: Example,
-    prediction: Prediction,
+    completion: Completion,
     rewards: RewardTable,
     row: int,
     step: int,
     index: int,
 ) -> PredictionRecord:
     by_name = {name: float(values[row]) for name, values in rewards.by_name.items()}
-    return PredictionRecord(
-        source=example.source,
-        task=example.task,
-        prompt=example.prompt,
-        phrases=example.phrases,
-        prediction=prediction,
-        target=example.target,
-        image_path=example.image_path,
+    return PredictionRecord.of(
+        example,
+        completion.prediction,
         index=index,
+        num_output_tokens=completion.num_tokens,
+        truncated=completion.truncated,
         step=step,
         reward=float(rewards.total[row]),
         # A source may lack a reward that another has.

@@ -23,11 +23,11 @@ from rexkit.packing import AttentionKind, default_tree_attention, use_tree_atten
 from rexkit.registry import BACKENDS, TRAINERS
 from rexkit.rewards import RewardTable
 from rexkit.rewards.weighted_rewards import OnRewardError
-from rexkit.structures import Example, Prediction
+from rexkit.structures import Example
 from rexkit.training.grpo.completion_files import CompletionWriter
 from rexkit.training.grpo.importance_sampling import Mode, importance_weights
 from rexkit.training.grpo.prompts import GroupSampler, PromptDataset
-from rexkit.training.grpo.reward_function import RewardFunction
+from rexkit.training.grpo.reward_function import Completion, RewardFunction
 from rexkit.training.grpo.rollouts import (
     BackendRollouts,
     model_arguments,
@@ -258,12 +258,12 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         self,
         step: int,
         examples: Sequence[Example],
-        predictions: Sequence[Prediction],
+        completions: Sequence[Completion],
         rewards: RewardTable,
     ) -> None:
         if self.model.training:
             with self.phases("files"):
-                self.completion_files.add(step, examples, predictions, rewards)
+                self.completion_files.add(step, examples, completions, rewards)
 
     def _reweight_by_importance(self, batch: dict[str, Any]) -> None:
         """Multiply advantages by the importance-sampling weights of a backend's completions.

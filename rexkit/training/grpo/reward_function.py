@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,25 @@ from rexkit.rewards.weighted_rewards import OnRewardError
 from rexkit.structures import Example, Prediction
 
 Log = Callable[[str, float], None]
-OnBatch = Callable[[int, Sequence[Example], Sequence[Prediction], RewardTable], None]
-"""A callback for every batch: number of updates, examples, predictions and rewards."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A sampled response.
+
+    Attributes:
+        prediction: what was parsed from its text.
+        num_tokens: its length, end of the turn included.
+        truncated: whether it ended at the token limit, without the end of the turn.
+    """
+
+    prediction: Prediction
+    num_tokens: int
+    truncated: bool
+
+
+OnBatch = Callable[[int, Sequence[Example], Sequence[Completion], RewardTable], None]
+"""A callback for every batch: number of updates, examples, completions and rewards."""
 
 
 class RewardFunction:
@@ -57,15 +75,15 @@ class RewardFunction:
             self.rewards.append(found)
         self._kinds: set[str] = set()
 
-    def read(self, completion_ids: Sequence[int], example: Example, source: int) -> Prediction:
-        """Return the prediction of a completion: its text up to the end of the turn, parsed."""
-        ids = list(completion_ids)
-        if self.tokenizer.eos_token_id in ids:
-            ids = ids[: ids.index(self.tokenizer.eos_token_id)]
+    def read(self, completion_ids: Sequence[int], example: Example, source: int) -> Completion:
+        """Parse a completion: its text up to the end of the turn."""
+        ids, end = list(completion_ids), self.tokenizer.eos_token_id
+        truncated = end not in ids
+        text_ids = ids if truncated else ids[: ids.index(end)]
         prediction: Prediction = self.parsers[source](
-            self.tokenizer.decode(ids), example.target.image_size
+            self.tokenizer.decode(text_ids), example.target.image_size
         )
-        return prediction
+        return Completion(prediction, len(text_ids) + (not truncated), truncated)
 
     def score(
         self,
@@ -113,7 +131,8 @@ class RewardFunction:
         with ``reward_errors="zero"`` ``reward_errors/NAME``, the number of failed completions.
         """
         failed_before = self._failures()
-        predictions = [self.read(*row) for row in zip(completion_ids, example, source, strict=True)]
+        completions = [self.read(*row) for row in zip(completion_ids, example, source, strict=True)]
+        predictions = [completion.prediction for completion in completions]
         table = self.score(predictions, example, source)
         for name, values in table.by_name.items():
             log_metric(f"rewards/{name}/mean", float(np.nanmean(values)))
@@ -127,7 +146,7 @@ class RewardFunction:
         for name, number in (self._failures() - failed_before).items():
             log_metric(f"reward_errors/{name}", number)
         if self.on_batch is not None:
-            self.on_batch(trainer_state.global_step, example, predictions, table)
+            self.on_batch(trainer_state.global_step, example, completions, table)
         found: list[float] = table.total.tolist()
         return found
 

@@ -118,6 +118,10 @@ def test_completions_are_left_for_replay_and_to_be_looked_at(tmp_path, capsys):
     assert [a.by_name for a in completions] == [record["rewards"] for record in records]
     assert len({a.text for a in completions}) == 4
     logged = rows(tmp_path)[0]
+    lengths = [record["num_output_tokens"] for record in records]
+    assert logged["completions/mean_length"] == np.mean(lengths)
+    truncated = [record["truncated"] for record in records]
+    assert logged["completions/clipped_ratio"] == np.mean(truncated)
     assert logged["reward"] == pytest.approx(np.mean([a.total for a in completions]), abs=1e-6)
     # TRL's spread is that of a sample.
     spread = np.std([a.total for a in completions], ddof=1)
@@ -306,7 +310,8 @@ def test_sources_have_rewards_of_their_own(tmp_path):
     examples, sources = ([row[key] for row in asked] for key in ("example", "source"))
     assert sources == [0, 1, 2]
     ids = [tokenizer(e.response + tokenizer.eos_token).input_ids for e in examples]
-    predictions = [paid.read(*arguments) for arguments in zip(ids, examples, sources, strict=True)]
+    found = [paid.read(*arguments) for arguments in zip(ids, examples, sources, strict=True)]
+    predictions = [completion.prediction for completion in found]
     assert [p.text for p in predictions] == [e.response for e in examples]
     table = paid.score(predictions, examples, sources)
     assert table.total.tolist() == [1.0, 1.0, 1.0]
@@ -321,7 +326,20 @@ def test_sources_have_rewards_of_their_own(tmp_path):
         build_examples(dict(plain, reward_name="a", rewards=["b"]), "train_data", 0, True)
 
 
-def test_several_tasks_of_a_image_are_prompts_of_their_own():
+@pytest.mark.parametrize(
+    ("end", "tokens", "truncated"), [([], 3, True), ([0], 4, False), ([0, 5], 4, False)]
+)
+def test_a_completion_without_an_end_is_truncated(end, tokens, truncated):
+    data = ExampleDataset([Source(ShapesDataset(1), GroundingTask(), parser=read)])
+    tokenizer = TinyVLM(weights=None, **SMALL).tokenizer
+    reward = RewardFunction(data.sources, ["format"], "raise", tokenizer)
+    ids = [5, 6, 7, *(tokenizer.eos_token_id if i == 0 else i for i in end)]
+    found = reward.read(ids, data[0], 0)
+    assert (found.num_tokens, found.truncated) == (tokens, truncated)
+    assert found.prediction.text == tokenizer.decode([5, 6, 7])
+
+
+def test_several_tasks_of_an_image_are_prompts_of_their_own():
     data = ExampleDataset([Source(ShapesDataset(3), [GroundingTask(), PointingTask()])])
     asked = PromptDataset(data, "Hello.")
     assert len(asked) == 6
