@@ -18,8 +18,9 @@ from typing import Any
 
 from mmengine.config import Config
 
+from rexkit.component_arguments import accepted_arguments, check_names
 from rexkit.errors import ConfigError, ErrorCollector, did_you_mean
-from rexkit.registry import REGISTRIES, Registry, accepted_arguments, check_names
+from rexkit.registry import REGISTRIES, Registry
 from rexkit.shipped_configs import find_config
 
 __all__ = ["KEYS", "SOURCE_KEYS", "load_config"]

@@ -13,6 +13,7 @@ from mmengine.config import Config
 from transformers import set_seed
 
 from rexkit.backends import Backend, model_source
+from rexkit.component_arguments import accepted_arguments
 from rexkit.config import require
 from rexkit.errors import ConfigError, ErrorCollector
 from rexkit.evaluation.distributed import is_main_process, use_own_accelerator
@@ -25,7 +26,6 @@ from rexkit.registry import (
     MODELS,
     TRAINERS,
     VISUALIZERS,
-    accepted_arguments,
 )
 from rexkit.source_check import CheckedSource, MetricConfigs, check_source
 

@@ -7,9 +7,10 @@ from typing import Any
 import torch
 
 from rexkit.backends import Backend, model_source
+from rexkit.component_arguments import accepted_arguments
 from rexkit.errors import ConfigError, did_you_mean
 from rexkit.models import VLM, PretrainedVLM, TinyVLM
-from rexkit.registry import BACKENDS, accepted_arguments
+from rexkit.registry import BACKENDS
 
 
 def load_backend(

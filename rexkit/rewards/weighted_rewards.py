@@ -13,8 +13,9 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rexkit.component_arguments import check_choices, check_names
 from rexkit.errors import UserError
-from rexkit.registry import REWARDS, check_names
+from rexkit.registry import REWARDS
 from rexkit.structures import Annotation, Array, Prediction
 
 OnRewardError = Literal["raise", "zero"]
@@ -191,4 +192,5 @@ def build_reward(config: Mapping[str, Any], key: str) -> Any:
         return REWARDS.build(config, key=key)
     arguments = {name: value for name, value in config.items() if name != "type"}
     check_names(component, arguments, key)
+    check_choices(component, arguments, key)
     return partial(component, **arguments) if arguments else component

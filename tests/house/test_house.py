@@ -16,7 +16,8 @@ PACKAGE = Path(rexkit.__file__).parent
 # From the ground up: a room may import the rooms before it.
 ROOMS = [
     *("lazy_names", "errors", "structures", "keypoints", "geometry", "instances", "edit_distance"),
-    *("interfaces", "component_check", "plugins", "registry", "shipped_configs", "config"),
+    *("interfaces", "component_arguments", "component_check", "plugins", "registry"),
+    *("shipped_configs", "config"),
     *("grammar", "formats", "datasets"),
     *("tasks", "parsers", "rewards", "metrics", "visualizers", "examples"),
     *("_compat", "models", "packing", "backends", "inference", "evaluation", "training"),

@@ -66,7 +66,7 @@ def run_of(file: Path, overrides: dict[str, Any], job: str = "train") -> Run:
         ),
         (
             {"metrics": [dict(type="OCRHmean", geometry="box")]},
-            r"^metrics\.0\.geometry: must be 'polygon' or 'bbox', got 'box'$",
+            r"^metrics\.0\.geometry: must be .*'polygon'.*, got 'box'",
         ),
         ({"train_data.dataset.colors": ["octarine"]}, r"^train_data\.dataset\.colors: unknown"),
         ({"trainer.coord_sigma": -1}, r"^trainer\.coord_sigma must not be negative, got -1$"),
@@ -76,6 +76,12 @@ def run_of(file: Path, overrides: dict[str, Any], job: str = "train") -> Run:
         ({"model.weights": "/nowhere/w"}, r"^model: no weights at /nowhere/w"),
         ({"visualizer": dict(type="PillowVisualizer", line=1)}, r"^visualizer\.line: "),
         ({"backend.max_new_tokens": 0}, r"^backend.*max_new_tokens"),
+        (
+            {"backend.presence": "marginl"},
+            r"^backend\.presence: must be 'token' or 'marginal', got 'marginl'; did you mean 'marg",
+        ),
+        ({"train_data.parser": dict(type="SpanParser", transcription="txt")}, r"\.transcription: "),
+        ({"trainer.attention": "flx"}, r"^trainer\.attention: must be .*; did you mean 'flex'"),
         ({"trainer": None}, r"^the config has no 'trainer'"),
     ],
 )

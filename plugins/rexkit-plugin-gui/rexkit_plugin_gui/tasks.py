@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rexkit import TASK_FNS
-from rexkit.registry import accepted_arguments
+from rexkit.component_arguments import accepted_arguments
 from rexkit.tasks import PhraseTask, PointingTask
 
 

@@ -10,10 +10,11 @@ import numpy as np
 
 from rexkit._compat.trl import generation_model
 from rexkit.backends import Backend, Generation, SamplingParams, model_source
+from rexkit.component_arguments import accepted_arguments
 from rexkit.errors import ConfigError
 from rexkit.inference.requests import build_request
 from rexkit.models.whole_weights import whole_weights
-from rexkit.registry import BACKENDS, accepted_arguments
+from rexkit.registry import BACKENDS
 from rexkit.structures import Example
 from rexkit.tasks import Task
 

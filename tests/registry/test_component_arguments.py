@@ -1,0 +1,91 @@
+"""Strings for arguments that are annotated as a Literal are checked when a component is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import pytest
+
+from rexkit.component_arguments import check_choices
+from rexkit.errors import ConfigError
+from rexkit.registry import Registry
+
+if TYPE_CHECKING:
+    from nowhere import Unknown
+
+Color = Literal["red", "green"]
+
+
+class Plain:
+    def __init__(self, color: Color, other: Unknown = None):
+        self.color = color
+
+
+class Optional:
+    def __init__(self, color: Color | None = None):
+        self.color = color
+
+
+class Inherits(Optional):
+    pass
+
+
+@dataclass
+class Fields:
+    color: Color = "red"
+    number: int | Literal["all"] = 1
+
+
+def function(color: Color | float):
+    return color
+
+
+def open_ended(color: Color | str):
+    return color
+
+
+def hidden(color: Unknown):
+    return color
+
+
+@pytest.mark.parametrize("component", [Plain, Optional, Inherits, Fields, function])
+def test_a_string_that_is_no_choice_is_an_error_with_key_and_near_miss(component):
+    message = r"^a\.b\.color: must be 'red' or 'green', got 'gren'; did you mean 'green'\?$"
+    with pytest.raises(ConfigError, match=message):
+        check_choices(component, {"color": "gren"}, "a.b")
+    check_choices(component, {"color": "red"}, "a.b")
+
+
+@pytest.mark.parametrize(
+    ("component", "arguments"),
+    [
+        (Optional, {"color": None}),
+        (Fields, {"number": "all"}),
+        (Fields, {"number": 3}),
+        (function, {"color": 0.5}),
+        (open_ended, {"color": "octarine"}),
+        (hidden, {"color": "octarine"}),
+        (Plain, {"other": "octarine"}),
+        (print, {"sep": "octarine"}),
+    ],
+)
+def test_other_arguments_pass(component, arguments):
+    check_choices(component, arguments, "a.b")
+
+
+def test_several_errors_are_reported_together():
+    def both(color: Color, mode: Literal["fast", "slow"]):
+        return color, mode
+
+    with pytest.raises(ConfigError) as error:
+        check_choices(both, {"color": "x", "mode": "fats"}, "a")
+    assert str(error.value).count("must be") == 2
+
+
+def test_a_registry_checks_them():
+    registry = Registry("PAINTS", scope="rexkit", locations=[])
+    registry.register_module(module=Optional)
+    with pytest.raises(ConfigError, match=r"^train\.0\.color: must be"):
+        registry.build({"type": "Optional", "color": "blue"}, key="train.0")
+    assert registry.build({"type": "Optional", "color": "red"}).color == "red"
