@@ -7,6 +7,7 @@ keys in `KEYS`; any other top-level name is a variable of the file, which string
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,7 +22,7 @@ from mmengine.config import Config
 from rexkit.component_arguments import accepted_arguments, check_names
 from rexkit.errors import ConfigError, ErrorCollector, did_you_mean
 from rexkit.registry import REGISTRIES, Registry
-from rexkit.shipped_configs import find_config
+from rexkit.shipped_configs import config_folder, find_config
 
 __all__ = ["KEYS", "SOURCE_KEYS", "load_config"]
 
@@ -100,6 +101,8 @@ def load_config(
         FileNotFoundError: there is no such file.
     """
     path = find_config(path)
+    # So that a config anywhere can have a shipped one as its _base_: mmengine fills in variables.
+    os.environ["REXKIT_CONFIGS"] = str(config_folder())
     loaded = Config.fromfile(str(path), import_custom_modules=False)
     config: dict[str, Any] = loaded.to_dict()
     errors = ErrorCollector()

@@ -31,6 +31,18 @@ def test_variables_follow_overrides(file):
     assert load_config(file, {"data_root": "/elsewhere"}).note == "/elsewhere/notes"
 
 
+def test_a_config_elsewhere_extends_a_shipped_one(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        '_base_ = "{{$REXKIT_CONFIGS:configs}}/sft/grounding.py"\n'
+        "train_data = dict(dataset=dict(size=5000, seed=1))\n"
+    )
+    config, shipped = load_config(file), load_config("grounding")
+    assert config.train_data.dataset == shipped.train_data.dataset | dict(size=5000, seed=1)
+    assert config.trainer == shipped.trainer
+    assert Path(config.work_dir) == Path("work_dirs/mine")
+
+
 def test_defaults(file):
     config = load_config(file)
     assert config.seed == 0

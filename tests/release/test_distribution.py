@@ -110,5 +110,6 @@ def test_the_wheel_works_outside_the_checkout(wheel, tmp_path):
     assert "plugins" in venv.succeed("rexkit plugins")
     assert "red circle" in venv.succeed(f'python -c "{PREDICT}"')
     assert "orange" in venv.succeed("rexkit train grounding --dry-run")
-    venv.succeed(f"rexkit train grounding --cfg-options {ONE_STEP}")
-    assert (tmp_path / "work_dirs" / "grounding" / "metrics.json").is_file()
+    (tmp_path / "mine.py").write_text('_base_ = "{{$REXKIT_CONFIGS:configs}}/sft/grounding.py"\n')
+    venv.succeed(f"rexkit train mine.py --cfg-options {ONE_STEP}")
+    assert (tmp_path / "work_dirs" / "mine" / "metrics.json").is_file()
