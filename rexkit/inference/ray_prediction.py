@@ -84,10 +84,11 @@ def predict_files_on_ray(
     visualizer: Any = None,
     imports: Sequence[str] = (),
 ) -> Iterator[Result]:
-    """As `rexkit.inference.file_prediction.predict_files`, with the same files but for their order.
+    """Predict files on Ray, as `rexkit.inference.file_prediction.predict_files` does.
 
-    Paths must be readable on every machine of the cluster; the folder is written here. A run that
-    was begun by either engine is finished by the other.
+    The files are the same except for the order of records. Paths must be readable on every
+    machine of the cluster; the folder is written here. A run that was begun by either engine is
+    finished by the other.
 
     Args:
         model: of the `Predictor` that each worker builds.

@@ -85,7 +85,7 @@ class Encoder:
         return ids
 
     def left_padded(self, rows: Sequence[Sequence[int]]) -> dict[str, torch.Tensor]:
-        """``input_ids``, ``attention_mask`` and ``mm_token_type_ids`` of rows of token ids."""
+        """Return the input ids, attention mask and token type ids of rows, padded on the left."""
         width = max(map(len, rows))
         pad = self.tokenizer.pad_token_id
         kinds = self.processor.create_mm_token_type_ids(rows)

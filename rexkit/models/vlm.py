@@ -1,4 +1,4 @@
-"""A model with its processor: what every other room asks of a model."""
+"""A model with its processor, as all other modules use it."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class VLM:
         return (model.get_base_model() if hasattr(model, "peft_config") else model).base_model
 
     def forbidden_ids(self) -> list[int]:
-        """Token ids that no answer may hold: vision tokens and rows without a token.
+        """Return the ids that no completion may contain: vision tokens and rows without a token.
 
         A generated image token would break the next forward pass, and rows past the tokenizer's
         end are padding of the weight matrix.
@@ -64,7 +64,7 @@ class VLM:
         return forbidden_ids(self.tokenizer, table.num_embeddings)
 
     def trainable_by_part(self) -> Iterator[tuple[Part, str, torch.nn.Parameter]]:
-        """Every parameter that trains, with the part of the model it belongs to."""
+        """Yield every trainable parameter, with its name and the part of the model it is in."""
         for name, parameter in self.model.named_parameters():
             if parameter.requires_grad:
                 yield part_of(name), name, parameter
@@ -88,13 +88,18 @@ class VLM:
 
 
 def forbidden_ids(tokenizer: Any, rows: int) -> list[int]:
-    """Ids of vision tokens and of rows without a token, in a vocabulary of so many rows."""
+    """Return the ids of vision tokens and of rows without a token.
+
+    Args:
+        tokenizer: of the model.
+        rows: number of rows of the embedding matrix.
+    """
     vision = [tokenizer.convert_tokens_to_ids(token) for token in VISION_TOKENS]
     return sorted({i for i in vision if i is not None} | set(range(len(tokenizer), rows)))
 
 
 def part_of(parameter_name: str) -> Part:
-    """Which part of the model a parameter belongs to, by the names transformers gives.
+    """Return the part of the model that a parameter is in, by its name in transformers.
 
     >>> part_of("model.visual.merger.linear_fc1.weight"), part_of("lm_head.weight")
     ('projector', 'language_model')

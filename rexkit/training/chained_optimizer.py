@@ -38,7 +38,7 @@ class ChainedOptimizer(torch.optim.Optimizer):
 
 
 def is_inner_matrix(name: str, parameter: torch.Tensor) -> bool:
-    """Whether Muon is meant for a parameter: a matrix that is no table of vectors.
+    """Return whether Muon is meant for a parameter: a matrix that is no table of vectors.
 
     The projector is left out too: its matrix over a whole cell is so much wider than the layers of
     a small network that Muon would spend more on it than on all others.

@@ -61,7 +61,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
-    """Matrices with their singular values moved near 1, by five Newton-Schulz rounds.
+    """Return matrices with their singular values moved near 1, by five Newton-Schulz rounds.
 
     Args:
         matrices: (N, rows, columns).
