@@ -96,7 +96,8 @@ def test_the_metadata_is_complete(wheel):
     assert metadata["Requires-Python"] == ">=3.11"
     urls = {url.split(",")[0] for url in metadata.get_all("Project-URL")}
     assert urls >= {"Source", "Issues", "Changelog", "Documentation"}
-    assert "Programming Language :: Python :: 3.11" in metadata.get_all("Classifier")
+    versions = {f"Programming Language :: Python :: {version}" for version in ("3.11", "3.12")}
+    assert versions <= set(metadata.get_all("Classifier"))
     assert metadata["Keywords"]
 
 
