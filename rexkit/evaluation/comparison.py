@@ -11,7 +11,7 @@ from rexkit.evaluation.record_statistics import record_statistics
 from rexkit.evaluation.results_folder import MetricValues, ResultName, find_results
 from rexkit.evaluation.tables import format_value
 
-_LOWER_IS_BETTER = re.compile(r"error|mae|distance|seconds|problem_rate|truncated_rate")
+_LOWER_IS_BETTER = re.compile(r"error|mae|relative|distance|seconds|problem_rate|truncated_rate")
 _COUNT = re.compile(
     r"(^|[/_])(absent|predictions|targets|images|samples)$"
     r"|^(instances|output_tokens)_per_sample$"
