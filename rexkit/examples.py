@@ -148,7 +148,7 @@ def build_examples(
     Raises:
         ConfigError: a source that cannot be used; several errors are reported together.
     """
-    many = isinstance(cfg, Sequence)
+    many = isinstance(cfg, Sequence) and not isinstance(cfg, str)
     if many and not cfg:
         raise ConfigError(f"{key}: an empty list has no examples; give at least one source")
     errors = ErrorCollector()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rexkit.datasets import ShapesDataset
@@ -84,3 +85,94 @@ def test_the_parser_is_that_of_the_source_the_config_or_the_task():
     assert plain.sources[1].parser.transcription is None
     with pytest.raises(ConfigError, match=r"^parser\.type: "):
         build_examples(cfg[1], "test_data", 0, False, parser=dict(type="SpanParse"))
+
+
+def drawn(examples: ExampleDataset, epoch: int = 0) -> list[str]:
+    """The samples of an epoch."""
+    return [examples[epoch, i].source for i in range(len(examples))]
+
+
+def shapes(*numbers: int, seed: int = 0) -> list[str]:
+    return [f"ShapesDataset(seed={seed})[{number}]" for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("size", "weight", "length"), [(4, 1.0, 4), (4, 2.5, 10), (4, 0.1, 1), (3, 0.6, 2)]
+)
+def test_the_weight_is_the_length_of_a_source_in_datasets(size, weight, length):
+    assert len(Source(ShapesDataset(size), GroundingTask(), weight=weight)) == length
+
+
+def test_epochs_go_on_where_the_last_ended_and_sources_follow_each_other():
+    half = Source(ShapesDataset(4), GroundingTask(), weight=0.5)
+    other = Source(ShapesDataset(3, seed=1), GroundingTask())
+    examples = ExampleDataset([half, other])
+    assert drawn(examples) == [*shapes(0, 1), *shapes(0, 1, 2, seed=1)]
+    assert drawn(examples, 1) == [*shapes(2, 3), *shapes(0, 1, 2, seed=1)]
+    assert drawn(examples, 2) == drawn(examples)
+    assert [examples.source_of(i) for i in range(5)] == [0, 0, 1, 1, 1]
+    assert [examples.first_index(number) for number in (0, 1)] == [0, 2]
+
+
+@pytest.mark.parametrize("index", [-1, 2])
+def test_an_index_out_of_range_is_an_error(index):
+    examples = ExampleDataset([Source(ShapesDataset(2), GroundingTask())])
+    with pytest.raises(IndexError, match=f"^example {index} of 2$"):
+        examples[index]
+
+
+def test_random_choices_depend_on_seed_epoch_and_index():
+    given: dict[tuple[int, int, int], float] = {}
+
+    def choices(seed: int, epoch: int, index: int) -> float:
+        found = []
+        transform = lambda sample, rng: found.append(rng.random()) or sample  # noqa: E731
+        examples = ExampleDataset([Source(ShapesDataset(2), GroundingTask(), [transform])], seed)
+        examples[epoch, index]
+        return found[0]
+
+    for key in np.ndindex(2, 2, 2):
+        given[key] = choices(*key)
+    assert len({*given.values()}) == 8
+    assert {key: choices(*key) for key in given} == given
+
+
+def test_the_skipped_samples_are_those_of_all_sources():
+    sources = [Source(ShapesDataset(1), GroundingTask()) for _ in range(2)]
+    for number, source in enumerate(sources):
+        source.dataset.skipped = [DataError("no image", f"{number}.json:1")]
+    assert ExampleDataset(sources).skipped == ["0.json:1: no image", "1.json:1: no image"]
+
+
+@pytest.mark.parametrize(("training", "tasks"), [(True, [2]), (False, [1, 1])])
+def test_several_tasks_are_one_source_in_training_only(training, tasks):
+    cfg = dict(dataset=SHAPES, task=[GROUNDING, dict(type="PointingTask")], weight=2.0)
+    examples = build_examples(cfg, "train_data", 0, training)
+    assert [len(s.task) if isinstance(s.task, list) else 1 for s in examples.sources] == tasks
+    assert [len(s) for s in examples.sources] == [4] * len(tasks)
+    asked = examples[0] if training else [examples[0], examples[4]]
+    assert [example.task for example in asked] == ["detection", "pointing"]
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        ([], r"^data: an empty list has no examples"),
+        ("shapes", r"^data: expected dict\(dataset=…, task=…\), got 'shapes'"),
+        ([SHAPES["type"]], r"^data\.0: expected dict"),
+        (dict(dataset=SHAPES), r"^data\.task: missing"),
+        (dict(dataset=SHAPES, task=[]), r"^data\.task: an empty list asks nothing"),
+        (dict(dataset=dict(SHAPES, size=0), task=GROUNDING), r"^data\.dataset"),
+        *(
+            (dict(dataset=SHAPES, task=GROUNDING, name=name), r"^data\.name: .* name of a folder")
+            for name in ("..", "a/b", 3)
+        ),
+        *(
+            (dict(dataset=SHAPES, task=GROUNDING, weight=weight), r"^data\.weight: must be")
+            for weight in (0, -0.5, "1", None, float("nan"))
+        ),
+    ],
+)
+def test_a_source_that_cannot_be_used_is_an_error_with_its_key(cfg, message):
+    with pytest.raises(ConfigError, match=message):
+        build_examples(cfg, "data", 0, True)
