@@ -89,6 +89,37 @@ def test_defaults_are_greedy_and_explicit():
     assert OpenAIBackend("m", extra_body={}, top_k=3).body["top_k"] == 3
 
 
+def test_greedy_decoding_takes_neither_top_p_nor_top_k():
+    greedy = SamplingParams(top_p=0.5, top_k=7).for_transformers()
+    assert greedy == SamplingParams().for_transformers()
+    defaults = GenerationConfig()
+    assert greedy["top_k"] == (defaults.top_k or 50)
+
+
+def test_an_openai_request_without_stop_texts_has_null():
+    assert SamplingParams().for_openai()["stop"] is None
+
+
+def test_options_are_split_into_parameters_and_others():
+    params, others = SamplingParams.split({"top_k": 3, "device": "cpu", "stop": "END"})
+    assert params == SamplingParams(top_k=3, stop=("END",))
+    assert others == {"device": "cpu"}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("one. two; three", ("one", True)),
+        ("one; two. three", ("one", True)),
+        ("; one", ("", True)),
+        ("one", ("one", False)),
+        ("", ("", False)),
+    ],
+)
+def test_a_text_is_cut_at_the_first_of_several_stop_texts(text, expected):
+    assert SamplingParams(stop=(";", ".")).cut_at_stop(text) == expected
+
+
 def test_no_default_of_the_checkpoint_replaces_one(vlm, monkeypatch):
     expected = TransformersBackend(vlm, max_new_tokens=24).generate([REQUEST])[0]
     monkeypatch.setattr(vlm.model.generation_config, "repetition_penalty", 5.0)

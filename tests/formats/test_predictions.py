@@ -15,7 +15,15 @@ from rexkit.evaluation import analyse, compare, record_statistics, replay
 from rexkit.formats.phrase_geometries import decode_annotation, encode_annotation
 from rexkit.formats.predictions import PredictionRecord, read_predictions, to_line
 from rexkit.rewards import RewardError, WeightedRewards
-from rexkit.structures import Annotation, Instance, Prediction, Problem
+from rexkit.structures import (
+    Annotation,
+    Example,
+    Instance,
+    Prediction,
+    Problem,
+    Question,
+    Sample,
+)
 
 PUBLIC_KEYS = [
     *("image_path", "dataset_name", "task_name", "question", "categories", "raw_response"),
@@ -70,12 +78,51 @@ def test_the_first_keys_are_those_of_the_public_evaluation():
     row = record().to_dict("bbox")
     assert list(row)[: len(PUBLIC_KEYS)] == PUBLIC_KEYS
     assert row["extracted_predictions"] == {"dog": [], "cup": [[1, 2, 30, 40]]}
+    both = Instance("cup", bbox=box(1, 2, 30, 40), point=box(2, 3))
+    row = record(target=Annotation((100, 50), [both])).to_dict("bbox")
+    assert row["gt"] == {"cup": [[1, 2, 30, 40]]}
 
 
 def test_an_image_that_could_not_be_used_has_its_error_and_no_prediction(tmp_path):
     failed = record(prediction=None, target=None, error="no image")
     (back,) = read_predictions(write(tmp_path / "a.jsonl", failed))
     assert (back.error, back.prediction, back.target) == ("no image", None, None)
+
+
+def test_the_ground_truth_of_an_image_that_could_not_be_used_is_not_read():
+    row = {"error": "no image", "gt": {"cup": [[1, 2, 3, 4]]}}
+    assert PredictionRecord.from_dict(row).target is None
+
+
+@pytest.mark.parametrize("name", ["index", "step", "num_output_tokens", "seconds", "reward"])
+def test_zero_is_written(name):
+    assert record(**{name: 0}).to_dict()[name] == 0
+
+
+def test_a_record_of_an_example_names_its_image():
+    question = Question("Detect cup.", ["cup"], "detection")
+    whole, asked = record().target, record().prediction
+    sample = Sample(Image.new("RGB", (100, 50)), whole, "train.json:3", "images/a.png")
+    made = PredictionRecord.of(Example(sample, question, "", whole), asked, index=4)
+    assert (made.image_path, made.source, made.index) == ("images/a.png", "train.json:3", 4)
+    assert (made.task, made.prompt, made.phrases) == ("detection", "Detect cup.", ["cup"])
+    assert (made.prediction, made.target) == (asked, whole)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"raw_response": None, "raw_output": "a text", "gt": {"cup": []}},
+        {"raw_response": "a text", "gt": None, "ground_truth": {"cup": []}},
+    ],
+)
+def test_null_is_passed_over_for_the_other_name(row):
+    found = PredictionRecord.from_dict({"image_size": [9, 9], **row})
+    assert (found.prediction.text, found.target.absent) == ("a text", ["cup"])
+
+
+def test_text_is_written_as_it_is():
+    assert to_line({"phrase": "café 杯"}) == '{"phrase": "café 杯"}\n'
 
 
 def test_everything_an_instance_holds_is_written_when_no_geometry_is_named():
@@ -119,6 +166,7 @@ def test_records_of_the_public_wrapper_are_read():
     ("line", "reason"),
     [
         ("nonsense", "bad JSON"),
+        ("[" * 200_000, "bad JSON"),
         ("[1]", "must be a JSON object"),
         ('{"raw_response": ""}', "'image_size', .* it has"),
         ('{"image_sise": [9, 9], "raw_response": ""}', "did you mean 'image_size'"),

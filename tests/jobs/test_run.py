@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
+from transformers import TrainerCallback
 
-from rexkit import jobs
+from rexkit import jobs, plugins
 from rexkit.cli import main
 from rexkit.config import load_config
 from rexkit.errors import ConfigError, DataError
@@ -130,10 +132,64 @@ def test_an_example_of_every_source_is_made(file):
     assert all("<|box_start|>" in s.responses[0] for s in run.sources)
 
 
+def test_a_test_needs_test_data(file):
+    with pytest.raises(ConfigError, match=r"^the config has no 'test_data'"):
+        run_of(file, {"test_data": None}, "test")
+
+
+def test_the_work_dir_of_the_caller_replaces_that_of_the_config(file, tmp_path):
+    config = load_config(file, {"work_dir": str(tmp_path / "work")})
+    assert Run.from_config(config, "test").work_dir == tmp_path / "work"
+    assert Run.from_config(config, "test", None, tmp_path / "mine").work_dir == tmp_path / "mine"
+
+
+def test_the_parser_of_the_config_is_that_of_every_source(file):
+    run = run_of(file, {"parser": dict(type="SpanParser", transcription="inline")})
+    assert [s.source.parser.transcription for s in run.sources] == ["inline"] * 3
+
+
+def test_a_checkpoint_is_loaded_with_the_prompt_and_dtype_of_the_config(file, checkpoint):
+    model = dict(
+        type="PretrainedVLM", path="/nowhere", dtype="bfloat16", system_prompt="You see boxes."
+    )
+    config = load_config(file, {"work_dir": str(file.parent / "work"), "model": model})
+    run = Run.from_config(config, "test", str(checkpoint))
+    assert run.vlm.model.dtype == torch.bfloat16
+    assert run.vlm.encoder.system_prompt == "You see boxes."
+
+
+def test_a_server_gets_the_checkpoint_as_model_and_cannot_be_trained_with(file):
+    backend = dict(type="OpenAIBackend", model="one", base_url="http://127.0.0.1:1/v1")
+    config = load_config(file, {"work_dir": str(file.parent / "work"), "backend": backend})
+    assert Run.from_config(config, "test").backend.body["model"] == "one"
+    assert Run.from_config(config, "test", "other").backend.body["model"] == "other"
+    with pytest.raises(ConfigError, match=r"^backend\.type: OpenAIBackend does not generate with"):
+        Run.from_config(config, "train")
+
+
+def test_the_trainer_has_the_callbacks_of_plugins(file):
+    callback = TrainerCallback()
+
+    class Plugin:
+        @plugins.hook
+        def rexkit_callbacks(self, config):
+            return [callback]
+
+    manager, plugin = plugins._manager(), Plugin()
+    manager.register(plugin)
+    try:
+        run = run_of(file, {})
+    finally:
+        manager.unregister(plugin)
+    assert callback in run.trainer.callback_handler.callbacks
+
+
 def test_the_steps_of_a_run(file):
     assert run_of(file, {}).steps == 1
     options = {"trainer.max_steps": -1, "trainer.num_train_epochs": 3}
     assert run_of(file, options | {"trainer.gradient_accumulation_steps": 2}).steps == 3
+    assert run_of(file, {"trainer.max_steps": -1, "trainer.num_train_epochs": 0.75}).steps == 2
+    assert run_of(file, {"seed": 7}).trainer.args.seed == 7
 
 
 def test_train_and_test_read_a_run_and_draw_with_its_visualizer(file, tmp_path):

@@ -1,4 +1,4 @@
-"""Strings for arguments that are annotated as a Literal are checked when a component is built."""
+"""Which arguments a component accepts and needs, and the strings that a Literal allows."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
-from rexkit.component_arguments import check_choices
+from rexkit.component_arguments import accepted_arguments, check_arguments, check_choices
 from rexkit.errors import ConfigError
 from rexkit.registry import Registry
 
@@ -89,3 +89,66 @@ def test_a_registry_checks_them():
     with pytest.raises(ConfigError, match=r"^train\.0\.color: must be"):
         registry.build({"type": "Optional", "color": "blue"}, key="train.0")
     assert registry.build({"type": "Optional", "color": "red"}).color == "red"
+
+
+class Open:
+    def __init__(self, path: str, **kwargs: int):
+        """Accept any argument."""
+
+
+class Listed(Open):
+    @classmethod
+    def extra_arguments(cls) -> list[str]:
+        return ["lr"]
+
+
+def variadic(*paths: str, size: int = 1):
+    return paths
+
+
+@pytest.mark.parametrize(
+    ("component", "accepted"),
+    [
+        (Optional, {"color"}),
+        (variadic, {"size"}),
+        (Open, None),
+        (Listed, {"path", "lr"}),
+    ],
+)
+def test_the_arguments_that_a_component_accepts(component, accepted):
+    assert accepted_arguments(component) == accepted
+
+
+@pytest.mark.parametrize(
+    ("component", "arguments", "given"),
+    [
+        (Open, ["path", "anything"], []),
+        (Open, [], ["path"]),
+        (Listed, ["lr"], ["path"]),
+        (variadic, [], []),
+    ],
+)
+def test_arguments_of_the_config_and_of_the_code_are_enough(component, arguments, given):
+    check_arguments(component, arguments, "a.b", given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "key", "message"),
+    [
+        ([], "a.b", r"^a\.b: Listed needs 'path'$"),
+        ([], "", r"^Listed needs 'path'$"),
+        (["path", "lrr"], "a.b", r"^a\.b\.lrr: Listed does not accept 'lrr'; did you mean 'lr'"),
+        (["path", "lrr"], "", r"^lrr: Listed does not accept 'lrr'"),
+    ],
+)
+def test_a_missing_or_unknown_argument_is_named_with_its_key(arguments, key, message):
+    with pytest.raises(ConfigError, match=message):
+        check_arguments(Listed, arguments, key)
+
+
+def test_only_the_strings_of_a_literal_are_named():
+    def mixed(size: Literal["all", 3]):
+        return size
+
+    with pytest.raises(ConfigError, match=r"^size: must be 'all', got 'al'; did you mean 'all'"):
+        check_choices(mixed, {"size": "al"}, "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import inspect
 
 import pytest
@@ -152,3 +153,59 @@ def test_a_function_elsewhere_builds_the_component():
     check_component("PARSERS", factory)
     with pytest.raises(InterfaceError, match="register a class with the method __call__"):
         check_component("PARSERS", parse)
+
+
+def test_the_prefix_of_the_parameters_tells_a_component_from_its_builder():
+    def parse(text, image_size, strict=False):
+        """A parser with an option."""
+
+    with pytest.raises(InterfaceError, match="only after a config has built it"):
+        check_component("PARSERS", parse)
+
+
+def test_a_registry_without_a_protocol_takes_anything():
+    check_component("PAINTS", object())
+
+
+def test_the_parameters_of_a_reward_are_positional():
+    def named(*, prediction, target):
+        """A reward that cannot be called as (prediction, target)."""
+
+    def unnamed(prediction, target, /):
+        """A reward with other names of its parameters."""
+
+    check_component("REWARDS", unnamed)
+    with pytest.raises(InterfaceError, match=r"'prediction'.*; it lacks the parameter 'target'"):
+        check_component("REWARDS", named)
+
+
+def test_the_constructor_of_object_is_not_that_of_a_trainer():
+    class Mine:
+        def fit(self, resume=False):
+            """Nothing."""
+
+    with pytest.raises(InterfaceError, match=r"lacks the method __init__\("):
+        check_component("TRAINERS", Mine)
+
+
+def test_other_abstract_methods_of_a_base_class_are_missing_too():
+    class Base(abc.ABC):
+        @abc.abstractmethod
+        def load(self):
+            """Return something."""
+
+    class Mine(Base):
+        def __call__(self, text, image_size):
+            """Nothing."""
+
+    with pytest.raises(InterfaceError, match="does not implement the method 'load' of its base"):
+        check_component("PARSERS", Mine)
+
+
+def test_a_static_method_is_called_without_self():
+    class Mine:
+        @staticmethod
+        def __call__(text, image_size):
+            """Nothing."""
+
+    check_component("PARSERS", Mine)

@@ -8,8 +8,9 @@ import pytest
 
 from rexkit.cli.reward_command import main
 from rexkit.errors import UserError
-from rexkit.evaluation.reward_replay import replay
-from rexkit.rewards import WeightedRewards
+from rexkit.evaluation.reward_replay import BATCH, histogram, replay
+from rexkit.grammar import read
+from rexkit.rewards import RewardError, WeightedRewards
 
 TEXT = (
     "<|object_ref_start|>cup<|object_ref_end|><|box_start|><0><0><999><999><|box_end|>, "
@@ -66,3 +67,41 @@ def test_the_command_shows_means_and_the_worst(tmp_path, capsys):
     assert "0.5000" in shown
     assert shown.index("bad.jpg") < shown.index("good.jpg")
     assert "[no idea]" in shown
+
+
+GOOD = {"image_size": [100, 50], "raw_response": TEXT, **TARGETS[0]}
+
+
+def test_every_record_has_its_own_rewards_whatever_the_size_of_the_file(tmp_path):
+    rows = [
+        {**GOOD, "source": f"{i}.jpg", "raw_response": TEXT if i % 2 else "[no idea]"}
+        for i in range(BATCH + 3)
+    ]
+    rows.insert(1, {"error": "no image", "source": "gone.jpg"})
+    file = write(tmp_path / "a.jsonl", *rows)
+    found = list(replay(file, WeightedRewards(["format"])))
+    assert [a.source for a in found] == [f"{i}.jpg" for i in range(BATCH + 3)]
+    assert [a.by_name["format"] == 1 for a in found] == [bool(i % 2) for i in range(BATCH + 3)]
+    assert [a.total for a in found] == [a.by_name["format"] for a in found]
+    assert [a.location for a in found[:2]] == [f"{file}:1", f"{file}:3"]
+
+
+def test_a_parser_reads_the_texts_again(tmp_path):
+    predicted = {"dog": [], "cup": [[0, 0, 1, 1]]}  # of another parser
+    file = write(tmp_path / "a.jsonl", {**GOOD, "extracted_predictions": predicted})
+    rewards = WeightedRewards(["box_f1"])
+    (kept,), (again,) = replay(file, rewards), replay(file, rewards, read)
+    assert kept.total < again.total == 1.0
+
+
+def test_a_reward_of_a_record_without_ground_truth_names_what_is_missing(tmp_path):
+    row = {"image_size": [100, 50], "raw_response": TEXT}
+    file = write(tmp_path / "a.jsonl", row)
+    assert [a.total for a in replay(file, WeightedRewards(["format"]))] == [1.0]
+    with pytest.raises(RewardError, match=r"no ground truth \('gt'\)") as error:
+        list(replay(file, WeightedRewards(["box_f1"])))
+    assert "a.jsonl:1" in str(error.value)
+
+
+def test_the_parts_of_a_histogram_are_those_of_the_unit_interval():
+    assert histogram([0.45, 0.5, 0.55], bars=2) == [1, 2]

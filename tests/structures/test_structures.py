@@ -40,6 +40,51 @@ def test_an_instance_of_lists_can_be_written_scored_and_recorded():
     assert moved.bbox.dtype == np.float64
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.int64])
+def test_arrays_of_other_types_become_float64(dtype):
+    assert Instance("cup", bbox=np.array([1, 2, 3, 4], dtype)).bbox.dtype == np.float64
+
+
+@pytest.mark.parametrize("score", [0, 1])
+def test_the_ends_of_the_range_are_scores(score):
+    assert Instance("cup", score=score).score == score
+
+
+def test_phrases_are_listed_once_in_the_order_of_the_instances_or_of_the_text():
+    instances = [Instance("cup"), Instance("dog"), Instance("cup")]
+    assert Annotation(SIZE, instances, ["pen", "dog"]).phrases == ["cup", "dog", "pen"]
+    read_first = Prediction(SIZE, instances, ["pen"], order=["pen", "cup", "pen"])
+    assert read_first.phrases == ["pen", "cup", "dog"]
+
+
+def test_boxes_and_points_are_those_of_a_phrase_or_of_all():
+    instances = [
+        Instance("cup", bbox=[1, 2, 3, 4]),
+        Instance("cup", point=[5, 6]),
+        Instance("dog", bbox=[7, 8, 9, 10], point=[8, 9]),
+    ]
+    target = Annotation(SIZE, instances)
+    assert target.boxes("cup").tolist() == [[1, 2, 3, 4]]
+    assert target.boxes().tolist() == [[1, 2, 3, 4], [7, 8, 9, 10]]
+    assert target.points("dog").tolist() == [[8, 9]]
+    assert target.points().tolist() == [[5, 6], [8, 9]]
+
+
+@pytest.mark.parametrize(
+    ("text", "more"), [(None, {}), ("EXIT", {}), ("exit", {"text": "exit"}), ("", {"text": ""})]
+)
+def test_a_text_is_recorded_where_it_is_not_the_phrase(text, more):
+    (box,) = Instance("EXIT", bbox=[1, 2, 3, 4], text=text).geometries
+    assert box == {"type": "box", "coords": [1, 2, 3, 4], **more}
+
+
+def test_keypoints_are_recorded_with_the_name_of_the_instance():
+    person = Instance("person", bbox=[0, 0, 9, 9], keypoints={"nose": [1, 2]}, name="person1")
+    (found,) = person.geometries
+    assert (found["instance_id"], found["bbox"]) == ("person1", [0, 0, 9, 9])
+    assert found["keypoints"] == {"nose": [1, 2]}
+
+
 def test_an_array_that_fits_is_kept():
     box = np.array([1.0, 2.0, 3.0, 4.0])
     assert Instance("cup", bbox=box).bbox is box
