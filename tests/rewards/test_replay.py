@@ -104,4 +104,4 @@ def test_a_reward_of_a_record_without_ground_truth_names_what_is_missing(tmp_pat
 
 
 def test_the_parts_of_a_histogram_are_those_of_the_unit_interval():
-    assert histogram([0.45, 0.5, 0.55], bars=2) == [1, 2]
+    assert histogram([0.5, 0.55, 0.6], bars=2) == [0, 3]
