@@ -12,7 +12,10 @@ from pathlib import Path
 LOWEST = 85.0
 """Per cent of the statements of each file."""
 
-EXEMPT: dict[str, str] = {}
+EXEMPT = {
+    "rexkit/inference/ray_prediction.py": "Ray ends its workers before they write coverage data; "
+    "test_ray_predict.py compares what they predict with the plain engine's files",
+}
 """Files that may be below it, each with the reason."""
 
 
