@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, field
 from functools import partial
@@ -31,7 +32,12 @@ from rexkit.source_check import CheckedSource, MetricConfigs, check_source
 
 __all__ = ["Run"]
 
+logger = logging.getLogger(__name__)
+
 Job = Literal["train", "test"]
+
+_REPLACED = {"path", "adapter", "lora"}
+"""Arguments of a model that say which weights it has; a checkpoint has its own."""
 
 
 @dataclass
@@ -208,18 +214,28 @@ class _Builder:
             if self.checkpoint is None:
                 vlm = MODELS.build(require(config, "model"), key="model")
             else:
-                kept = {
-                    name: value
-                    for name, value in config.get("model", {}).items()
-                    if name in ("system_prompt", "dtype")
-                }
-                vlm = PretrainedVLM(self.checkpoint, **kept)
+                vlm = self._load_checkpoint(self.checkpoint)
             if self.job == "test":
                 device = torch.accelerator.current_accelerator(check_available=True)
                 if device is not None:
                     torch.nn.Module.to(vlm.model, device)
             return vlm
         return None
+
+    def _load_checkpoint(self, checkpoint: str) -> VLM:
+        """Load a checkpoint in place of the config's model, with the settings of that model."""
+        settings = dict(self.config.get("model", {}))
+        settings.pop("type", None)
+        accepted = (accepted_arguments(PretrainedVLM) or set()) - _REPLACED
+        kept = {name: value for name, value in settings.items() if name in accepted}
+        replaced = sorted(settings.keys() - kept.keys())
+        if replaced:
+            logger.info(
+                "%s is tested in place of the config's model, without its %s",
+                checkpoint,
+                ", ".join(f"model.{name}" for name in replaced),
+            )
+        return PretrainedVLM(checkpoint, **kept)
 
     def _backend(self, vlm: VLM | None) -> Backend | None:
         cfg, source = self._backend_config(), self._model_source()

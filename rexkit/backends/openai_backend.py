@@ -77,7 +77,11 @@ class OpenAIBackend(Backend):
         scores: with ``checkpoint``, request what `rexkit.backends.scores` computes scores from.
             For a server that rexkit did not start, scores are computed from the log-probabilities
             of the tokens alone.
-        system_prompt: the system message; None leaves it to the server's chat template.
+        min_pixels, max_pixels: with ``checkpoint``, the budget of a resized image, as in
+            `PretrainedVLM`. Without, images are sent as they are.
+        system_prompt: the system message; None takes that of the checkpoint, or the one of the
+            public Rex-Omni code without one, and an empty string leaves it to the server's chat
+            template.
         image_format: "png" keeps every pixel, "jpeg" (quality 95) sends about a tenth.
         extra_body: additional fields of each request; ``{}`` for servers that refuse those of
             vLLM.
@@ -103,6 +107,8 @@ class OpenAIBackend(Backend):
         seed: int = 0,
         constrain: bool = False,
         scores: bool = True,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
         system_prompt: str | None = None,
         image_format: ImageFormat = "png",
         extra_body: Mapping[str, Any] = KEEP_SPECIAL_TOKENS,
@@ -116,7 +122,6 @@ class OpenAIBackend(Backend):
             raise ConfigError(f"image_format: {image_format!r}; known are png, jpeg")
         self.server = Server(base_url, api_key_env, concurrency, timeout, retries, backoff)
         self.batch_size = concurrency
-        self.system_prompt = system_prompt
         self.image_format = image_format
         self.presence = presence
         self.constrain = constrain
@@ -124,11 +129,18 @@ class OpenAIBackend(Backend):
         self.seed = seed
         self.image_processor: Any = None
         self.tokenizer: Any = None
-        if checkpoint is not None:
+        if checkpoint is None:
+            from rexkit.models.checkpoint_settings import PUBLIC_SYSTEM_PROMPT
+
+            self.system_prompt = PUBLIC_SYSTEM_PROMPT if system_prompt is None else system_prompt
+        else:
             from rexkit.grammar.vocabulary import Vocabulary
             from rexkit.models.processors import family_of, load_processor
 
-            processor: Any = load_processor(checkpoint, family_of(checkpoint))
+            processor = load_processor(
+                checkpoint, family_of(checkpoint), min_pixels, max_pixels, system_prompt
+            )
+            self.system_prompt = processor.system_prompt
             self.image_processor = processor.image_processor
             self.tokenizer = processor.tokenizer
             self.vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
@@ -248,7 +260,7 @@ class OpenAIBackend(Backend):
             {"type": "text", "text": request.prompt},
         ]
         messages: list[dict[str, Any]] = [{"role": "user", "content": content}]
-        if self.system_prompt is not None:
+        if self.system_prompt:
             messages.insert(0, {"role": "system", "content": self.system_prompt})
         args = extra_args(
             self.sampling.max_new_tokens,

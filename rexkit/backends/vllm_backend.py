@@ -26,7 +26,7 @@ from rexkit.backends.vllm_request import (
 from rexkit.errors import ConfigError
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models.encoder import Encoder
-from rexkit.models.pixels import resize_to_grid, set_pixel_budget
+from rexkit.models.pixels import resize_to_grid
 from rexkit.models.processors import family_of, load_processor
 from rexkit.registry import BACKENDS
 
@@ -49,8 +49,7 @@ class VLLMBackend(Backend):
         constrain: generate nothing outside a request's ``constraint``.
         scores: record bin statistics, from which `rexkit.backends.scores` computes scores.
         adapter: a folder with a LoRA adapter, applied to every request.
-        min_pixels, max_pixels: size limits of resized images; None takes the model's own.
-        system_prompt: the system message; None leaves it to the chat template.
+        min_pixels, max_pixels, system_prompt: as in `PretrainedVLM`.
         options: the fields of `SamplingParams`, such as ``max_new_tokens``, and those of
             ``vllm.EngineArgs`` by their own names: ``dtype``, ``quantization``,
             ``tensor_parallel_size``, ``data_parallel_size``, ``gpu_memory_utilization``,
@@ -82,10 +81,9 @@ class VLLMBackend(Backend):
         self.sampling, engine = SamplingParams.split(options)
         check_stop(self.sampling, constrain)
         vllm = _import_vllm()
-        processor: Any = load_processor(model, family_of(model))
+        processor = load_processor(model, family_of(model), min_pixels, max_pixels, system_prompt)
         self.image_processor: Any = processor.image_processor
-        set_pixel_budget(self.image_processor, min_pixels, max_pixels)
-        self.encoder = Encoder(processor, system_prompt)
+        self.encoder = Encoder(processor)
         self.tokenizer: Any = processor.tokenizer
         self.vocabulary: Vocabulary = Vocabulary.from_tokenizer(self.tokenizer)
         self.presence = presence

@@ -25,18 +25,15 @@ class Encoder:
     It holds a processor and no model, so data workers can carry it.
 
     Args:
-        processor: of the model, as `load_processor` gives it.
-        system_prompt: what the chat starts with; None leaves it to the chat template.
+        processor: of the model, as `load_processor` gives it, with its ``system_prompt``.
         max_length: the longest sequence allowed, in tokens; a longer one is an error that names
             the sample; images and responses are never truncated.
     """
 
-    def __init__(
-        self, processor: Any, system_prompt: str | None = None, max_length: int | None = None
-    ):
+    def __init__(self, processor: Any, max_length: int | None = None):
         self.processor = processor
         self.tokenizer = processor.tokenizer
-        self.system_prompt = system_prompt
+        self.system_prompt: str | None = processor.system_prompt
         self.max_length = max_length
         self._chats: dict[str, str] = {}
 

@@ -59,25 +59,6 @@ def pixel_budget(min_pixels: int, max_pixels: int, cell: int) -> dict[str, int]:
     }
 
 
-def set_pixel_budget(image_processor: Any, min_pixels: int | None, max_pixels: int | None) -> None:
-    """Set the pixel budget of an image processor, in whole cells.
-
-    Args:
-        image_processor: Image processor to change.
-        min_pixels: Least number of pixels of a resized image; None keeps the processor's own.
-        max_pixels: Largest number of pixels of a resized image; None keeps the processor's own.
-
-    Raises:
-        ValueError: As in `pixel_budget`.
-    """
-    size = image_processor.size
-    image_processor.size = pixel_budget(
-        min_pixels or size["shortest_edge"],
-        max_pixels or size["longest_edge"],
-        image_processor.patch_size * image_processor.merge_size,
-    )
-
-
 def grid_size(image_size: ImageSize, image_processor: Any) -> ImageSize:
     """Return the size that an image is resized to: whole cells, within the pixel budget.
 

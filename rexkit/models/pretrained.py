@@ -12,7 +12,6 @@ from transformers import AutoModelForImageTextToText
 from rexkit.models.adapter import merge_adapter
 from rexkit.models.coordinate_tokens import add_coordinate_tokens
 from rexkit.models.hardware import hardware_attention, hardware_dtype
-from rexkit.models.pixels import set_pixel_budget
 from rexkit.models.processors import family_of, load_processor
 from rexkit.models.vlm import VLM, Part
 from rexkit.registry import MODELS
@@ -28,7 +27,7 @@ class PretrainedVLM(VLM):
         path: a folder or a hub id, such as "IDEA-Research/Rex-Omni"; a LoRA adapter in a folder is
             merged into the model it was trained on.
         min_pixels, max_pixels: budget of a resized image, rounded to whole cells of the family
-            (28 x 28 for Qwen2.5-VL, 32 x 32 for Qwen3-VL); left out, the checkpoint's own.
+            (28 x 28 for Qwen2.5-VL, 32 x 32 for Qwen3-VL); left out, that of `checkpoint_settings`.
         dtype: "auto" for the checkpoint's own, "hardware" for bfloat16 on GPUs that have it and
             float32 elsewhere, or a torch dtype's name such as "bfloat16".
         attn_implementation: as transformers takes it, "sdpa" or "flash_attention_2"; or
@@ -38,7 +37,9 @@ class PretrainedVLM(VLM):
         device_map: as transformers takes it; left out, the trainer or backend places the model.
         lora: trains a LoRA adapter and nothing else, the arguments of ``peft.LoraConfig``, such as
             ``dict(r=16, target_modules="all-linear")``; its checkpoints hold the adapter alone.
-        freeze, system_prompt, max_length: as in `VLM`.
+        freeze, max_length: as in `VLM`.
+        system_prompt: the system message; None takes that of `checkpoint_settings`, and an empty
+            string leaves it to the chat template.
 
     Raises:
         ConfigError: the checkpoint is of another family.
@@ -78,13 +79,18 @@ class PretrainedVLM(VLM):
         else:
             family_of(path)
             model, home = AutoModelForImageTextToText.from_pretrained(path, **options), path
-        processor = load_processor(home, model.config.model_type)
+        processor = load_processor(
+            home, model.config.model_type, min_pixels, max_pixels, system_prompt
+        )
         add_coordinate_tokens(model, processor.tokenizer)
         if lora is not None:
             from peft import LoraConfig, get_peft_model
 
             model = get_peft_model(model, LoraConfig(**lora))
-        set_pixel_budget(processor.image_processor, min_pixels, max_pixels)  # type: ignore[attr-defined]
         super().__init__(
-            model, processor, freeze=freeze, system_prompt=system_prompt, max_length=max_length
+            model,
+            processor,
+            freeze=freeze,
+            system_prompt=processor.system_prompt,
+            max_length=max_length,
         )

@@ -25,6 +25,8 @@ from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 
 from rexkit._compat.transformers import is_torchvision_available
 from rexkit.errors import ConfigError
+from rexkit.models.checkpoint_settings import SETTINGS, CheckpointSettings, checkpoint_settings
+from rexkit.models.pixels import pixel_budget
 
 IMAGE_TOKEN = "<|image_pad|>"
 VIDEO_TOKEN = "<|video_pad|>"
@@ -40,6 +42,7 @@ class _ImagesOnly(ProcessorMixin):
     """The part of a Qwen processor that needs no video processor."""
 
     video_processor_type: str  # of the stock processor
+    system_prompt: str | None = None
 
     # ProcessorMixin reads off this signature which parts there are to save and load.
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None):
@@ -49,7 +52,9 @@ class _ImagesOnly(ProcessorMixin):
         ProcessorMixin.__init__(self, image_processor, tokenizer, chat_template=chat_template)
 
     def save_pretrained(self, save_directory: Any, *args: Any, **kwargs: Any) -> list[str]:
-        """Save without the name of this class: by the model's type, every reader finds its own.
+        """Save with `CheckpointSettings`, and without the name of this class.
+
+        By the model's type, every reader finds its own class.
 
         Where torchvision is installed, readers build the stock processor, vLLM among them, and that
         wants settings for videos too: they are written with the patches of the images.
@@ -63,7 +68,11 @@ class _ImagesOnly(ProcessorMixin):
         video = folder / "video_preprocessor_config.json"
         settings = {name: getattr(self.image_processor, name) for name in _PATCH_SETTINGS}
         _write_json(video, {"video_processor_type": self.video_processor_type, **settings})
-        return [*saved, str(video)]
+        size = self.image_processor.size
+        CheckpointSettings(size["shortest_edge"], size["longest_edge"], self.system_prompt).save(
+            folder
+        )
+        return [*saved, str(video), str(folder / SETTINGS)]
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
@@ -105,15 +114,32 @@ def family_of(path: str) -> str:
     return family
 
 
-def load_processor(path: str, model_type: str) -> ProcessorMixin:
-    """Load the processor of a checkpoint, for images.
+def load_processor(
+    path: str,
+    model_type: str,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    system_prompt: str | None = None,
+) -> Any:
+    """Load the processor of a checkpoint, for images, with its pixel budget and system prompt.
 
     Args:
         path: a folder or a hub id.
         model_type: the checkpoint's, as `family_of` gives it.
+        min_pixels: as in `checkpoint_settings`.
+        max_pixels: as in `checkpoint_settings`.
+        system_prompt: as in `checkpoint_settings`.
+
+    Raises:
+        ValueError: the pixel budget is empty or less than one cell.
     """
     tokenizer = AutoTokenizer.from_pretrained(path)
     image_processor = AutoImageProcessor.from_pretrained(path)
-    return IMAGE_PROCESSORS[model_type](
+    cell = image_processor.patch_size * image_processor.merge_size
+    settings = checkpoint_settings(path, cell, min_pixels, max_pixels, system_prompt)
+    image_processor.size = pixel_budget(settings.min_pixels, settings.max_pixels, cell)
+    processor: Any = IMAGE_PROCESSORS[model_type](
         image_processor, tokenizer, chat_template=tokenizer.chat_template
     )
+    processor.system_prompt = settings.system_prompt
+    return processor

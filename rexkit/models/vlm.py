@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import PreTrainedModel, ProcessorMixin
+from transformers import PreTrainedModel
 
 from rexkit.models.coordinate_tokens import coordinate_ids
 from rexkit.models.encoder import Encoder
@@ -24,13 +24,14 @@ class VLM:
         model: the transformers model.
         processor: its processor.
         freeze: parts that do not train: "vision_tower", "projector", "language_model".
-        system_prompt, max_length: as in `Encoder`.
+        system_prompt: what the chat starts with; None leaves it to the chat template.
+        max_length: as in `Encoder`.
     """
 
     def __init__(
         self,
         model: PreTrainedModel,
-        processor: ProcessorMixin,
+        processor: Any,
         *,
         freeze: tuple[Part, ...] | list[Part] = (),
         system_prompt: str | None = None,
@@ -38,8 +39,9 @@ class VLM:
     ):
         self.model = model
         self.processor = processor
+        self.processor.system_prompt = system_prompt
         self.tokenizer: Any = processor.tokenizer
-        self.encoder = Encoder(processor, system_prompt, max_length)
+        self.encoder = Encoder(processor, max_length)
         self.coordinate_ids = coordinate_ids(self.tokenizer)
         unknown = sorted(set(freeze) - set(PARTS))
         if unknown:

@@ -183,7 +183,7 @@ def sampling_arguments(
     given: dict[str, Any] = {n: getattr(trl, trl_name) or 0 for n, trl_name in _SAME.items()}
     sampling = SamplingParams(**given)
     ours: dict[str, Any] = {name: getattr(sampling, name) for name in _SAME}
-    ours["system_prompt"] = system_prompt
+    ours["system_prompt"] = system_prompt or ""  # None would be that of the checkpoint
     if shared:  # what it samples is as likely to the trainer as to itself
         ours |= {"scores": False, "batch_size": trl.per_device_train_batch_size}
     takes = accepted_arguments(component)

@@ -1,0 +1,89 @@
+"""Pixel budget and system prompt of a checkpoint: its own, the public ones, or those set."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from rexkit.errors import ConfigError
+from rexkit.models import PretrainedVLM, TinyVLM
+from rexkit.models.checkpoint_settings import SETTINGS, CheckpointSettings, checkpoint_settings
+from rexkit.models.pixels import grid_size, to_patches
+
+PUBLIC = "You are a helpful assistant"
+SMALL = dict(weights=None, family="qwen2_5_vl", hidden_size=64, layers=1, heads=1)
+
+
+@pytest.fixture(scope="module")
+def released(tmp_path_factory) -> Path:
+    """A checkpoint as others save it, with the stock budget of 12.8 million pixels."""
+    folder = tmp_path_factory.mktemp("released")
+    TinyVLM(**SMALL).save(folder)
+    (folder / SETTINGS).unlink()
+    file = folder / "processor_config.json"
+    content = json.loads(file.read_text())
+    content["image_processor"]["size"] = {"shortest_edge": 3136, "longest_edge": 12_845_056}
+    file.write_text(json.dumps(content))
+    return folder
+
+
+def budget(vlm) -> list[int]:
+    size = vlm.processor.image_processor.size
+    return [size["shortest_edge"], size["longest_edge"]]
+
+
+def test_a_released_checkpoint_is_used_as_the_public_code_uses_it(released, caplog):
+    with caplog.at_level(logging.INFO, "rexkit"):
+        vlm = PretrainedVLM(str(released))
+    assert budget(vlm) == [16 * 28 * 28, 2560 * 28 * 28]
+    assert vlm.encoder.chat("Hi.").startswith(f"<|im_start|>system\n{PUBLIC}<|im_end|>\n")
+    assert "the public Rex-Omni code" in caplog.text
+    assert f"12544 to {2560 * 28 * 28} pixels" in caplog.text
+
+
+@pytest.mark.parametrize("size", [(4000, 3000), (30, 40), (640, 480), (3000, 200)])
+def test_images_have_the_size_of_the_stock_processor_at_the_public_budget(released, size):
+    processor = PretrainedVLM(str(released)).processor.image_processor
+    stock = Qwen2VLImageProcessorPil(
+        size={"shortest_edge": 16 * 28 * 28, "longest_edge": 2560 * 28 * 28}
+    )
+    image = Image.fromarray(np.zeros((size[1], size[0], 3), np.uint8))
+    _, rows, columns = stock(images=[image], return_tensors="np")["image_grid_thw"][0].tolist()
+    assert grid_size(size, processor) == (columns * 14, rows * 14)
+    assert to_patches([image], processor)[1].tolist() == [[1, rows, columns]]
+    assert 16 <= rows * columns // 4 <= 2560
+
+
+def test_arguments_replace_the_settings(released):
+    vlm = PretrainedVLM(str(released), max_pixels=28 * 28 * 20, system_prompt="Be brief.")
+    assert budget(vlm) == [16 * 28 * 28, 20 * 28 * 28]
+    assert vlm.encoder.system_prompt == "Be brief."
+    template = PretrainedVLM(str(released), system_prompt="")
+    assert PUBLIC not in template.encoder.chat("Hi.")
+
+
+@pytest.mark.parametrize("prompt", [None, "Ünd so weiter."])
+def test_a_checkpoint_of_rexkit_says_its_own(tmp_path, prompt, caplog):
+    vlm = TinyVLM(**SMALL, min_pixels=56 * 56, max_pixels=112 * 84, system_prompt=prompt)
+    vlm.save(tmp_path)
+    with caplog.at_level(logging.INFO, "rexkit"):
+        again = PretrainedVLM(str(tmp_path))
+    assert SETTINGS in caplog.text
+    assert budget(again) == budget(vlm) == [56 * 56, 112 * 84]
+    assert again.encoder.chat("Hi.") == vlm.encoder.chat("Hi.")
+    changed = PretrainedVLM(str(tmp_path), max_pixels=84 * 84, system_prompt="Other.")
+    changed.save(tmp_path / "changed")
+    saved = checkpoint_settings(str(tmp_path / "changed"), 28)
+    assert saved == CheckpointSettings(56 * 56, 84 * 84, "Other.")
+
+
+def test_settings_that_cannot_be_read_are_an_error_with_the_file(tmp_path):
+    (tmp_path / SETTINGS).write_text('{"min_pixels": 1}')
+    with pytest.raises(ConfigError, match=r"rexkit\.json: .*max_pixels"):
+        checkpoint_settings(str(tmp_path), 28)
