@@ -156,11 +156,26 @@ def test_what_is_asked(server):
     assert "authorization" not in server.headers[0]
 
 
+@pytest.mark.parametrize(
+    ("system_prompt", "messages"),
+    [
+        (None, [{"role": "system", "content": "You are a helpful assistant"}]),
+        ("Hi", [{"role": "system", "content": "Hi"}]),
+        ("", []),  # the server's chat template decides
+    ],
+)
+def test_the_system_prompt(server, system_prompt, messages):
+    backend(server, system_prompt=system_prompt).generate(requests())
+    [body] = server.bodies
+    assert body["messages"][:-1] == messages
+    assert body["messages"][-1]["role"] == "user"
+
+
 def test_jpeg_and_no_extra_fields(server):
     backend(server, image_format="jpeg", extra_body={}).generate(requests())
     [body] = server.bodies
     assert "skip_special_tokens" not in body
-    start, data = body["messages"][0]["content"][0]["image_url"]["url"].split(",")
+    start, data = body["messages"][-1]["content"][0]["image_url"]["url"].split(",")
     assert start == "data:image/jpeg;base64"
     assert Image.open(io.BytesIO(base64.b64decode(data))).format == "JPEG"
 
@@ -311,7 +326,7 @@ def test_rexkit_test_needs_no_model(server, tmp_path):
         responses[example.prompt, example.image.tobytes()] = example.response
 
     def correct(body: dict[str, Any]) -> Reply:
-        uri = body["messages"][0]["content"][0]["image_url"]["url"]
+        uri = body["messages"][-1]["content"][0]["image_url"]["url"]
         image = Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1])))
         return completion(responses[prompt_of(body), image.tobytes()])
 
