@@ -8,7 +8,7 @@ train_data = dict(
         ann_tsv_file="${data_root}/train.annotations.tsv",
         ann_lineidx_file="${data_root}/train.annotations.tsv.lineidx",
     ),
-    task=dict(type="GroundingTask"),
+    task=dict(type="GroundingTask", left_to_right=True),  # as the weights answer
 )
 test_data = dict(
     dataset=dict(
@@ -17,5 +17,5 @@ test_data = dict(
         ann_tsv_file="${data_root}/val.annotations.tsv",
         ann_lineidx_file="${data_root}/val.annotations.tsv.lineidx",
     ),
-    task=dict(type="GroundingTask"),
+    task=dict(type="GroundingTask", left_to_right=True),  # as the weights answer
 )

@@ -14,6 +14,7 @@ from rexkit.grammar.writer import legal_phrase, write_keypoints
 from rexkit.keypoints import KeypointSchema, find_schema
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
+from rexkit.tasks.instance_order import sort_from_left
 from rexkit.tasks.phrase import PhraseTask
 from rexkit.tasks.task import QuestionArguments
 
@@ -75,7 +76,7 @@ class KeypointTask(PhraseTask):
         """Return the JSON response for a target, without its ignored instances."""
         seen = [i for i in target.instances if not i.ignore]
         if self.left_to_right:
-            seen.sort(key=self._left)
+            seen = sort_from_left(seen, self.geometry, target.image_size)
         return write_keypoints(seen, target.image_size)
 
     def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:

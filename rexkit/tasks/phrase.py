@@ -11,6 +11,7 @@ from rexkit.errors import DataError
 from rexkit.grammar.forms import AnswerForm, SpanForm
 from rexkit.grammar.writer import Geometry, legal_phrase, write
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
+from rexkit.tasks.instance_order import sort_from_left
 from rexkit.tasks.task import QuestionArguments, Task
 
 
@@ -30,8 +31,8 @@ class PhraseTask(Task):
             None asks for every phrase of the sample.
         shuffle_categories: ask in random order in training. Tests ask in alphabetical order, which
             is independent of the ground truth.
-        left_to_right: write the instances of a phrase from left to right, which is easier to learn
-            for a small model; otherwise in the order of the source.
+        left_to_right: write the instances of a phrase from left to right, as the Rex-Omni weights
+            do (see `rexkit.tasks.instance_order`); otherwise in the order of the source.
     """
 
     geometry: ClassVar[Geometry]
@@ -61,7 +62,7 @@ class PhraseTask(Task):
         """Return the training response for a target, without its ignored instances."""
         seen = [i for i in target.instances if not i.ignore]
         if self.left_to_right:
-            seen.sort(key=self._left)
+            seen = sort_from_left(seen, self.geometry, target.image_size)
         return write(seen, target.image_size, phrases=phrases, geometry=self.geometry)
 
     def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
@@ -97,9 +98,6 @@ class PhraseTask(Task):
     def answerable(self, instance: Instance) -> Instance | None:
         """Return the instance with the task's geometry, or None if it has none."""
         return instance if getattr(instance, self.geometry) is not None else None
-
-    def _left(self, instance: Instance) -> float:
-        return float(np.min(getattr(instance, self.geometry).reshape(-1, 2)[:, 0]))
 
     def _phrases(self, annotation: Annotation, rng: np.random.Generator) -> list[str]:
         seen = [i for i in annotation.instances if not i.ignore]

@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike
 from rexkit.errors import DataError
 from rexkit.grammar import SpanForm, write, write_references
 from rexkit.registry import TASK_FNS
-from rexkit.structures import Annotation, Array, Example, ImageSize, Instance, Question, Sample
+from rexkit.structures import Annotation, Array, Example, ImageSize, Question, Sample
+from rexkit.tasks.instance_order import sort_from_left
 from rexkit.tasks.task import QuestionArguments, Task
 
 
@@ -97,7 +98,7 @@ class VisualPromptTask(Task):
         shown = [i.bbox for i in target.instances if i.extra["reference"]]
         seen = [i for i in target.instances if not i.ignore]
         if self.left_to_right:
-            seen.sort(key=_left)
+            seen = sort_from_left(seen, "bbox", annotation.image_size)
         phrases = [self.object_name]
         prompt = self.prompt(np.array(shown), annotation.image_size, rng if training else None)
         response = write(seen, annotation.image_size, phrases=phrases, geometry="bbox")
@@ -147,10 +148,6 @@ def _digest(annotation: Annotation) -> int:
     phrases = "\n".join(i.phrase for i in boxed).encode("utf-8", "replace")
     boxes = Annotation(annotation.image_size, boxed).boxes()
     return int.from_bytes(blake2b(phrases + boxes.tobytes(), digest_size=8).digest(), "big")
-
-
-def _left(instance: Instance) -> float:
-    return float("inf") if instance.bbox is None else float(instance.bbox[0])
 
 
 def _checked(boxes: ArrayLike) -> Array:
