@@ -14,8 +14,8 @@ def lazy_names(package: str, modules: Mapping[str, str]) -> Callable[[str], Any]
         package: ``__name__`` of the package.
         modules: public name -> the module that defines it.
 
-    >>> lazy_names("rexkit", {"Path": "pathlib"})("Path")
-    <class 'pathlib.Path'>
+    >>> lazy_names("rexkit", {"Path": "pathlib"})("Path").__name__
+    'Path'
     """
 
     def get(name: str) -> Any:

@@ -96,7 +96,7 @@ def test_the_metadata_is_complete(wheel):
     assert metadata["Requires-Python"] == ">=3.11"
     urls = {url.split(",")[0] for url in metadata.get_all("Project-URL")}
     assert urls >= {"Source", "Issues", "Changelog", "Documentation"}
-    versions = {f"Programming Language :: Python :: {version}" for version in ("3.11", "3.12")}
+    versions = {f"Programming Language :: Python :: 3.{minor}" for minor in (11, 12, 13)}
     assert versions <= set(metadata.get_all("Classifier"))
     assert metadata["Keywords"]
 
