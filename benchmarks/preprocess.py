@@ -20,8 +20,8 @@ from collections.abc import Callable
 
 import numpy as np
 from PIL import Image
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from rexkit._compat.transformers import Qwen2VLImageProcessorPil
 from rexkit.formats.scaled_decoding import decode_resized
 from rexkit.models.pixels import grid_size, stable_grid_size, to_patches
 from rexkit.structures import ImageSize

@@ -1,8 +1,8 @@
 """The check that a component follows the Protocol of its registry.
 
-A component is checked when it is registered, without being built: every method and class attribute
-that its Protocol declares must be there, and every method must take the arguments it is called
-with.
+A component is checked when it is registered, before any object is built: every method and class
+attribute that its Protocol declares must be there, and every method must take the arguments it is
+called with.
 """
 
 from __future__ import annotations

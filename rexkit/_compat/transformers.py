@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from transformers import Trainer
+from transformers.integrations.integration_utils import TensorBoardCallback
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import (
     Qwen2VLImageProcessorPil,
     smart_resize,
 )
+from transformers.utils.hub import cached_file
 from transformers.utils.import_utils import (
     is_flash_attn_2_available,
     is_torchvision_available,
@@ -20,8 +22,10 @@ __all__ = [
     "CHECKPOINT_PREFIX",
     "TRAINER_STATE",
     "Qwen2VLImageProcessorPil",
+    "TensorBoardCallback",
     "TrainerWithSampler",
     "attention_name",
+    "cached_file",
     "flex_attention",
     "is_flash_attn_2_available",
     "is_torchvision_available",

@@ -13,8 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers.utils.hub import cached_file
-
+from rexkit._compat.transformers import cached_file
 from rexkit.errors import ConfigError
 
 logger = logging.getLogger(__name__)

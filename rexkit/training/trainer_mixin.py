@@ -11,8 +11,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
-from transformers.integrations.integration_utils import TensorBoardCallback
 
+from rexkit._compat.transformers import TensorBoardCallback
 from rexkit.errors import UserError
 from rexkit.models.checkpoints import FINAL, last_checkpoint
 from rexkit.training.sharded_checkpoints import ShardDescription

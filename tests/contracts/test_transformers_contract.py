@@ -112,6 +112,19 @@ def test_resizing():
     assert processor.size["shortest_edge"] < processor.size["longest_edge"]
 
 
+def test_files_of_a_checkpoint(tmp_path):
+    cached_file = find("transformers.utils.hub:cached_file")
+    check_parameters("transformers.utils.hub:cached_file", "path_or_repo_id", "filename")
+    (tmp_path / "a.json").write_text("{}")
+    assert cached_file(str(tmp_path), "a.json") == str(tmp_path / "a.json")
+    with pytest.raises(OSError, match=r"b\.json"):
+        cached_file(str(tmp_path), "b.json")
+
+
+def test_callbacks():
+    check_parameters("transformers.integrations.integration_utils:TensorBoardCallback", "tb_writer")
+
+
 def test_what_is_installed():
     find("transformers.utils.import_utils:is_flash_attn_2_available")()
     find("transformers.utils.import_utils:is_torchvision_available")()

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from rexkit._compat.transformers import Qwen2VLImageProcessorPil
 from rexkit.errors import ConfigError
 from rexkit.models import PretrainedVLM, TinyVLM
 from rexkit.models.checkpoint_settings import SETTINGS, CheckpointSettings, checkpoint_settings
