@@ -20,11 +20,11 @@ ROOMS = [
     *("shipped_configs", "config"),
     *("grammar", "formats", "datasets"),
     *("tasks", "parsers", "rewards", "metrics", "visualizers", "examples"),
-    *("_compat", "models", "packing", "backends", "inference", "evaluation", "training"),
+    *("_compat", "models", "packing", "backends", "inference", "compat", "evaluation", "training"),
     *("source_check", "run", "jobs", "cli"),
 ]
 # Rooms whose modules import no torch; below them only inference.result does not.
-LIGHT = [*ROOMS[: ROOMS.index("_compat")], "evaluation", "cli"]
+LIGHT = [*ROOMS[: ROOMS.index("_compat")], "compat", "evaluation", "cli"]
 
 
 def room_of(module: str) -> str | None:
