@@ -50,6 +50,7 @@ import numpy as np
 from rexkit.evaluation.fault_geometry import coverage, is_point, overlap_and_nearness, repeated
 from rexkit.geometry import Mask, match
 from rexkit.instances import extent, same_phrase
+from rexkit.phrases import as_asked
 from rexkit.structures import Annotation, Instance, Prediction
 
 FAULT_KINDS: dict[str, str] = {
@@ -116,6 +117,7 @@ def find_faults(
     >>> [(fault.kind, fault.phrase) for fault in faults]
     [('not_asked', 'dog'), ('wrong_phrase', 'dog')]
     """
+    prediction = as_asked(prediction, list(dict.fromkeys(phrases)), ignore_single=False)
     return [
         *_of_response(prediction, truncated),
         *_of_phrases(prediction, phrases),

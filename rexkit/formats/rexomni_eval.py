@@ -30,6 +30,7 @@ from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
 from rexkit.formats.masks import mask_bounds
 from rexkit.formats.phrase_geometries import decode_geometry
+from rexkit.phrases import normalise_phrase
 
 
 def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -48,13 +49,13 @@ def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     [{'phrase': 'cup', 'bbox': [1, 2, 30, 40]}, {'phrase': 'dog', 'bbox': None}]
     """
     target, categories = _read_target(fields)
-    spelling = {_letters(category): category for category in categories}
-    unknown = [phrase for phrase in target if _letters(phrase) not in spelling]
+    spelling = {normalise_phrase(category): category for category in categories}
+    unknown = [phrase for phrase in target if normalise_phrase(phrase) not in spelling]
     asked_for_text = len(categories) == 1 and len(unknown) == len(target)
     references = _references(fields)
     entries: list[dict[str, Any]] = []
     for key, items in target.items():
-        phrase = categories[0] if asked_for_text else spelling.get(_letters(key), key)
+        phrase = categories[0] if asked_for_text else spelling.get(normalise_phrase(key), key)
         text = {"text": key} if asked_for_text else {}
         for number, item in enumerate(items):
             entry = decode_geometry(item, f"gt[{key!r}][{number}]")
@@ -64,8 +65,10 @@ def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
             entries.append(entry)
     present = {entry["phrase"] for entry in entries}
     absent = dict.fromkeys([*categories, *([] if asked_for_text else map(str, target))])
-    known = {_letters(phrase) for phrase in present}
-    return entries + [{"phrase": p, "bbox": None} for p in absent if _letters(p) not in known]
+    known = {normalise_phrase(phrase) for phrase in present}
+    return entries + [
+        {"phrase": p, "bbox": None} for p in absent if normalise_phrase(p) not in known
+    ]
 
 
 def _read_target(fields: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[str]]:
@@ -117,8 +120,3 @@ def _with_box(entry: dict[str, Any]) -> dict[str, Any]:
     # The record's own checks say what is wrong with a mask.
     box = mask_bounds(mask)
     return entry if box is None else {**entry, "bbox": box}
-
-
-def _letters(phrase: str) -> str:
-    """Return letters and digits of a phrase, in lower case; all of it where it has none."""
-    return "".join(c for c in phrase.casefold() if c.isalnum()) or phrase

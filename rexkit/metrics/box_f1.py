@@ -36,13 +36,17 @@ class BoxF1(PrecisionRecallMetric):
     has the size of its target, any other its own, with COCO's limits: below 32² pixels is small,
     from 96² on large. The area of a target is ``extra["area"]`` where the dataset gives it. A size
     without targets and predictions is -1, as in COCO.
+
+    Args:
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
-    def __init__(self) -> None:
-        super().__init__(len(THRESHOLDS), SIZES)
+    def __init__(self, strict_phrases: bool = False) -> None:
+        super().__init__(len(THRESHOLDS), SIZES, strict_phrases=strict_phrases)
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
         """Add the prediction on one image."""
+        prediction = self.as_asked(prediction, target)
         found, boxes = _boxed(prediction, ignored=False)
         targets, target_boxes = _boxed(target, ignored=False)
         crowd, regions = _boxed(target, ignored=True)

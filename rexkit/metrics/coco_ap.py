@@ -29,6 +29,9 @@ class CocoAP(RankedBoxMetric):
     As in COCO, a value without any target is -1, at most 100 boxes per phrase and image are ranked,
     and ignored instances are crowds. Small, medium and large (limits 32² and 96² pixels) go by
     ``extra["area"]`` where the dataset gives it, as in COCO's files, else by the box.
+
+    Args:
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
     def compute(self) -> dict[str, float]:

@@ -20,15 +20,20 @@ class CountingError(Metric):
     phrases that are present. Both are 0 if there is nothing to count. In each image, phrases with
     ignored instances are skipped, since their number is unknown, and so are phrases that were not
     asked for.
+
+    Args:
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, strict_phrases: bool = False) -> None:
+        self.strict_phrases = strict_phrases
         # Images by phrase, true number and predicted number: integers, so that sums are the same in
         # any order.
         self._num_images: Counter[tuple[str, int, int]] = Counter()
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
         """Add the prediction on one image."""
+        prediction = self.as_asked(prediction, target)
         true = Counter(i.phrase for i in target.instances)
         predicted = Counter(i.phrase for i in prediction.instances if not i.ignore)
         unknown = {i.phrase for i in target.instances if i.ignore}

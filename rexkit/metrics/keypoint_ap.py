@@ -47,9 +47,13 @@ class KeypointAP(Metric):
 
     The state holds the similarity of each prediction to each target of its phrase, not the
     keypoints.
+
+    Args:
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, strict_phrases: bool = False) -> None:
+        self.strict_phrases = strict_phrases
         self._phrases: dict[str, int] = {}
         self._images = 0
         self._keys: list[NDArray[np.uint64]] = []
@@ -61,7 +65,7 @@ class KeypointAP(Metric):
     def add(self, prediction: Prediction, target: Annotation) -> None:
         """Add the prediction on one image."""
         target_hash, prediction_hash = blake2b(digest_size=8), blake2b(digest_size=8)
-        for group in keypoint_sets(prediction, target):
+        for group in keypoint_sets(self.as_asked(prediction, target), target):
             targets, predictions = _rows(group)
             counts = [self._images, self._index(group.phrase), len(predictions), len(targets)]
             self._groups.append(np.array([counts], dtype=np.int64))

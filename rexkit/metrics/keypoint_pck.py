@@ -31,15 +31,18 @@ class KeypointPCK(PrecisionRecallMetric):
 
     Args:
         thresholds: distances as fractions of the longer side.
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
-    def __init__(self, thresholds: Sequence[float] = (0.05, 0.1, 0.2)):
-        super().__init__(len(thresholds))
+    def __init__(
+        self, thresholds: Sequence[float] = (0.05, 0.1, 0.2), strict_phrases: bool = False
+    ):
+        super().__init__(len(thresholds), strict_phrases=strict_phrases)
         self.thresholds = tuple(thresholds)
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
         """Add the prediction on one image."""
-        for group in keypoint_sets(prediction, target):
+        for group in keypoint_sets(self.as_asked(prediction, target), target):
             self._add(group)
 
     def metrics_from_counts(self, counts: Counts) -> dict[str, float]:

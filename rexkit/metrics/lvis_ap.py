@@ -48,6 +48,9 @@ class LvisAP(RankedBoxMetric):
 
     `LvisDataset` sets both. The names end in the source of the scores, and a value without any
     target is -1, as in `CocoAP`.
+
+    Args:
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
     columns: ClassVar[dict[str, int]] = {
@@ -56,8 +59,8 @@ class LvisAP(RankedBoxMetric):
         "negatives": 2,  # image, phrase
     }
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, strict_phrases: bool = False) -> None:
+        super().__init__(strict_phrases)
         self._frequencies: dict[str, str] = {}
 
     def add(self, prediction: Prediction, target: Annotation) -> None:

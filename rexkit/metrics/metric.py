@@ -7,6 +7,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
+from rexkit.phrases import as_asked
 from rexkit.structures import Annotation, Prediction
 
 State = dict[str, NDArray[Any]]
@@ -18,12 +19,21 @@ class Metric(ABC):
     """Evaluate predictions on many images.
 
     The values depend neither on the order in which images are added, nor on how they are divided
-    among metrics that are merged at the end. Phrases are compared character by character. Instances
-    marked ``ignore`` count neither as right nor as wrong.
+    among metrics that are merged at the end. Instances marked ``ignore`` count neither as right nor
+    as wrong.
+
+    A phrase that was asked for in another spelling is the same phrase (`rexkit.phrases`), and where
+    the target has one phrase, that of the prediction is not compared. With ``strict_phrases=True``
+    they are compared character by character.
 
     A subclass implements `add`, `compute`, `state` and `absorb`, and is registered with
     ``METRICS.register_module()``.
+
+    Attributes:
+        strict_phrases: whether phrases are compared character by character.
     """
+
+    strict_phrases: bool = False
 
     @abstractmethod
     def add(self, prediction: Prediction, target: Annotation) -> None:
@@ -33,6 +43,10 @@ class Metric(ABC):
             prediction: the prediction, in pixels of the original image.
             target: the ground truth, in pixels of the same image.
         """
+
+    def as_asked(self, prediction: Prediction, target: Annotation) -> Prediction:
+        """Return the prediction as it is compared: with the phrases of the target."""
+        return prediction if self.strict_phrases else as_asked(prediction, target.phrases)
 
     @abstractmethod
     def compute(self) -> dict[str, float]:

@@ -26,14 +26,18 @@ class PointAccuracy(PrecisionRecallMetric):
 
     Args:
         distances: distances as fractions of the diagonal.
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
-    def __init__(self, distances: Sequence[float] = (0.01, 0.02, 0.05)):
-        super().__init__(len(distances))
+    def __init__(
+        self, distances: Sequence[float] = (0.01, 0.02, 0.05), strict_phrases: bool = False
+    ):
+        super().__init__(len(distances), strict_phrases=strict_phrases)
         self.distances = tuple(distances)
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
         """Add the prediction on one image."""
+        prediction = self.as_asked(prediction, target)
         predictions = [i for i in prediction.instances if i.point is not None and not i.ignore]
         targets = [i for i in target.instances if i.point is not None and not i.ignore]
         predicted, required = ([i.phrase for i in side] for side in (predictions, targets))

@@ -34,14 +34,16 @@ class PointF1(PrecisionRecallMetric):
     Args:
         distance: the maximum distance to a target point, as a fraction of the image's diagonal.
             There is no convention; 0.02 is 16 pixels at 640x480.
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
-    def __init__(self, distance: float = 0.02):
-        super().__init__(3)  # by the best geometry, by box, by mask
+    def __init__(self, distance: float = 0.02, strict_phrases: bool = False):
+        super().__init__(3, strict_phrases=strict_phrases)  # by the best geometry, by box, by mask
         self.distance = distance
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
         """Add the prediction on one image."""
+        prediction = self.as_asked(prediction, target)
         predictions = [i for i in prediction.instances if i.point is not None and not i.ignore]
         instances = [i for i in target.instances if _has_geometry(i)]
         points = np.array([i.point for i in predictions], dtype=np.float64).reshape(-1, 2)

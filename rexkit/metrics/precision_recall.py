@@ -25,9 +25,17 @@ class PrecisionRecallMetric(Metric):
         num_thresholds: the number of thresholds.
         groups: the names of the groups that targets and predictions are divided into, such as
             sizes.
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
-    def __init__(self, num_thresholds: int, groups: Sequence[str] = ("all",)):
+    def __init__(
+        self,
+        num_thresholds: int,
+        groups: Sequence[str] = ("all",),
+        *,
+        strict_phrases: bool = False,
+    ):
+        self.strict_phrases = strict_phrases
         self._num_thresholds = num_thresholds
         self._groups = tuple(groups)
         self._counts: dict[str, Counts] = {}

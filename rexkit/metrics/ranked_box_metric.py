@@ -24,6 +24,9 @@ class RankedBoxMetric(Metric):
     order they were added in.
 
     A subclass with further tables names them in ``columns`` and adds to them in its ``add``.
+
+    Args:
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
     columns: ClassVar[dict[str, int]] = {
@@ -31,7 +34,8 @@ class RankedBoxMetric(Metric):
         "predictions": 7,  # image, phrase, x0, y0, x1, y1, score or NaN
     }
 
-    def __init__(self) -> None:
+    def __init__(self, strict_phrases: bool = False) -> None:
+        self.strict_phrases = strict_phrases
         self._phrases: dict[str, int] = {}
         self._images = 0
         self._keys: list[Keys] = []
@@ -39,6 +43,7 @@ class RankedBoxMetric(Metric):
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
         """Add the prediction on one image."""
+        prediction = self.as_asked(prediction, target)
         targets = [i for i in target.instances if i.bbox is not None]
         predictions = [i for i in prediction.instances if i.bbox is not None and not i.ignore]
         boxes = Annotation(target.image_size, targets).boxes()

@@ -19,13 +19,18 @@ class Rejection(Metric):
     1.
 
     A phrase whose target instances are all ignored is not absent: predictions of it do not count.
+
+    Args:
+        strict_phrases: whether phrases are compared character by character, see `Metric`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, strict_phrases: bool = False) -> None:
+        self.strict_phrases = strict_phrases
         self._counts = np.zeros(3, dtype=np.int64)
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
         """Add the prediction on one image."""
+        prediction = self.as_asked(prediction, target)
         present = {i.phrase for i in target.instances}
         absent = set(target.absent) - present
         predicted = {i.phrase for i in prediction.instances if not i.ignore}

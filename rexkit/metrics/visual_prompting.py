@@ -21,20 +21,26 @@ REFERENCE_IOU = 0.5
 class VisualPrompting(Metric):
     """Compute metrics of the prompted category, with and without the reference boxes.
 
-    Only predictions with the name that the prompt gives the category count; categories are those
-    of ``extra["category"]`` of the targets. The references are targets too, and easy ones, since
-    they are part of the prompt. So each value is also given with ``_without_references`` at the end
-    of its name: references, and the predictions that are matched with them one to one among all
-    targets (`rexkit.geometry.match`, IoU 0.5), are removed before scoring. If all instances of a
-    category were references, nothing is left to be found.
+    Categories are those of ``extra["category"]`` of the targets; the phrase of a prediction is not
+    compared, since the prompt asks for one category. The references are targets too, and easy
+    ones, since they are part of the prompt. So each value is also given with
+    ``_without_references`` at the end of its name: references, and the predictions that are matched
+    with them one to one among all targets (`rexkit.geometry.match`, IoU 0.5), are removed before
+    scoring. If all instances of a category were references, nothing is left to be found.
 
     References are the instances with ``extra["reference"]``, which `VisualPromptTask` sets.
 
     Args:
         metrics: names or configs of METRICS to compute.
+        strict_phrases: count only predictions with the name that the prompt gives the category.
     """
 
-    def __init__(self, metrics: Sequence[str | Mapping[str, Any]] = ("BoxF1", "CocoAP")):
+    def __init__(
+        self,
+        metrics: Sequence[str | Mapping[str, Any]] = ("BoxF1", "CocoAP"),
+        strict_phrases: bool = False,
+    ):
+        self.strict_phrases = strict_phrases
         self._with_references: list[Metric] = []
         self._without_references: list[Metric] = []
         for number, cfg in enumerate(metrics):
@@ -44,6 +50,7 @@ class VisualPrompting(Metric):
 
     def add(self, prediction: Prediction, target: Annotation) -> None:
         """Add the prediction on one image."""
+        prediction = self.as_asked(prediction, target)
         categories = {i.phrase: str(i.extra.get("category", i.phrase)) for i in target.instances}
         prompted = [i for i in prediction.instances if i.phrase in target.phrases]
         predictions = [replace(i, phrase=categories.get(i.phrase, i.phrase)) for i in prompted]

@@ -3,6 +3,10 @@
 An item is an instance with the geometry that a reward compares, or a ``None``: the prediction that
 a phrase is not in the image. A ``None`` is right where the phrase is absent, so an absent phrase
 weighs as much as one instance, and a model that does not mention absent phrases is not rewarded.
+
+A phrase that was asked for in another spelling is the same phrase (`rexkit.phrases`), and where the
+target has one phrase, that of the prediction is not compared. With ``strict_phrases`` they are
+compared character by character.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rexkit.instances import same_phrase
+from rexkit.phrases import as_asked
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 Similarity = Callable[[Sequence[Instance], Sequence[Instance]], Array]
@@ -54,6 +59,7 @@ def align(
     similarity: Similarity,
     has_geometry: Callable[[Instance], Any],
     target_has_geometry: Callable[[Instance], Any] | None = None,
+    strict_phrases: bool = False,
 ) -> Alignment:
     """Compare the instances of a prediction with those of its ground truth.
 
@@ -66,10 +72,12 @@ def align(
         similarity: the similarity of instances that have the geometry.
         has_geometry: whether a predicted instance has the geometry; one without it is wrong.
         target_has_geometry: whether a target instance has it; by default ``has_geometry``.
+        strict_phrases: compare phrases character by character.
 
     Returns:
         The similarities and the counts of both sides.
     """
+    prediction = prediction if strict_phrases else as_asked(prediction, target.phrases)
     can_be_found = target_has_geometry or has_geometry
     targets = [i for i in target.instances if not i.ignore and can_be_found(i)]
     ignored = {i.phrase for i in target.instances if i.ignore} - {i.phrase for i in targets}

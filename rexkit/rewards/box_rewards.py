@@ -14,7 +14,7 @@ from rexkit.structures import Annotation, Array, Instance, Prediction
 
 
 @REWARDS.register_module("box_iou")
-def box_iou(prediction: Prediction, target: Annotation) -> float:
+def box_iou(prediction: Prediction, target: Annotation, strict_phrases: bool = False) -> float:
     """Return the F1 of best overlaps between predicted and target boxes.
 
     Precision is the mean over predicted boxes of their best IoU with a target box of their phrase,
@@ -28,6 +28,7 @@ def box_iou(prediction: Prediction, target: Annotation) -> float:
     Args:
         prediction: the prediction.
         target: the ground truth.
+        strict_phrases: compare phrases character by character, see `rexkit.rewards.alignment`.
 
     Returns:
         The reward in [0, 1].
@@ -38,7 +39,7 @@ def box_iou(prediction: Prediction, target: Annotation) -> float:
     >>> box_iou(Prediction((20, 20), [half]), Annotation((20, 20), [cup]))
     0.5
     """
-    pair = _align(prediction, target)
+    pair = _align(prediction, target, strict_phrases)
     if not pair.num_predictions or not pair.num_targets:
         return float(pair.num_predictions == pair.num_targets)
     best_of_predictions = pair.similarity.max(axis=1, initial=0.0).sum()
@@ -50,23 +51,35 @@ def box_iou(prediction: Prediction, target: Annotation) -> float:
 
 
 @REWARDS.register_module("box_f1")
-def box_f1(prediction: Prediction, target: Annotation, threshold: float = 0.5) -> float:
+def box_f1(
+    prediction: Prediction,
+    target: Annotation,
+    threshold: float = 0.5,
+    strict_phrases: bool = False,
+) -> float:
     """Return the F1 of boxes that are matched one to one, so that duplicates are wrong.
 
     Args:
         prediction: the prediction.
         target: the ground truth.
         threshold: the least IoU of a right box.
+        strict_phrases: compare phrases character by character, see `rexkit.rewards.alignment`.
 
     Returns:
         The reward in [0, 1].
     """
-    pair = _align(prediction, target)
+    pair = _align(prediction, target, strict_phrases)
     return pair.f1(len(match(pair.similarity, threshold)[0]))
 
 
-def _align(prediction: Prediction, target: Annotation) -> Alignment:
-    return align(prediction, target, _overlap, lambda i: i.bbox is not None)
+def _align(prediction: Prediction, target: Annotation, strict_phrases: bool) -> Alignment:
+    return align(
+        prediction,
+        target,
+        _overlap,
+        lambda i: i.bbox is not None,
+        strict_phrases=strict_phrases,
+    )
 
 
 def _overlap(predictions: Sequence[Instance], targets: Sequence[Instance]) -> Array:

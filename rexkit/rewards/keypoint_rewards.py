@@ -22,6 +22,7 @@ def keypoint_oks(
     prediction: Prediction,
     target: Annotation,
     schema: str | Mapping[str, Any] | KeypointSchema | None = None,
+    strict_phrases: bool = False,
 ) -> float:
     """Return the object keypoint similarity of instances: 2 · Σ OKS / (predictions + targets).
 
@@ -34,6 +35,7 @@ def keypoint_oks(
             box.
         schema: the schema whose sigmas are used; by default the one with most of the target
             keypoints.
+        strict_phrases: compare phrases character by character, see `rexkit.rewards.alignment`.
 
     Returns:
         The reward in [0, 1].
@@ -57,7 +59,14 @@ def keypoint_oks(
             np.array([area(i, extent(i)) for i in targets]),
         )
 
-    pair = align(prediction, target, similarity, lambda i: bool(i.keypoints), _has_keypoints)
+    pair = align(
+        prediction,
+        target,
+        similarity,
+        lambda i: bool(i.keypoints),
+        _has_keypoints,
+        strict_phrases,
+    )
     rows, columns = match(pair.similarity, _ANY_SIMILARITY)
     return pair.f1(float(pair.similarity[rows, columns].sum()))
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rexkit.edit_distance import edit_distance
 from rexkit.geometry import match, polygon_coverage, polygon_iou
 from rexkit.instances import outline
+from rexkit.phrases import asked_spellings
 from rexkit.registry import REWARDS
 from rexkit.rewards.alignment import Alignment
 from rexkit.structures import Annotation, Array, Instance, Prediction
@@ -48,7 +49,8 @@ def ocr_text(prediction: Prediction, target: Annotation, threshold: float = 0.5)
     pairs = zip(*match(overlap, threshold), strict=True)
     similarity = sum(_text_similarity(predictions[i], targets[j]) for i, j in pairs)
     absent = set(target.absent)
-    nones = {p for p in prediction.absent if p in absent or any(p == t.phrase for t in targets)}
+    said = asked_spellings(prediction.absent, target.phrases).values()
+    nones = {p for p in said if p in absent or any(p == t.phrase for t in targets)}
     alignment = Alignment(
         overlap,
         num_predictions=len(prediction.instances) - num_ignored + len(nones),

@@ -6,17 +6,19 @@ from collections import Counter
 
 import numpy as np
 
+from rexkit.phrases import as_asked
 from rexkit.registry import REWARDS
 from rexkit.structures import Annotation, Prediction
 
 
 @REWARDS.register_module("rejection")
-def rejection(prediction: Prediction, target: Annotation) -> float:
+def rejection(prediction: Prediction, target: Annotation, strict_phrases: bool = False) -> float:
     """Return the fraction of absent phrases that are rejected with ``None``; 1 if none is absent.
 
     Args:
         prediction: the prediction.
         target: the ground truth.
+        strict_phrases: compare phrases character by character, see `rexkit.rewards.alignment`.
 
     Returns:
         The reward in [0, 1].
@@ -24,6 +26,7 @@ def rejection(prediction: Prediction, target: Annotation) -> float:
     absent = set(target.absent)
     if not absent:
         return 1.0
+    prediction = prediction if strict_phrases else as_asked(prediction, target.phrases)
     predicted = {i.phrase for i in prediction.instances}
     return len(absent & set(prediction.absent) - predicted) / len(absent)
 
@@ -43,7 +46,7 @@ def well_formed(prediction: Prediction, target: Annotation) -> float:
 
 
 @REWARDS.register_module("count")
-def count(prediction: Prediction, target: Annotation) -> float:
+def count(prediction: Prediction, target: Annotation, strict_phrases: bool = False) -> float:
     """Return how close the number of instances is to the ground truth, as a mean over phrases.
 
     The score of a phrase is 1 - |predicted - true| / max(predicted, true), or 1 if both are 0.
@@ -52,10 +55,12 @@ def count(prediction: Prediction, target: Annotation) -> float:
     Args:
         prediction: the prediction.
         target: the ground truth.
+        strict_phrases: compare phrases character by character, see `rexkit.rewards.alignment`.
 
     Returns:
         The reward in [0, 1].
     """
+    prediction = prediction if strict_phrases else as_asked(prediction, target.phrases)
     true = Counter(i.phrase for i in target.instances if not i.ignore)
     predicted = Counter(i.phrase for i in prediction.instances)
     phrases = list(dict.fromkeys([*target.phrases, *predicted]))

@@ -15,7 +15,8 @@ PACKAGE = Path(rexkit.__file__).parent
 
 # From the ground up: a room may import the rooms before it.
 ROOMS = [
-    *("lazy_names", "errors", "structures", "keypoints", "geometry", "instances", "edit_distance"),
+    *("lazy_names", "errors", "structures", "keypoints", "geometry", "instances", "phrases"),
+    "edit_distance",
     *("interfaces", "component_arguments", "component_check", "plugins", "registry"),
     *("shipped_configs", "config"),
     *("grammar", "formats", "datasets"),

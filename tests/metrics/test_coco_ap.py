@@ -64,7 +64,7 @@ class TestCocoAP:
         for _, target in pairs[:20]:
             for i in target.instances:
                 i.extra["area"] = 0.6 * float((i.bbox[2:] - i.bbox[:2]).prod())
-        values = score(CocoAP(), *pairs)
+        values = score(CocoAP(strict_phrases=True), *pairs)
         out, err = capfd.readouterr()
         expected = by_pycocotools(pairs)
         assert 0.1 < values["ap[score=model]"] < 0.9
@@ -78,12 +78,12 @@ class TestCocoAP:
     def test_equals_pycocotools_on_any_images(self, seed):
         pairs = list(noisy_images(12, seed, scored=True))
         expected = {f"{k}[score=model]": v for k, v in by_pycocotools(pairs).items()}
-        assert score(CocoAP(), *pairs) == pytest.approx(expected, abs=1e-6)
+        assert score(CocoAP(strict_phrases=True), *pairs) == pytest.approx(expected, abs=1e-6)
 
     def test_equals_pycocotools_without_scores(self):
         """Ties are ranked by image, so the images must come in the metric's own order."""
         pairs = list(noisy_images(40, seed=1, scored=False))
-        metric = CocoAP()
+        metric = CocoAP(strict_phrases=True)
         values = score(metric, *pairs)
         order = np.lexsort(metric.state()["keys"].T[::-1])
         expected = by_pycocotools([pairs[i] for i in order])
@@ -93,25 +93,34 @@ class TestCocoAP:
 
     def test_many_phrases_are_evaluated_in_parts(self, monkeypatch):
         pairs = list(noisy_images(20, seed=2, scored=True))
-        whole = score(CocoAP(), *pairs)
+        whole = score(CocoAP(strict_phrases=True), *pairs)
         monkeypatch.setattr("rexkit.metrics.coco_evaluation.PHRASES_AT_ONCE", 1)
-        assert score(CocoAP(), *pairs) == pytest.approx(whole, abs=1e-12)
+        assert score(CocoAP(strict_phrases=True), *pairs) == pytest.approx(whole, abs=1e-12)
 
     def test_perfect_without_scores(self):
         boxes = [box("cup", 0, 0, 40, 40), box("dog", 50, 0, 90, 60)]
-        values = score(CocoAP(), (pred(*boxes), gt(*boxes)))
+        values = score(CocoAP(strict_phrases=True), (pred(*boxes), gt(*boxes)))
         assert values["ap[score=constant]"] == pytest.approx(1.0)
         assert values["ap_small[score=constant]"] == -1.0
         assert list(values) == [f"{name}[score=constant]" for name in METRIC_NAMES]
 
     def test_one_box_without_score_makes_all_constant(self):
         found = [box("cup", 0, 0, 40, 40, score=0.9), box("cup", 1, 0, 40, 40)]
-        assert "ap[score=constant]" in score(CocoAP(), (pred(*found), gt(found[0])))
+        assert "ap[score=constant]" in score(
+            CocoAP(strict_phrases=True), (pred(*found), gt(found[0]))
+        )
 
     def test_empty_predictions_and_targets(self):
-        assert set(CocoAP().compute().values()) == {-1.0}
-        assert set(score(CocoAP(), (pred(box("a", 0, 0, 9, 9)), gt())).values()) == {-1.0}
-        assert score(CocoAP(), (pred(), gt(box("a", 0, 0, 9, 9))))["ap[score=constant]"] == 0.0
+        assert set(CocoAP(strict_phrases=True).compute().values()) == {-1.0}
+        assert set(
+            score(CocoAP(strict_phrases=True), (pred(box("a", 0, 0, 9, 9)), gt())).values()
+        ) == {-1.0}
+        assert (
+            score(CocoAP(strict_phrases=True), (pred(), gt(box("a", 0, 0, 9, 9))))[
+                "ap[score=constant]"
+            ]
+            == 0.0
+        )
 
     def test_blood_cells(self, shared_data):
         data = json.loads((shared_data / "bccd" / "val.json").read_text())
@@ -127,4 +136,4 @@ class TestCocoAP:
             shifted = [box(c.phrase, *(c.bbox + 4.0), score=rng.random()) for c in cells]
             pairs.append((pred(*shifted[::2]), gt(*cells)))
         expected = {f"{k}[score=model]": v for k, v in by_pycocotools(pairs).items()}
-        assert score(CocoAP(), *pairs) == pytest.approx(expected, abs=1e-6)
+        assert score(CocoAP(strict_phrases=True), *pairs) == pytest.approx(expected, abs=1e-6)

@@ -59,7 +59,8 @@ class TestVisualPrompting:
         target = self.prompted(*cups)
         first, second, third = (box("object_1", *i.bbox) for i in cups[:3])
         wrong, other = box("object_1", 50, 50, 60, 60), box("cup", 60, 0, 70, 10)
-        values = score(VisualPrompting(), (pred(first, second, third, wrong, other), target))
+        metric = VisualPrompting(strict_phrases=True)
+        values = score(metric, (pred(first, second, third, wrong, other), target))
         assert values["precision@0.5"] == 3 / 4  # the phrase cup is not in the prompt
         assert values["recall@0.5"] == 3 / 4
         assert values["precision@0.5_without_references"] == pytest.approx(2 / 3)

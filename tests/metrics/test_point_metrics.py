@@ -104,9 +104,9 @@ class TestPointAccuracy:
     def test_by_hand(self):
         target = gt(point("cup", 30, 40), point("cup", 300, 40), size=(300, 400))  # diagonal 500
         near = pred(point("cup", 36, 48), point("cup", 30, 44), point("dog", 300, 40))
-        values = score(PointAccuracy(), (near, target))
+        values = score(PointAccuracy(strict_phrases=True), (near, target))
         assert values == {"accuracy@0.01": 0.5, "accuracy@0.02": 0.5, "accuracy@0.05": 0.5}
-        values = score(PointAccuracy((0.005, 0.02)), (near, target), (pred(), gt()))
+        values = score(PointAccuracy((0.005, 0.02), True), (near, target), (pred(), gt()))
         assert values == {"accuracy@0.005": 0.0, "accuracy@0.02": 0.5}
 
     def test_one_to_one(self):

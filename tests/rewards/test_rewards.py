@@ -54,8 +54,13 @@ def test_ten_copies_of_a_right_box_are_punished_by_box_f1_only():
 
 @pytest.mark.parametrize("name", BOX_REWARDS)
 def test_a_right_box_of_another_phrase_is_wrong(name):
-    target = gt(box("cup", 0, 0, 10, 10))
-    assert reward(name, pred(box("mug", 0, 0, 10, 10)), target) == 0.0
+    target = gt(box("cup", 0, 0, 10, 10), absent=["dog"])
+    mug = pred(box("mug", 0, 0, 10, 10))
+    assert reward(name, mug, target) == 0.0
+    # Where only one phrase was asked for, it is clear what is meant.
+    one = gt(box("cup", 0, 0, 10, 10))
+    assert reward(name, mug, one) == 1.0
+    assert reward(name, mug, one, strict_phrases=True) == 0.0
 
 
 def test_box_iou_by_hand():
