@@ -129,6 +129,8 @@ class Annotation:
         image_size: (width, height) in pixels.
         instances: in the order of the source.
         absent: negative phrases, known not to be in the image; the response to them is ``None``.
+        extra: other fields of the dataset's row, under the dataset's names. Tests ask for
+            ``extra["categories"]`` in that order.
 
     Raises:
         ValueError: a field does not have its type; the message names the field.
@@ -141,6 +143,7 @@ class Annotation:
     image_size: ImageSize
     instances: Sequence[Instance] = ()
     absent: Sequence[str] = ()
+    extra: dict[str, Any] = field(default_factory=dict, kw_only=True)
 
     def __post_init__(self) -> None:
         self.image_size = _image_size(self.image_size)

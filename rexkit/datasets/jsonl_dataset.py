@@ -49,7 +49,11 @@ class JsonlDataset(RowDataset):
     ):
         self._file = JsonLinesFile(ann_file)
         self._image_dir = self._file.path.parent if image_dir is None else Path(image_dir)
-        super().__init__(len(self._file), box_format, on_error)
+        super().__init__(self.count_rows(), box_format, on_error)
+
+    def count_rows(self) -> int:
+        """Return the number of rows, once the file is open."""
+        return len(self._file)
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""

@@ -17,7 +17,8 @@ that its own keys say.
 
 All other keys go into ``Instance.extra``. Where every geometry of an entry is ``null``, its phrase
 is known not to be in the image (unless another entry of the record has the phrase).
-``width`` and ``height`` of the record, where stated, must be the image's.
+``width`` and ``height`` of the record, where stated, must be the image's, and ``extra`` is an
+object with other fields of it, those of ``Annotation.extra``.
 
 Coordinates refer to the upright image, with its EXIF orientation applied. They may be up to one
 pixel outside, since labelling tools round, and are then moved to the edge.
@@ -89,7 +90,11 @@ def read_record(record: Any, image_size: ImageSize, box_format: BoxFormat = "xyx
         )
         instances.append(instance)
     present = {instance.phrase for instance in instances}
-    return Annotation(image_size, instances, [p for p in dict.fromkeys(absent) if p not in present])
+    absent = [phrase for phrase in dict.fromkeys(absent) if phrase not in present]
+    extra = record.get("extra")
+    if not isinstance(extra, Mapping | None):
+        raise DataError(f"extra must be a JSON object, got {short(extra)}")
+    return Annotation(image_size, instances, absent, extra=dict(extra or {}))
 
 
 def to_record(annotation: Annotation) -> dict[str, Any]:
@@ -111,7 +116,8 @@ def to_record(annotation: Annotation) -> dict[str, Any]:
     else:
         name, geometry = "instances", "bbox"
     entries = [_entry(instance) for instance in instances]
-    return {name: entries + [{"phrase": phrase, geometry: None} for phrase in annotation.absent]}
+    entries += [{"phrase": phrase, geometry: None} for phrase in annotation.absent]
+    return {name: entries, **({"extra": annotation.extra} if annotation.extra else {})}
 
 
 def _check_size(record: Mapping[str, Any], image_size: ImageSize) -> None:

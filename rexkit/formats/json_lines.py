@@ -51,6 +51,10 @@ class JsonLinesFile:
         """
         return parse_json(self._file.line(int(self._offsets[index])))
 
+    def contains(self, index: int, text: bytes) -> bool:
+        """Return whether a line has some text, without parsing it."""
+        return text in self._file.line(int(self._offsets[index]))
+
 
 def parse_json(text: bytes) -> Any:
     """Return the JSON value in a line.

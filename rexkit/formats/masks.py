@@ -113,12 +113,15 @@ def mask_of_number(numbers: NDArray[Any], number: Any) -> dict[str, Any]:
 
 def mask_bounds(mask: Mapping[str, Any]) -> list[float] | None:
     """Return the box around a mask, x0 y0 x1 y1, or None where its counts cannot be decoded."""
-    if not isinstance(mask.get("counts"), str):
+    if not isinstance(mask.get("counts"), str | list):
         return None
     from pycocotools import mask as coco_mask
 
     try:
-        x, y, width, height = coco_mask.toBbox(dict(mask)).tolist()
+        packed = dict(mask)
+        if isinstance(mask["counts"], list):
+            packed = coco_mask.frPyObjects(packed, *mask["size"])
+        x, y, width, height = coco_mask.toBbox(packed).tolist()
     except (TypeError, ValueError, IndexError):
         return None
     return [x, y, x + width, y + height]

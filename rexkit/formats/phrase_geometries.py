@@ -5,7 +5,8 @@ has an empty list. A geometry is one of
 
 - ``[x0, y0, x1, y1]``, ``[x, y]``, or ``[x, y, x, y, x, y, …]``: a box, point or polygon in pixels
 - ``{"size": [height, width], "counts": …}``: a mask, COCO run lengths
-- ``{"bbox": [4], "keypoints": {name: [x, y] or "unvisible"}, "phrase": "person1"}``
+- ``{"bbox": [4], "keypoints": {name: [x, y]}, "phrase": "person1"}``; an invisible keypoint is left
+  out, since the public metric fails on its "unvisible", which is read too
 
 Where that cannot hold everything, rexkit writes an object with the keys of its annotation records
 (`rexkit.formats.annotation_records`): ``{"bbox": [4], "text": "EXIT", "ignore": true}``. The
@@ -161,6 +162,9 @@ def _encode_one(instance: Instance, order: Sequence[str]) -> Any:
     """Encode the first geometry in an order, as an object only where it must hold more."""
     if instance.keypoints is not None:
         geometry = _encode_keypoints(instance)
+        geometry["keypoints"] = {
+            n: xy for n, xy in geometry["keypoints"].items() if xy != INVISIBLE
+        }
         return {**geometry, "ignore": True} if instance.ignore else geometry
     key = next((key for key in order if getattr(instance, key) is not None), None)
     value = _plain(getattr(instance, key)) if key else None

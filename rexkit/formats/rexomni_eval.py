@@ -5,16 +5,22 @@ A row has these fields; others are passed over:
 - ``image_path`` or ``image_name``: the image
 - ``gt``: the ground truth, ``{phrase: [geometry, …]}`` (`rexkit.formats.phrase_geometries`): boxes,
   points, polygons, masks or keypoints, in pixels. A single box is taken for a list of one. An empty
-  list, null or "None" says that the phrase is not in the image. With one category, ``gt`` may be a
+  list, null or "None" says that the phrase is not in the image; where ``gt`` itself is empty or
+  null, none of the categories is. With one category, ``gt`` may be a
   list of geometries, or one box, without naming it (GUI rows do so)
-- ``gt_mask``: masks in the same form, read in place of ``gt`` where it is there (pointing)
+- ``gt_mask``: masks in the same form, read in place of ``gt`` where it is there (pointing). It is
+  a field of the row, or of ``gt``: ``{"gt": {"gt_mask": {phrase: [mask, …]}}}``
 - ``categories``: what is asked for; left out, the phrases of ``gt``. One that ``gt`` does not name
   is not in the image. They match phrases of ``gt`` whatever the case, spaces and punctuation
   ("traffic_light" is "traffic light"), and then give the phrase its spelling. Where only one is
   asked for and ``gt`` does not name it, the keys of ``gt`` are transcriptions (OCR rows ask for
   "word"): instances of that category with a ``text``
 - ``visual_prompt``: ``{phrase: [box, …]}``, reference boxes. An instance whose box is one of them
-  has ``extra["reference"]`` true
+  has ``extra["reference"]`` true. Each phrase is a question of its own
+- ``task_name``, ``dataset_name``: by which the public scripts choose and print metrics
+
+``Annotation.extra`` keeps what tests and `rexkit.metrics.RexOmniF1` need of it: ``gt`` as it is in
+the row, ``categories`` in their order, ``visual_prompt``, ``task_name`` and ``dataset_name``.
 
 An instance that has only a mask gets its bounding box too, since tasks ask for boxes and points.
 The fields are those that the scripts in evaluation/ of the repository IDEA-Research/Rex-Omni read
@@ -71,14 +77,24 @@ def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def read_extra(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `Annotation.extra` keeps of a row.
+
+    Args:
+        fields: of the row, which `read_entries` can read.
+
+    >>> read_extra({"gt": {"gt_mask": {"cup": []}}, "categories": ["cup"], "task_name": "pointing"})
+    {'gt': {'cup': []}, 'categories': ['cup'], 'task_name': 'pointing'}
+    """
+    kept = ("categories", "visual_prompt", "task_name", "dataset_name")
+    own = {name: fields[name] for name in kept if fields.get(name)}
+    return {"gt": _find_target(fields)[1], **own}
+
+
 def _read_target(fields: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[str]]:
     """``gt`` as lists by phrase, and the categories."""
-    field = "gt_mask" if fields.get("gt_mask") else "gt"
-    if field not in fields:
-        raise DataError(
-            f"a row must have a 'gt', the ground truth by phrase; it has {list(fields)}"
-        )
-    target, categories = fields[field], fields.get("categories")
+    field, target = _find_target(fields)
+    categories = fields.get("categories")
     if categories is None:
         categories = list(target) if isinstance(target, Mapping) else []
     if not isinstance(categories, list) or not all(isinstance(c, str) for c in categories):
@@ -91,6 +107,20 @@ def _read_target(fields: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[
     return {phrase: _list(items, f"{field}[{phrase!r}]") for phrase, items in target.items()}, (
         categories
     )
+
+
+def _find_target(fields: Mapping[str, Any]) -> tuple[str, Any]:
+    """Return the name and the value of the field with the ground truth."""
+    if fields.get("gt_mask"):
+        return "gt_mask", fields["gt_mask"]
+    if "gt" not in fields:
+        raise DataError(
+            f"a row must have a 'gt', the ground truth by phrase; it has {list(fields)}"
+        )
+    target = fields["gt"] or {}
+    if isinstance(target, Mapping) and "gt_mask" in target:
+        return "gt['gt_mask']", target["gt_mask"] or {}
+    return "gt", target
 
 
 def _list(items: Any, location: str) -> list[Any]:

@@ -139,23 +139,31 @@ def write_keypoints(instances: Iterable[Instance], image_size: ImageSize) -> str
     return f"```json\n{json.dumps(records, ensure_ascii=False)}\n```"
 
 
-def write_references(boxes: Mapping[str, ArrayLike], image_size: ImageSize) -> str:
+def write_references(
+    boxes: Mapping[str, ArrayLike], image_size: ImageSize, *, joined: bool = False
+) -> str:
     """Write the reference boxes of a visual prompt.
 
     Args:
         boxes: for each name (N, 4) or (4,) xyxy pixels.
         image_size: (width, height) of their image in pixels.
+        joined: whether the boxes of a name are one text, separated by a comma and a space, and
+            characters beyond ASCII are escaped, as the public evaluation scripts write them.
 
     Returns:
-        JSON with a list of boxes for each name.
+        JSON with a list of boxes, or with their text, for each name.
 
     >>> write_references({"object_1": [[0, 0, 10, 10]]}, (10, 10))
     '{"object_1": ["<0><0><999><999>"]}'
+    >>> write_references({"cup": [[0, 0, 10, 10], [0, 0, 5, 5]]}, (10, 10), joined=True)
+    '{"cup": "<0><0><999><999>, <0><0><499><499>"}'
     """
     spelled = {
         name: [_spell(box) for box in to_bins(group, image_size).reshape(-1, 4).tolist()]
         for name, group in boxes.items()
     }
+    if joined:
+        return json.dumps({name: ", ".join(items) for name, items in spelled.items()})
     return json.dumps(spelled, ensure_ascii=False)
 
 

@@ -35,6 +35,9 @@ class OCRTask(Task):
     reading order except for repeated words. With "inline", the texts follow the coordinates, all
     in one span, and keep their order.
 
+    Tests ask for the dataset's ``categories`` where it has them (``Annotation.extra``), and
+    otherwise, as training does, for the level.
+
     Args:
         level: "word" or "text line"; it is part of the prompt. Instances whose phrase is the other
             level are not used; any other phrase, such as "text", counts as this level.
@@ -78,9 +81,11 @@ class OCRTask(Task):
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """Return the question for the text of a sample; see `Task.example`."""
         target = self._target(sample)
-        prompt = self.prompt([self.level], rng if training else None)
+        listed = () if training else sample.annotation.extra.get("categories", ())
+        phrases = list(dict.fromkeys(listed)) or [self.level]
+        prompt = self.prompt(phrases, rng if training else None)
         response = self._response(target, sample.source)
-        return Example(sample, Question(prompt, [self.level], self.name), response, target)
+        return Example(sample, Question(prompt, phrases, self.name), response, target)
 
     @abstractmethod
     def answerable(self, instance: Instance) -> Instance | None:
@@ -99,7 +104,8 @@ class OCRTask(Task):
         found = [self._fit(instance, sample.source) for instance in used]
         boxes = [polygon_bounds(getattr(instance, self.geometry)) for instance in found]
         ordered = [found[i] for i in reading_order(boxes)]
-        return Annotation(annotation.image_size, ordered, [] if ordered else [self.level])
+        absent = [] if ordered else [self.level]
+        return Annotation(annotation.image_size, ordered, absent, extra=annotation.extra)
 
     def _fit(self, instance: Instance, source: str) -> Instance:
         """Return the instance of the target for an instance of the ground truth."""

@@ -29,8 +29,9 @@ class PhraseTask(Task):
             (fewest, most).
         num_categories: the most phrases of a question: a number, or (fewest, most) to draw it from;
             None asks for every phrase of the sample.
-        shuffle_categories: ask in random order in training. Tests ask in alphabetical order, which
-            is independent of the ground truth.
+        shuffle_categories: ask in random order in training. Tests ask in the order of the dataset's
+            ``categories`` where it has them (``Annotation.extra``, as the public evaluation set
+            does), otherwise in alphabetical order, which is independent of the ground truth.
         left_to_right: write the instances of a phrase from left to right, as the Rex-Omni weights
             do (see `rexkit.tasks.instance_order`); otherwise in the order of the source.
     """
@@ -78,7 +79,7 @@ class PhraseTask(Task):
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """Return one question about a sample; see `Task.example`."""
-        phrases = self._phrases(sample.annotation, rng)
+        phrases = self._phrases(sample.annotation, rng, training)
         if not phrases:
             raise DataError(
                 f"{type(self).__name__} has nothing to ask for: no instance has the geometry of "
@@ -89,7 +90,7 @@ class PhraseTask(Task):
         if training and self.shuffle_categories:
             phrases = [phrases[i] for i in rng.permutation(len(phrases))]
         elif not training:
-            phrases = sorted(phrases)
+            phrases = _in_order(phrases, sample.annotation)
         target = self._target(sample.annotation, phrases)
         prompt = self.prompt(phrases, rng if training else None)
         response = self.response(target, phrases)
@@ -99,12 +100,16 @@ class PhraseTask(Task):
         """Return the instance with the task's geometry, or None if it has none."""
         return instance if getattr(instance, self.geometry) is not None else None
 
-    def _phrases(self, annotation: Annotation, rng: np.random.Generator) -> list[str]:
+    def _phrases(
+        self, annotation: Annotation, rng: np.random.Generator, training: bool
+    ) -> list[str]:
         seen = [i for i in annotation.instances if not i.ignore]
         # A phrase with an instance that cannot be written has no correct response.
         unwritable = {i.phrase for i in seen if self.answerable(i) is None}
         known = [p for p in dict.fromkeys([i.phrase for i in seen]) if p not in unwritable]
         known += annotation.absent
+        if not training:
+            known += [p for p in _listed(annotation) if p not in known]
         others = [p for p in self.extra_categories if p not in annotation.phrases]
         number = min(_draw(self.num_negatives, rng), len(others))
         chosen = known + [others[i] for i in rng.permutation(len(others))[:number]]
@@ -116,10 +121,20 @@ class PhraseTask(Task):
     def _target(self, annotation: Annotation, phrases: list[str]) -> Annotation:
         chosen = [i for i in annotation.instances if i.phrase in phrases]
         instances = [fit for i in chosen if (fit := self.answerable(i)) is not None]
-        present = {i.phrase for i in instances}
-        return Annotation(
-            annotation.image_size, instances, [p for p in phrases if p not in present]
-        )
+        present = {i.phrase for i in chosen}
+        absent = [p for p in phrases if p not in present]
+        return Annotation(annotation.image_size, instances, absent, extra=annotation.extra)
+
+
+def _listed(annotation: Annotation) -> list[str]:
+    """Return the categories that the dataset asks for, in its order; none if it does not say."""
+    return list(dict.fromkeys(p.strip() for p in annotation.extra.get("categories", ())))
+
+
+def _in_order(phrases: Sequence[str], annotation: Annotation) -> list[str]:
+    """Return phrases in the order of the dataset, the others in alphabetical order after them."""
+    listed = [p for p in _listed(annotation) if p in phrases]
+    return listed + sorted(p for p in phrases if p not in listed)
 
 
 def _draw(number: Any, rng: np.random.Generator) -> int:

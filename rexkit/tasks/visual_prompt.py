@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from hashlib import blake2b
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from rexkit.errors import DataError
 from rexkit.grammar import SpanForm, write, write_references
+from rexkit.phrases import normalise_phrase
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Array, Example, ImageSize, Question, Sample
 from rexkit.tasks.instance_order import sort_from_left
 from rexkit.tasks.task import QuestionArguments, Task
+
+ReferenceStyle = Literal["wrapper", "evaluation"]
 
 
 @TASK_FNS.register_module()
@@ -28,8 +32,9 @@ class VisualPromptTask(Task):
 
     Training draws the category among those with a usable box, and the references among its
     instances. In tests both depend on the sample's ground truth alone, so that every run has the
-    same questions. If a dataset marks references itself (``extra["reference"]``, as the public
-    evaluation set does), these are used.
+    same questions. If a dataset marks references itself (``extra["reference"]``), these are used.
+    If it gives the boxes of the prompt by category, as the public evaluation set does
+    (``Annotation.extra["visual_prompt"]``), tests show exactly those of the first category.
 
     Args:
         templates: as in `Task`, with the placeholder ``{references}``. The first is the public one.
@@ -37,6 +42,13 @@ class VisualPromptTask(Task):
             at least one of them is not a reference.
         left_to_right: write the instances from left to right, which is easier to learn for a small
             model; otherwise in the order of the source.
+        reference_style: how prompts name the category and its boxes. "wrapper":
+            ``{"object_1": ["<0><0><9><9>", …]}``, as the public inference code. "evaluation":
+            ``{"cup": "<0><0><9><9>, …"}``, as the public evaluation scripts; prompt and response
+            then call the category by its name.
+
+    Raises:
+        ValueError: ``num_references`` or ``reference_style`` is none of these.
     """
 
     name = "visual_prompting"
@@ -55,8 +67,14 @@ class VisualPromptTask(Task):
         templates: Sequence[str] | None = None,
         num_references: tuple[int, int] = (1, 3),
         left_to_right: bool = False,
+        reference_style: ReferenceStyle = "wrapper",
     ):
         super().__init__(templates)
+        if reference_style not in ("wrapper", "evaluation"):
+            raise ValueError(
+                f"reference_style: must be 'wrapper' or 'evaluation', got {reference_style!r}"
+            )
+        self.reference_style: ReferenceStyle = reference_style
         fewest, most = num_references
         if not 1 <= fewest <= most:
             raise ValueError(
@@ -66,7 +84,11 @@ class VisualPromptTask(Task):
         self.left_to_right = left_to_right
 
     def prompt(
-        self, boxes: ArrayLike, image_size: ImageSize, rng: np.random.Generator | None = None
+        self,
+        boxes: ArrayLike,
+        image_size: ImageSize,
+        rng: np.random.Generator | None = None,
+        name: str | None = None,
     ) -> str:
         """Return the prompt for some reference boxes.
 
@@ -74,8 +96,13 @@ class VisualPromptTask(Task):
             boxes: (N, 4), xyxy pixels.
             image_size: (width, height) of their image.
             rng: draws the template; None takes the first one.
+            name: what the prompt calls the category; None is ``object_1``.
         """
-        references = write_references({self.object_name: boxes}, image_size)
+        references = write_references(
+            {name or self.object_name: boxes},
+            image_size,
+            joined=self.reference_style == "evaluation",
+        )
         return self.template(rng).replace("{references}", references)
 
     def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
@@ -93,14 +120,17 @@ class VisualPromptTask(Task):
         """Return one question about a sample; see `Task.example`."""
         annotation = sample.annotation
         draw = rng if training else np.random.default_rng(_digest(annotation))
-        category = self._choose(sample, draw)
-        target = self._target(annotation, category, draw)
-        shown = [i.bbox for i in target.instances if i.extra["reference"]]
+        given = {} if training else annotation.extra.get("visual_prompt") or {}
+        category = next(iter(given)) if given else self._choose(sample, draw)
+        name = category if self.reference_style == "evaluation" else self.object_name
+        target = self._target(annotation, category, name, draw)
+        shown = given.get(category) or [i.bbox for i in target.instances if i.extra["reference"]]
         seen = [i for i in target.instances if not i.ignore]
         if self.left_to_right:
             seen = sort_from_left(seen, "bbox", annotation.image_size)
-        phrases = [self.object_name]
-        prompt = self.prompt(np.array(shown), annotation.image_size, rng if training else None)
+        phrases = [name]
+        boxes = np.array(shown, dtype=np.float64).reshape(-1, 4)
+        prompt = self.prompt(boxes, annotation.image_size, rng if training else None, name)
         response = write(seen, annotation.image_size, phrases=phrases, geometry="bbox")
         return Example(sample, Question(prompt, phrases, self.name), response, target)
 
@@ -122,10 +152,15 @@ class VisualPromptTask(Task):
         return known[int(draw.integers(len(known)))]
 
     def _target(
-        self, annotation: Annotation, category: str, draw: np.random.Generator
+        self, annotation: Annotation, category: str, name: str, draw: np.random.Generator
     ) -> Annotation:
-        """Return the instances of a category under ``object_1``, some of them as references."""
-        boxed = [i for i in annotation.of(category) if i.bbox is not None]
+        """Return the instances of a category under its name in the prompt, some as references."""
+        own = annotation.of(category) or [
+            i
+            for i in annotation.instances
+            if normalise_phrase(i.phrase) == normalise_phrase(category)
+        ]
+        boxed = [i for i in own if i.bbox is not None]
         usable = [number for number, i in enumerate(boxed) if not i.ignore]
         fewest, most = self.num_references
         count = min(int(draw.integers(fewest, most + 1)), max(1, len(usable) - 1))
@@ -134,12 +169,13 @@ class VisualPromptTask(Task):
         instances = [
             replace(
                 instance,
-                phrase=self.object_name,
+                phrase=name,
                 extra={**instance.extra, "category": category, "reference": number in shown},
             )
             for number, instance in enumerate(boxed)
         ]
-        return Annotation(annotation.image_size, instances)
+        absent = [] if instances else [name]
+        return Annotation(annotation.image_size, instances, absent, extra=annotation.extra)
 
 
 def _digest(annotation: Annotation) -> int:

@@ -10,10 +10,18 @@ import pytest
 from PIL import Image
 
 from rexkit.datasets import RexOmniEvalDataset
-from rexkit.errors import DataError
+from rexkit.errors import ConfigError, DataError
+from rexkit.formats.phrase_geometries import encode_annotation
 from rexkit.registry import DATASETS
 from rexkit.structures import Annotation
-from rexkit.tasks import GroundingTask, PointingTask
+from rexkit.tasks import (
+    GroundingTask,
+    KeypointTask,
+    OCRBoxTask,
+    OCRPolygonTask,
+    PointingTask,
+    VisualPromptTask,
+)
 
 RLE = {"size": [48, 64], "counts": [48 * 10 + 8, 20, 28, 20, 48 * 64 - 556]}
 
@@ -100,6 +108,122 @@ def test_masks_take_the_place_of_boxes_and_can_be_asked_for(root):
 def test_gui_rows_give_one_box(root):
     annotation = read(root, gt=[1, 2, 3, 4], categories=["close the window"])
     assert annotation.boxes("close the window").tolist() == [[1, 2, 3, 4]]
+
+
+@pytest.mark.parametrize("place", ["in gt", "beside gt"])
+def test_masks_inside_gt(root, place):
+    masks = {"cup": [{"size": [48, 64], "counts": RLE["counts"]}]}
+    fields = {"gt": {"gt_mask": masks}} if place == "in gt" else {"gt": {}, "gt_mask": masks}
+    annotation = read(root, **fields, categories=["cup", "dog"])
+    (found,) = annotation.instances
+    assert (found.phrase, found.bbox.tolist()) == ("cup", [10, 8, 12, 28])
+    assert annotation.absent == ["dog"]
+    assert annotation.extra["gt"] == masks
+
+
+@pytest.mark.parametrize("folder", ["annotations", "_annotations"])
+def test_images_lie_beside_the_folder_of_the_annotations(root, folder):
+    file = root / folder / "point_eval" / "COCO.jsonl"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"image_path": "coco/a.png", "gt": {"cup": [[1, 2, 3, 4]]}}))
+    assert RexOmniEvalDataset(file)[0].image_path == str(root / "coco" / "a.png")
+
+
+@pytest.mark.parametrize("nothing", [{}, [], None, {"dog": []}, {"gt_mask": {}}, {"gt_mask": None}])
+@pytest.mark.parametrize(
+    "task",
+    [
+        *(GroundingTask(), PointingTask(), KeypointTask("person")),
+        *(OCRBoxTask(), OCRPolygonTask(), VisualPromptTask(reference_style="evaluation")),
+    ],
+    ids=lambda task: task.name,
+)
+def test_rows_of_absent_categories_only(root, nothing, task):
+    category = "word" if task.name.startswith("ocr") else "dog"
+    gt = {category: []} if nothing == {"dog": []} else nothing
+    row = {"image_path": "coco/a.png", "gt": gt, "categories": [category]}
+    if task.name == "visual_prompting":
+        row["visual_prompt"] = {"dog": [[1, 2, 30, 40]]}
+    example = task.example(dataset(root, row)[0], np.random.default_rng(0), False)
+    assert (example.phrases, example.target.absent) == ([category], [category])
+    assert "None" in example.response or task.name == "keypoint"
+
+
+def test_tests_ask_in_the_order_of_the_row(root):
+    gt = {"zebra": [[1, 2, 3, 4]], "ant": [[5, 5, 9, 9]]}
+    row = {"image_path": "coco/a.png", "gt": gt, "categories": ["zebra", "cow", "ant"]}
+    sample = dataset(root, row)[0]
+    task = GroundingTask(templates=["Detect {phrases}."])
+    example = task.example(sample, np.random.default_rng(0), False)
+    assert example.prompt == "Detect zebra, cow, ant."
+    assert example.target.extra["categories"] == row["categories"]
+    # A category is asked for although its instances lack the geometry of the task.
+    points = {**row, "gt": {"zebra": [[1, 2]], "ant": [[5, 5, 9, 9]]}}
+    example = task.example(dataset(root, points)[0], np.random.default_rng(0), False)
+    assert example.prompt == "Detect zebra, cow, ant."
+    assert example.target.absent == ["cow"]
+    # Without categories, and in training, nothing has changed.
+    unlisted = dataset(root, {"image_path": "coco/a.png", "gt": gt})[0]
+    assert task.example(unlisted, np.random.default_rng(0), False).phrases == ["ant", "zebra"]
+    drawn = {tuple(task.example(sample, np.random.default_rng(i), True).phrases) for i in range(20)}
+    assert len(drawn) > 1
+
+
+def test_ocr_asks_for_the_categories_of_the_row(root):
+    row = {"image_path": "coco/a.png", "gt": {"EXIT": [[1, 2, 30, 40]]}, "categories": ["text"]}
+    example = OCRBoxTask().example(dataset(root, row)[0], np.random.default_rng(0), False)
+    assert example.prompt == "Detect all text and recognize them."
+    assert [i.text for i in example.target.instances] == ["EXIT"]
+
+
+def test_every_category_of_a_visual_prompt_is_a_question_in_the_public_wording(root):
+    gt = {"cup": [[0, 0, 32, 24], [8, 8, 16, 16]], "café": [[16, 0, 64, 48]], "dog": []}
+    prompt = {"café": [[16, 0, 64, 48]], "cup": [[0, 0, 32, 24], [1, 1, 2, 2]]}
+    row = {"image_path": "coco/a.png", "gt": gt, "visual_prompt": prompt, "task_name": "x"}
+    plain = {"image_path": "coco/a.png", "gt": {"cup": [[1, 2, 3, 4]]}}
+    data = dataset(root, row, plain)
+    assert len(data) == 3
+    assert [data[i].source.rpartition(":")[2] for i in range(3)] == ["1", "1", "2"]
+    task = VisualPromptTask(
+        templates=["Given reference boxes {references}."], reference_style="evaluation"
+    )
+    first, second, _ = (task.example(sample, np.random.default_rng(0), False) for sample in data)
+    assert first.prompt == 'Given reference boxes {"caf\\u00e9": "<249><0><999><999>"}.'
+    assert second.prompt == ('Given reference boxes {"cup": "<0><0><499><499>, <15><20><31><41>"}.')
+    assert second.phrases == ["cup"]
+    assert second.target.boxes("cup").tolist() == gt["cup"]
+    assert [i.extra["reference"] for i in second.target.instances] == [True, False]
+    numbers = [sample.annotation.extra["number"] for sample in data]
+    assert numbers == [0, 1, 0]
+    # As the wrapper asks: the boxes of the row, the name object_1.
+    wrapped = VisualPromptTask().example(data[1], np.random.default_rng(0), False)
+    assert '{"object_1": ["<0><0><499><499>", "<15><20><31><41>"]}' in wrapped.prompt
+    assert wrapped.target.boxes("object_1").tolist() == gt["cup"]
+
+
+def test_the_number_of_rows_can_be_limited(root):
+    boxes = {"cup": [[0, 0, 32, 24]], "dog": [[8, 8, 16, 16]]}
+    rows = [{"image_path": "coco/a.png", "gt": boxes, "visual_prompt": boxes}] * 5
+    assert len(dataset(root, *rows)) == 10
+    assert len(dataset(root, *rows, max_num_samples=2)) == 4
+    assert len(dataset(root, *rows, max_num_samples=9, on_error="skip")) == 10
+    for wrong in (0, -1, 2.5, True):
+        with pytest.raises(ConfigError, match="max_num_samples: must be a whole number"):
+            dataset(root, *rows, max_num_samples=wrong)
+
+
+def test_keypoint_rows_without_invisible_keypoints(root):
+    person = {"bbox": [1, 2, 30, 40], "keypoints": {"nose": [5, 6]}, "phrase": "person1"}
+    none = {"bbox": [1, 2, 9, 9], "keypoints": {}, "phrase": "person2"}
+    row = {"image_path": "coco/a.png", "gt": {"person": [person, none]}, "categories": ["person"]}
+    sample = dataset(root, row)[0]
+    example = KeypointTask("person").example(sample, np.random.default_rng(0), False)
+    first, second = example.target.instances
+    assert (first.keypoints["nose"].tolist(), first.keypoints["left eye"]) == ([5, 6], None)
+    assert second.ignore
+    written = encode_annotation(example.target)["person"]
+    assert written[0] == {**person, "phrase": "person"}
+    assert written[1]["keypoints"] == {}
 
 
 def test_references_are_marked(root):
