@@ -1,6 +1,6 @@
-"""The same as ``rexkit export``, under the name and flag of the public scripts.
+"""The same as ``rexkit export``, under the name and flags of the public scripts.
 
-The model goes to ``LOCAL_DIR/huggingface``.
+The model goes to ``LOCAL_DIR/huggingface``, and with ``--hf_upload_path`` to the hub.
 """
 
 from rexkit.cli import run

@@ -11,8 +11,9 @@ from rexkit.cli.options import start_logging
 
 EPILOG = """
 CHECKPOINT holds whole weights, DeepSpeed ZeRO shards, FSDP shards or a LoRA adapter, or is a work
-directory, of which final/ is taken, or the last checkpoint if training did not end. DeepSpeed's
-shards are pickles: export only your own.
+directory, of which final/ is taken, or the last checkpoint if training did not end. It may also be
+an actor folder of verl, with model_world_size_N_rank_R.pt, or the folder of its steps. DeepSpeed's
+shards are pickles that can run code: export only your own. Those of verl are read without.
 """
 
 
@@ -27,12 +28,22 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def merge_main(argv: list[str] | None = None) -> int:
-    """Run the same under the flag of the public reinforcement-learning scripts."""
+    """Run the same under the flags of the public reinforcement-learning scripts."""
     parser = argparse.ArgumentParser(description=__doc__, epilog=EPILOG)
     parser.add_argument("--local_dir", type=Path, required=True, help="the checkpoint")
     parser.add_argument("--base", help="the model a LoRA adapter was trained on")
+    parser.add_argument(
+        "--hf_upload_path",
+        metavar="OWNER/NAME",
+        help="upload the model to this repository of the Hugging Face Hub, which is created if "
+        "needed; the account is that of `hf auth login`",
+    )
     args = parser.parse_args(argv)
-    return _export(args.local_dir, args.local_dir / "huggingface", args.base)
+    folder = args.local_dir / "huggingface"
+    code = _export(args.local_dir, folder, args.base)
+    if args.hf_upload_path:
+        _upload(folder, args.hf_upload_path)
+    return code
 
 
 def _export(checkpoint: Path, folder: Path, base: str | None) -> int:
@@ -42,3 +53,20 @@ def _export(checkpoint: Path, folder: Path, base: str | None) -> int:
     kind = export(checkpoint, folder, base)
     Console().print(f"{checkpoint} ({kind}) is now a plain model in {folder}", soft_wrap=True)
     return 0
+
+
+def _upload(folder: Path, repository: str) -> None:
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalTokenNotFoundError
+
+    from rexkit.errors import UserError
+
+    api = huggingface_hub.HfApi()
+    try:
+        api.create_repo(repo_id=repository, repo_type="model", exist_ok=True)
+        api.upload_folder(repo_id=repository, repo_type="model", folder_path=folder)
+    except (HfHubHTTPError, HFValidationError, LocalTokenNotFoundError, OSError) as error:
+        raise UserError(
+            f"--hf_upload_path {repository}: {error}; the model is in {folder}"
+        ) from error
+    Console().print(f"{folder} is uploaded to {repository}", soft_wrap=True)

@@ -9,9 +9,10 @@ from typing import Literal
 from rexkit._compat.accelerate import FSDP_SHARDS
 from rexkit._compat.transformers import CHECKPOINT_PREFIX, TRAINER_STATE
 from rexkit.errors import UserError
+from rexkit.models.verl_shards import is_actor_folder, last_actor_folder
 
-CheckpointKind = Literal["adapter", "whole", "deepspeed", "fsdp"]
-"""A LoRA adapter, whole weights, DeepSpeed ZeRO shards, or FSDP shards."""
+CheckpointKind = Literal["adapter", "whole", "deepspeed", "fsdp", "verl"]
+"""A LoRA adapter, whole weights, or shards of DeepSpeed ZeRO, of FSDP, or of FSDP as verl saves."""
 
 FINAL = "final"
 """Folder in a work directory that holds the model at the end of training."""
@@ -62,7 +63,8 @@ def finished_model(folder: Path) -> Path:
 
     Args:
         folder: A checkpoint, which is returned as it is; or a work directory, of which ``final`` is
-            returned if training ended, else the last complete checkpoint.
+            returned if training ended, else the last complete checkpoint. Of a folder of verl with
+            ``global_step_N/actor``, the last actor folder is returned.
 
     Raises:
         FileNotFoundError: If there is no such folder.
@@ -79,7 +81,7 @@ def finished_model(folder: Path) -> Path:
             f"{folder}: no checkpoint is complete ({numbered[-1].name} has no readable "
             f"{TRAINER_STATE}, which is written last); train on until one is saved"
         )
-    return last or folder
+    return last or last_actor_folder(folder) or folder
 
 
 def checkpoint_kind(checkpoint: Path) -> CheckpointKind:
@@ -96,8 +98,10 @@ def checkpoint_kind(checkpoint: Path) -> CheckpointKind:
         return "deepspeed"
     if (checkpoint / FSDP_SHARDS).is_dir():
         return "fsdp"
+    if is_actor_folder(checkpoint):
+        return "verl"
     raise UserError(
         f"{checkpoint} is not a checkpoint: it holds neither model.safetensors, nor "
-        f"adapter_config.json, nor DeepSpeed's 'latest', nor {FSDP_SHARDS}; nor is it a work "
-        "directory with final/ or checkpoint-N/"
+        f"adapter_config.json, nor DeepSpeed's 'latest', nor {FSDP_SHARDS}, nor verl's "
+        "model_world_size_N_rank_R.pt; nor is it a work directory with final/ or checkpoint-N/"
     )

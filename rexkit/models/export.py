@@ -1,8 +1,8 @@
 """Export of training checkpoints to folders that transformers and vLLM load.
 
 A training run saves whole weights, DeepSpeed's shards, FSDP's shards or only a LoRA adapter,
-depending on how it was distributed. Each becomes a folder with safetensors, processor, chat
-template and generation config.
+depending on how it was distributed; the public GRPO code saves the shards of verl. Each becomes a
+folder with safetensors, processor, chat template and generation config.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rexkit.models.checkpoints import (
     finished_model,
 )
 from rexkit.models.processors import load_processor
+from rexkit.models.verl_shards import DESCRIPTION, merge_shards
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +33,17 @@ logger = logging.getLogger(__name__)
 def export(checkpoint: str | Path, folder: str | Path, base: str | None = None) -> CheckpointKind:
     """Write a training checkpoint as a folder that transformers and vLLM load.
 
-    DeepSpeed's shards are pickles, which can run code when they are read: export only checkpoints
-    that you trained yourself.
+    DeepSpeed's shards are pickles, which can run code when they are read: export only such
+    checkpoints that you trained yourself. Those of verl are read without running any.
 
     Args:
         checkpoint: A checkpoint, or a work directory, of which ``final`` is taken if training
-            ended, else the last complete checkpoint.
+            ended, else the last complete checkpoint; or an actor folder of verl.
         folder: Folder to write the model to.
         base: Model that a LoRA adapter was trained on; None takes the one the adapter names.
+
+    Weights have the dtype that the checkpoint's config names. Those of verl, whose trainer keeps
+    them in float32, are written in bfloat16, as the public script does.
 
     Returns:
         The kind of checkpoint that was exported.
@@ -56,6 +60,10 @@ def export(checkpoint: str | Path, folder: str | Path, base: str | None = None) 
         model, processor_folder = merge_adapter(source, base, dtype="auto")
     elif kind == "whole":
         model = _load(source)
+    elif kind == "verl":
+        description = source / DESCRIPTION
+        processor_folder = str(description)
+        model = _load(description, merge_shards(source), torch.bfloat16)
     else:
         state = _deepspeed_state(source) if kind == "deepspeed" else _fsdp_state(source)
         model = _load(source, state)
@@ -64,7 +72,11 @@ def export(checkpoint: str | Path, folder: str | Path, base: str | None = None) 
     return kind
 
 
-def _load(source: Path, state: dict[str, torch.Tensor] | None = None) -> PreTrainedModel:
+def _load(
+    source: Path,
+    state: dict[str, torch.Tensor] | None = None,
+    dtype: torch.dtype | None = None,
+) -> PreTrainedModel:
     """Load the model from its own or given weights; missing or unexpected weights are an error."""
     if not (source / "config.json").is_file():
         raise UserError(f"{source} has no config.json, so its weights cannot be loaded")
@@ -77,7 +89,11 @@ def _load(source: Path, state: dict[str, torch.Tensor] | None = None) -> PreTrai
         with torch.device("meta"):
             model_class = type(auto.from_config(config))
         model, found = model_class.from_pretrained(
-            None, config=config, state_dict=state, dtype=config.dtype, output_loading_info=True
+            None,
+            config=config,
+            state_dict=state,
+            dtype=dtype or config.dtype,
+            output_loading_info=True,
         )
         if (source / "generation_config.json").is_file():
             model.generation_config = GenerationConfig.from_pretrained(source)

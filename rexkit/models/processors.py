@@ -25,6 +25,7 @@ from transformers.models.qwen3_vl.processing_qwen3_vl import Qwen3VLProcessor
 
 from rexkit._compat.transformers import is_torchvision_available
 from rexkit.errors import ConfigError
+from rexkit.models.chat_template import load_chat_template
 from rexkit.models.checkpoint_settings import SETTINGS, CheckpointSettings, checkpoint_settings
 from rexkit.models.pixels import pixel_budget
 
@@ -131,9 +132,12 @@ def load_processor(
         system_prompt: as in `checkpoint_settings`.
 
     Raises:
+        ConfigError: the checkpoint has no chat template.
         ValueError: the pixel budget is empty or less than one cell.
     """
     tokenizer = AutoTokenizer.from_pretrained(path)
+    if tokenizer.chat_template is None:
+        tokenizer.chat_template = load_chat_template(path)
     image_processor = AutoImageProcessor.from_pretrained(path)
     cell = image_processor.patch_size * image_processor.merge_size
     settings = checkpoint_settings(path, cell, min_pixels, max_pixels, system_prompt)
