@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rexkit.config import SOURCE_KEYS
+from rexkit.datasets.clamped_boxes import describe_clamped
 from rexkit.errors import ConfigError, DataError, ErrorCollector, did_you_mean
 from rexkit.registry import DATASETS, PARSERS, TASK_FNS, TRANSFORMS, errors_at
 from rexkit.structures import Example, Sample
 
 __all__ = ["ExampleDataset", "Source", "build_examples"]
+
+logger = logging.getLogger(__name__)
 
 Key = tuple[int, int]
 """(epoch, index): what a sampler hands to the data set."""
@@ -38,6 +45,8 @@ class Source:
         name: of the dataset, in results; if left out, it is made from the dataset's class.
         rewards: of REWARDS, for reinforcement learning; if left out, those of the trainer.
         parser: of PARSERS, how responses are parsed; if left out, by the task's.
+        rows: of the dataset, those that are used; None uses all.
+        skipped: the error of each row that is not used, since the task cannot ask about it.
     """
 
     dataset: Any
@@ -47,13 +56,25 @@ class Source:
     name: str = ""
     rewards: Sequence[Any] = ()
     parser: Any = None
+    rows: NDArray[np.int64] | None = None
+    skipped: list[DataError] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         if self.parser is None and not isinstance(self.task, Sequence):
             self.parser = PARSERS.build(self.task.parser)
 
     def __len__(self) -> int:
-        return max(1, round(len(self.dataset) * self.weight))
+        return max(1, round(self.num_rows * self.weight))
+
+    @property
+    def num_rows(self) -> int:
+        """The number of rows that are used."""
+        return len(self.dataset) if self.rows is None else len(self.rows)
+
+    def sample(self, number: int) -> Sample:
+        """Return the sample of one of the rows that are used."""
+        sample: Sample = self.dataset[number if self.rows is None else int(self.rows[number])]
+        return sample
 
 
 class ExampleDataset:
@@ -82,8 +103,9 @@ class ExampleDataset:
             raise IndexError(f"example {index} of {len(self)}")
         number = self.source_of(index)
         source = self.sources[number]
-        row = (index - self.first_index(number) + epoch * len(source)) % len(source.dataset)
-        sample = source.dataset[row]
+        sample = source.sample(
+            (index - self.first_index(number) + epoch * len(source)) % source.num_rows
+        )
         rng = np.random.default_rng((self.seed, epoch, index))
         place = sample.source
         for transform in source.transforms:
@@ -109,7 +131,21 @@ class ExampleDataset:
     @property
     def skipped(self) -> list[str]:
         """The samples that ``on_error="skip"`` left out so far, with the reasons."""
-        return [str(e) for s in self.sources for e in getattr(s.dataset, "skipped", ())]
+        return [
+            str(error)
+            for source in self.sources
+            for error in (*getattr(source.dataset, "skipped", ()), *source.skipped)
+        ]
+
+    @property
+    def clamped(self) -> list[str]:
+        """A report on each dataset that has boxes that leave their image, of the rows read."""
+        datasets = {id(source.dataset): source.dataset for source in self.sources}.values()
+        return [
+            describe_clamped(boxes, dataset.clamped_rows)
+            for dataset in datasets
+            if (boxes := getattr(dataset, "clamped_boxes", 0))
+        ]
 
 
 @contextmanager
@@ -180,9 +216,51 @@ def _sources(cfg: Any, key: str, training: bool, parser: Mapping[str, Any] | Non
     parts |= {name: cfg[name] for name in ("weight", "name", "rewards") if name in cfg}
     if "reward_name" in cfg:
         parts["rewards"] = [cfg["reward_name"]]
-    return [
+    sources = [
         Source(task=task, **parts) for task in ([tasks] if training and len(tasks) > 1 else tasks)
     ]
+    if getattr(parts["dataset"], "on_error", "raise") == "skip":
+        _skip_unaskable(sources, parts["dataset"], training, key)
+    return sources
+
+
+def _skip_unaskable(sources: Sequence[Source], dataset: Any, training: bool, key: str) -> None:
+    """Leave the rows out of each source that its task, or one of its tasks, cannot ask about."""
+    rows: list[list[int]] = [[] for _ in sources]
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers) as pool:
+        for start in range(0, len(dataset), 2 * workers):
+            block = range(len(dataset))[start : start + 2 * workers]
+            for row, sample in zip(block, pool.map(dataset.__getitem__, block), strict=True):
+                for number, source in enumerate(sources):
+                    error = _unaskable(source, sample, training)
+                    if error is None:
+                        rows[number].append(row)
+                    else:
+                        source.skipped.append(error)
+    for source, its_rows in zip(sources, rows, strict=True):
+        if not source.skipped:
+            continue
+        number, first = len(source.skipped), source.skipped[0]
+        if not its_rows:
+            raise ConfigError(f"{key}: no row of the dataset can be used; the first: {first}")
+        source.rows = np.array(its_rows, dtype=np.int64)
+        logger.warning(
+            "%s: %d of %d rows are skipped, since the task cannot ask about them; the first: %s",
+            *(key, number, len(dataset), first),
+        )
+
+
+def _unaskable(source: Source, sample: Sample, training: bool) -> DataError | None:
+    """Return the error that a task raises about a sample, a new one that keeps no image alive."""
+    for task in source.task if isinstance(source.task, Sequence) else [source.task]:
+        try:
+            task.example(sample, np.random.default_rng(0), training)
+        except DataError as error:
+            return error.at(error.source or sample.source)
+        except Exception:  # noqa: BLE001 - no row to skip; raised with its place when it is asked
+            return None
+    return None
 
 
 def _dataset(cfg: Any, key: str) -> Any:

@@ -40,7 +40,12 @@ class Dataset(Protocol):
     """A sequence of samples (registry DATASETS; see `docs/extend/dataset.md`).
 
     A sample must depend on its index alone, since several processes read the same dataset. A
-    dataset may have ``skipped``, a list of the `DataError` of each row that it leaves out.
+    dataset may have
+
+    - ``skipped``, a list of the `DataError` of each row that it leaves out;
+    - ``on_error``, "skip" to leave out the rows too that a task cannot ask about;
+    - ``clamped_boxes`` and ``clamped_rows``, the number of boxes that were clamped to their image
+      and the places of their rows, for the report at the end of a run.
     """
 
     def __len__(self) -> int:

@@ -9,10 +9,11 @@ from rich.console import Console
 from rich.progress import track
 
 EPILOG = """
-JSONL rows are {"image_name": PATH, "annotation": RECORD}; the record is stored as it is. JPEG files
-are stored as they are if they are baseline or progressive, RGB and upright; other images are
-encoded again. Rows that cannot be used are listed, and the exit code is then 1; the others are
-written all the same. The files appear together at the end.
+JSONL rows are {"image_name": PATH, "annotation": RECORD}; the record is stored as it is. Boxes that
+leave their image are counted; they are clamped when the record is read. JPEG files are stored as
+they are if they are baseline or progressive, RGB and upright; other images are encoded again. Rows
+that cannot be used are listed, and the exit code is then 1; the others are written all the same.
+The files appear together at the end.
 """
 
 
@@ -27,6 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--format", choices=("jsonl", "coco"), help="default: by content")
     args = parser.parse_args(argv)
 
+    from rexkit.datasets.clamped_boxes import describe_clamped
     from rexkit.datasets.coco_dataset import CocoDataset
     from rexkit.datasets.jsonl_dataset import JsonlDataset
     from rexkit.errors import DataError
@@ -55,5 +57,8 @@ def main(argv: list[str] | None = None) -> int:
             writer.commit()
     for failure in failures:
         console.print(failure, markup=False, highlight=False, soft_wrap=True)
+    if dataset.clamped_boxes:
+        report = describe_clamped(dataset.clamped_boxes, dataset.clamped_rows)
+        console.print(f"when read, {report}", markup=False, highlight=False, soft_wrap=True)
     console.print(f"{writer.rows} rows written, {len(failures)} could not be used")
     return 1 if failures or not writer.rows else 0

@@ -50,7 +50,7 @@ def _sources(run: Run, title: str) -> Table:
             checked.key,
             escape(checked.name),
             ", ".join(task.name for task in tasks),
-            f"{len(source.dataset):,}",
+            f"{source.num_rows:,}",
             f"{source.weight:g}",
             f"{len(source):,}",
         )

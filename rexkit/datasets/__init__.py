@@ -15,6 +15,7 @@ from rexkit.datasets.stick_figures_dataset import StickFiguresDataset
 from rexkit.datasets.synthetic_dataset import SyntheticDataset
 from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
 from rexkit.datasets.tsv_dataset import TSVDataset
+from rexkit.formats.coordinates import OnOutside
 
 __all__ = [
     "CocoDataset",
@@ -25,6 +26,7 @@ __all__ = [
     "JsonlDataset",
     "LvisDataset",
     "OnError",
+    "OnOutside",
     "RandomCrop",
     "RandomFlip",
     "RenderedTextDataset",

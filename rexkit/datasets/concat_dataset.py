@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from rexkit.datasets.row_dataset import OnError
 from rexkit.errors import DataError
 from rexkit.registry import DATASETS
 from rexkit.structures import Sample
@@ -36,6 +37,22 @@ class ConcatDataset:
     def skipped(self) -> list[DataError]:
         """The errors of the rows that each skipped with ``on_error="skip"``."""
         return [error for d in self.datasets for error in getattr(d, "skipped", ())]
+
+    @property
+    def clamped_boxes(self) -> int:
+        """The number of boxes that were clamped to their image, of the rows read so far."""
+        return sum(getattr(d, "clamped_boxes", 0) for d in self.datasets)
+
+    @property
+    def clamped_rows(self) -> list[str]:
+        """The places of the rows that have clamped boxes, of those read so far."""
+        return [row for d in self.datasets for row in getattr(d, "clamped_rows", ())]
+
+    @property
+    def on_error(self) -> OnError:
+        """What is done about rows that cannot be used: "skip" if every part skips them."""
+        skip = all(getattr(d, "on_error", "raise") == "skip" for d in self.datasets)
+        return "skip" if skip and self.datasets else "raise"
 
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.datasets.row_dataset import OnError
 from rexkit.datasets.tsv_dataset import TSVDataset
+from rexkit.formats.coordinates import OnOutside
 from rexkit.registry import DATASETS
 
 
@@ -17,6 +18,7 @@ def folder_dataset(
     split: str,
     exhaustive: bool = False,
     on_error: OnError = "raise",
+    on_outside: OnOutside = "clamp",
 ) -> TSVDataset | CocoDataset:
     """Open one split of a folder that holds TSV files, or COCO JSON and images.
 
@@ -29,6 +31,7 @@ def folder_dataset(
         split: the first part of the file names, such as "train".
         exhaustive: as in `CocoDataset`; TSV files name absent phrases themselves.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
+        on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
 
     Raises:
         FileNotFoundError: the folder holds neither.
@@ -36,9 +39,17 @@ def folder_dataset(
     folder = Path(root)
     images, annotations = folder / f"{split}.images.tsv", folder / f"{split}.annotations.tsv"
     if images.is_file():
-        return TSVDataset(images, annotations, f"{annotations}.lineidx", on_error=on_error)
+        return TSVDataset(
+            images, annotations, f"{annotations}.lineidx", on_error=on_error, on_outside=on_outside
+        )
     if (folder / f"{split}.json").is_file():
-        return CocoDataset(folder / f"{split}.json", folder / split, exhaustive, on_error=on_error)
+        return CocoDataset(
+            folder / f"{split}.json",
+            folder / split,
+            exhaustive,
+            on_error=on_error,
+            on_outside=on_outside,
+        )
     raise FileNotFoundError(
         f"{folder} has neither {split}.images.tsv nor {split}.json; "
         "set the folder with --cfg-options data_root=…"

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from rexkit.datasets.row_dataset import OnError, RowDataset
 from rexkit.errors import DataError
-from rexkit.formats.coordinates import BoxFormat
+from rexkit.formats.coordinates import BoxFormat, OnOutside
 from rexkit.formats.json_lines import JsonLinesFile
 from rexkit.registry import DATASETS
 
@@ -32,6 +32,7 @@ class JsonlDataset(RowDataset):
         image_dir: the folder that paths are relative to; left out, that of ``ann_file``.
         box_format: "xyxy" or "xywh", what ``bbox`` means.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
+        on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing. Whatever is wrong with a row is raised when it
@@ -46,10 +47,11 @@ class JsonlDataset(RowDataset):
         image_dir: str | os.PathLike[str] | None = None,
         box_format: BoxFormat = "xyxy",
         on_error: OnError = "raise",
+        on_outside: OnOutside = "clamp",
     ):
         self._file = JsonLinesFile(ann_file)
         self._image_dir = self._file.path.parent if image_dir is None else Path(image_dir)
-        super().__init__(self.count_rows(), box_format, on_error)
+        super().__init__(self.count_rows(), box_format, on_error, on_outside)
 
     def count_rows(self) -> int:
         """Return the number of rows, once the file is open."""

@@ -8,6 +8,7 @@ from typing import Any
 from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.datasets.row_dataset import OnError
 from rexkit.errors import DataError
+from rexkit.formats.coordinates import OnOutside
 from rexkit.formats.lvis import lvis_category_ids, lvis_phrase
 from rexkit.registry import DATASETS
 
@@ -31,6 +32,7 @@ class LvisDataset(CocoDataset):
         ann_file: the JSON file.
         image_dir: the folder of the files; left out, that of ``ann_file``.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
+        on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
@@ -43,8 +45,9 @@ class LvisDataset(CocoDataset):
         ann_file: str | os.PathLike[str],
         image_dir: str | os.PathLike[str] | None = None,
         on_error: OnError = "raise",
+        on_outside: OnOutside = "clamp",
     ):
-        super().__init__(ann_file, image_dir, on_error=on_error)
+        super().__init__(ann_file, image_dir, on_error=on_error, on_outside=on_outside)
         names = [self._name(category) for category in self._categories.values()]
         if twice := {name for name in names if names.count(name) > 1}:
             raise DataError(f"two categories are called {min(twice)!r}", str(ann_file))

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.datasets.row_dataset import OnError
 from rexkit.errors import ConfigError, DataError
+from rexkit.formats.coordinates import OnOutside
 from rexkit.formats.rexomni_eval import read_entries, read_extra
 from rexkit.registry import DATASETS
 
@@ -45,6 +46,7 @@ class RexOmniEvalDataset(JsonlDataset):
             such a folder.
         max_num_samples: use the first rows only, at most this many; None uses all.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
+        on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing. Whatever is wrong with a row is a `DataError`
@@ -60,6 +62,7 @@ class RexOmniEvalDataset(JsonlDataset):
         image_dir: str | os.PathLike[str] | None = None,
         max_num_samples: int | None = None,
         on_error: OnError = "raise",
+        on_outside: OnOutside = "clamp",
     ):
         if max_num_samples is not None and not (
             type(max_num_samples) is int and max_num_samples > 0
@@ -70,7 +73,10 @@ class RexOmniEvalDataset(JsonlDataset):
         self._max_num_samples = max_num_samples
         self._questions: list[_Question] = []
         super().__init__(
-            ann_file, _root(Path(ann_file)) if image_dir is None else image_dir, on_error=on_error
+            ann_file,
+            _root(Path(ann_file)) if image_dir is None else image_dir,
+            on_error=on_error,
+            on_outside=on_outside,
         )
 
     def count_rows(self) -> int:

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rexkit.datasets.clamped_boxes import ClampedBoxes, describe_clamped
 from rexkit.errors import ConfigError, DataError, did_you_mean
 from rexkit.formats.annotation_records import read_record
-from rexkit.formats.coordinates import BoxFormat
+from rexkit.formats.coordinates import BoxFormat, OnOutside
 from rexkit.formats.images import decode_image, read_image
 from rexkit.structures import Sample
 
@@ -31,7 +32,13 @@ class RowDataset:
     `DataError` when it is read. With ``on_error="skip"`` every row is read once while the data set
     is built, image included, in as many threads as there are cores: a few milliseconds a row and
     core. Its length is then the number of rows that can be used, an index means the same row in
-    every process and every run, and `skipped` is complete before training begins.
+    every process and every run, and `skipped` is complete before training begins. The rows that a
+    task cannot ask about are found by a second reading, for each source (`rexkit.examples.Source`).
+
+    Boxes that leave their image are clamped to it, counted, and logged: the first one when it is
+    read, all of them at the end of a run, or before it with ``on_error="skip"``. A box outside the
+    image altogether is an error. With ``on_outside="raise"`` every box that leaves the image by
+    more than a pixel is.
 
     A subclass calls this constructor last, defines `row_source` and `load_row`, and keeps nothing
     open that cannot be pickled or forked.
@@ -40,20 +47,32 @@ class RowDataset:
         num_rows: number of rows in the file.
         box_format: what ``bbox`` means in its records.
         on_error: "raise" or "skip".
+        on_outside: "clamp" or "raise".
 
     Attributes:
         skipped: the error of each row that is skipped.
+        on_error: as given.
     """
 
-    def __init__(self, num_rows: int, box_format: BoxFormat, on_error: OnError):
+    def __init__(
+        self,
+        num_rows: int,
+        box_format: BoxFormat,
+        on_error: OnError,
+        on_outside: OnOutside = "clamp",
+    ):
         for name, value, known in (
             ("box_format", box_format, ("xyxy", "xywh")),
             ("on_error", on_error, ("raise", "skip")),
+            ("on_outside", on_outside, ("clamp", "raise")),
         ):
             if value not in known:
                 raise ConfigError(f"{name}: {value!r} is not one; {did_you_mean(value, known)}")
         self.box_format = box_format
+        self.on_error: OnError = on_error
         self.skipped: list[DataError] = []
+        self._clamped = ClampedBoxes(num_rows) if on_outside == "clamp" else None
+        self._scanning = False
         self._rows: Sequence[int] | np.ndarray = range(num_rows)
         if on_error == "skip":
             self._skip_unusable()
@@ -69,6 +88,16 @@ class RowDataset:
             DataError: the row cannot be used; the caller adds its place.
         """
         raise NotImplementedError
+
+    @property
+    def clamped_boxes(self) -> int:
+        """The number of boxes that were clamped to their image, of the rows read so far."""
+        return 0 if self._clamped is None else self._clamped.total
+
+    @property
+    def clamped_rows(self) -> list[str]:
+        """The places of the rows that have clamped boxes, of those read so far."""
+        return [] if self._clamped is None else list(map(self.row_source, self._clamped.rows))
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -91,17 +120,32 @@ class RowDataset:
 
     def _read(self, row: int) -> tuple[Sample, Any, bytes]:
         source = self.row_source(row)
+        clamped: list[str] | None = None if self._clamped is None else []
         try:
             record, found = self.load_row(row)
             encoded = read_image(found) if isinstance(found, Path) else found
             image = decode_image(encoded)
-            annotation = read_record(record, image.size, self.box_format)
+            annotation = read_record(record, image.size, self.box_format, clamped)
         except DataError as error:
             raise error.at(source) from error
+        if self._clamped is not None and clamped:
+            self._count_clamped(row, source, clamped, self._clamped)
         path = str(found) if isinstance(found, Path) else None
         return Sample(image, annotation, source, path), record, encoded
 
+    def _count_clamped(
+        self, row: int, source: str, clamped: Sequence[str], numbers: ClampedBoxes
+    ) -> None:
+        if numbers.set(row, len(clamped)) and not self._scanning:
+            logger.warning(
+                "%s: %s and is clamped to it; others are counted. Set box_format if the numbers "
+                "mean something else, or on_outside='raise' to make such boxes errors",
+                source,
+                clamped[0],
+            )
+
     def _skip_unusable(self) -> None:
+        self._scanning = True
         rows = range(len(self._rows))
         blocks = [rows[start : start + _BLOCK] for start in rows[::_BLOCK]]
         with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
@@ -111,6 +155,9 @@ class RowDataset:
         if failures:
             number, first = len(failures), self.skipped[0]
             logger.warning("%d of %d rows are skipped; the first: %s", number, len(rows), first)
+        self._scanning = False
+        if self.clamped_boxes:
+            logger.warning("%s", describe_clamped(self.clamped_boxes, self.clamped_rows))
 
     def _failures(self, rows: Sequence[int]) -> list[tuple[int, DataError]]:
         failures = []

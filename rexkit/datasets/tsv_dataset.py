@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rexkit.datasets.row_dataset import OnError, RowDataset
-from rexkit.formats.coordinates import BoxFormat
+from rexkit.formats.coordinates import BoxFormat, OnOutside
 from rexkit.formats.tsv import TSVReader
 from rexkit.registry import DATASETS
 
@@ -33,6 +33,7 @@ class TSVDataset(RowDataset):
         ann_lineidx_file: the index of the annotations.
         box_format: "xyxy" or "xywh", what ``bbox`` means.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
+        on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
 
     Raises:
         FileNotFoundError: one of the files is missing.
@@ -46,9 +47,10 @@ class TSVDataset(RowDataset):
         ann_lineidx_file: str | os.PathLike[str],
         box_format: BoxFormat = "xyxy",
         on_error: OnError = "raise",
+        on_outside: OnOutside = "clamp",
     ):
         self._files = TSVReader(img_tsv_file, ann_tsv_file, ann_lineidx_file)
-        super().__init__(len(self._files), box_format, on_error)
+        super().__init__(len(self._files), box_format, on_error, on_outside)
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""

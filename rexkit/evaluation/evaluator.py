@@ -116,6 +116,8 @@ def evaluate(
         write_tables(results_dir)
     for line in examples.skipped:
         logger.warning("skipped: %s", line)
+    for line in examples.clamped:
+        logger.warning("%s", line)
     return values
 
 

@@ -1,8 +1,9 @@
 """Annotation records: the JSON object of a TSV or JSONL row, to an `Annotation` and back.
 
 A record has one or more lists of entries under ``boxes``, ``points``, ``polygons``, ``masks`` or
-``instances``. The name of a list means nothing more: each entry is an instance, with the geometries
-that its own keys say.
+``instances``. Each entry is an instance, with the geometries that its own keys say; the name of its
+list means nothing more, except that ``points`` beside ``boxes`` are the points of the same objects
+(`rexkit.formats.paired_lists`).
 
 - ``phrase``, ``caption`` or ``label``: the phrase; else the ``label`` of the record, else "text"
   where the entry has one
@@ -21,7 +22,8 @@ is known not to be in the image (unless another entry of the record has the phra
 object with other fields of it, those of ``Annotation.extra``.
 
 Coordinates refer to the upright image, with its EXIF orientation applied. They may be up to one
-pixel outside, since labelling tools round, and are then moved to the edge.
+pixel outside, since labelling tools round, and are then moved to the edge. Boxes that leave the
+image further are clamped to it and reported, or are an error.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from typing import Any
 from rexkit.errors import DataError, near_misses
 from rexkit.formats.coordinates import BoxFormat, read_boxes, read_points, read_polygon, short
 from rexkit.formats.masks import read_mask, union_of_polygons
+from rexkit.formats.paired_lists import ListedInstance, pair_points
 from rexkit.grammar.writer import legal_phrase
 from rexkit.structures import Annotation, Array, ImageSize, Instance
 
@@ -39,13 +42,20 @@ LISTS = ("boxes", "points", "polygons", "masks", "instances")
 GEOMETRIES = ("bbox", "bbox_xyxy", "point", "polygon", "mask", "segmentation", "keypoints")
 
 
-def read_record(record: Any, image_size: ImageSize, box_format: BoxFormat = "xyxy") -> Annotation:
+def read_record(
+    record: Any,
+    image_size: ImageSize,
+    box_format: BoxFormat = "xyxy",
+    clamped: list[str] | None = None,
+) -> Annotation:
     """Return the annotation in a record, with every check.
 
     Args:
         record: a parsed JSON object, as described above.
         image_size: (width, height) of its image.
         box_format: what ``bbox`` means.
+        clamped: as in `rexkit.formats.coordinates.read_boxes`: a list to which each box that was
+            clamped to the image is added; without it such a box is an error.
 
     Raises:
         DataError: anything that cannot be used. The caller adds its ``source``.
@@ -59,22 +69,22 @@ def read_record(record: Any, image_size: ImageSize, box_format: BoxFormat = "xyx
         raise DataError(f"the annotation must be a JSON object, got {short(record)}")
     _check_size(record, image_size)
     found, absent = [], []
-    for location, entry in _entries(record):
+    for list_name, location, entry in _entries(record):
         phrase = _take_phrase(entry, record.get("label"), location)
         if _drop_nulls(entry, location):
             absent.append(phrase)
         else:
-            found.append((f"{location} {phrase!r}", phrase, entry))
-    locations = [location for location, _, _ in found]
+            found.append((list_name, f"{location} {phrase!r}", phrase, entry))
+    locations = [location for _, location, _, _ in found]
 
     def take_all(name: str) -> list[Any]:
-        return [entry.pop(name, None) for _, _, entry in found]
+        return [entry.pop(name, None) for _, _, _, entry in found]
 
-    boxes = read_boxes(take_all("bbox"), locations, image_size, box_format)
-    boxes_xyxy = read_boxes(take_all("bbox_xyxy"), locations, image_size, "xyxy")
+    boxes = read_boxes(take_all("bbox"), locations, image_size, box_format, clamped)
+    boxes_xyxy = read_boxes(take_all("bbox_xyxy"), locations, image_size, "xyxy", clamped)
     points = read_points(take_all("point"), locations, image_size)
-    instances = []
-    for i, (location, phrase, entry) in enumerate(found):
+    listed = []
+    for i, (list_name, location, phrase, entry) in enumerate(found):
         polygon, mask = _take_outline(entry, location, image_size)
         instance = Instance(
             phrase,
@@ -88,7 +98,8 @@ def read_record(record: Any, image_size: ImageSize, box_format: BoxFormat = "xyx
             ignore=bool(_take(entry, location, "ignore", bool, int)),
             extra=entry,
         )
-        instances.append(instance)
+        listed.append(ListedInstance(list_name, location, instance))
+    instances = pair_points(listed)
     present = {instance.phrase for instance in instances}
     absent = [phrase for phrase in dict.fromkeys(absent) if phrase not in present]
     extra = record.get("extra")
@@ -129,8 +140,8 @@ def _check_size(record: Mapping[str, Any], image_size: ImageSize) -> None:
         )
 
 
-def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield a copy of every entry, with its location for messages."""
+def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield the list of every entry, its location for messages, and a copy of it."""
     known = [name for name in LISTS if name in record]
     if not known:
         near = next((n for key in record for n in near_misses(str(key), LISTS)), None)
@@ -143,7 +154,9 @@ def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             location = f"{name}[{number}]"
             if not isinstance(entry, Mapping):
                 raise DataError(f"{location} must be a JSON object, got {short(entry)}")
-            yield f"{location} (id {entry['id']})" if "id" in entry else location, dict(entry)
+            if "id" in entry:
+                location += f" (id {entry['id']})"
+            yield name, location, dict(entry)
 
 
 def _take_phrase(entry: dict[str, Any], label: Any, location: str) -> str:

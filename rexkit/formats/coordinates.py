@@ -12,6 +12,9 @@ from rexkit.structures import Array, ImageSize
 
 BoxFormat = Literal["xyxy", "xywh"]
 
+OnOutside = Literal["clamp", "raise"]
+"""What becomes of a box that leaves its image: it is clamped to the image, or is an error."""
+
 ROUNDING = 1.0
 """How far outside the image a coordinate may be, in pixels, since labelling tools round."""
 
@@ -24,7 +27,11 @@ _OUTSIDE_HINT = {"xyxy": "", "xywh": "; if it is x0 y0 x1 y1, set box_format='xy
 
 
 def read_boxes(
-    values: Sequence[Any], locations: Sequence[str], image_size: ImageSize, box_format: BoxFormat
+    values: Sequence[Any],
+    locations: Sequence[str],
+    image_size: ImageSize,
+    box_format: BoxFormat,
+    clamped: list[str] | None = None,
 ) -> list[Array | None]:
     """Return boxes: (4,) xyxy in pixels for each value, None for None.
 
@@ -33,12 +40,20 @@ def read_boxes(
         locations: where each value is in its file, for messages.
         image_size: (width, height) of the image.
         box_format: what the four numbers mean.
+        clamped: where a sentence is added for each box that reaches more than `ROUNDING` pixels
+            out of the image and was clamped to it; None makes such a box an error.
 
     Raises:
-        DataError: the first that is not four numbers, not finite, inverted, or more than
-            `ROUNDING` pixels outside the image.
+        DataError: the first that is not four numbers, not finite, inverted, or outside the image
+            altogether; or more than `ROUNDING` pixels outside, without ``clamped``.
+
+    >>> clamped: list[str] = []
+    >>> read_boxes([[5, 5, 12, 8]], ["boxes[0]"], (10, 10), "xyxy", clamped)
+    [array([ 5.,  5., 10.,  8.])]
+    >>> clamped
+    ['boxes[0]: bbox [5, 5, 12, 8] leaves the image of 10x10']
     """
-    return _read_rows("bbox", 4, values, locations, image_size, box_format)
+    return _read_rows("bbox", 4, values, locations, image_size, box_format, clamped)
 
 
 def read_points(
@@ -69,6 +84,7 @@ def _read_rows(
     locations: Sequence[str],
     image_size: ImageSize,
     box_format: BoxFormat,
+    clamped: list[str] | None = None,
 ) -> list[Array | None]:
     given = [i for i, value in enumerate(values) if value is not None]
     rows: list[Array | None] = [None] * len(values)
@@ -90,9 +106,17 @@ def _read_rows(
         if box_format == "xywh":
             table[:, 2:] += table[:, :2]
         require((table[:, :2] <= table[:, 2:]).all(axis=1), _INVERTED[box_format])
-    require(_inside(table, image_size), _outside(image_size) + _OUTSIDE_HINT[box_format])
-    for i, row in zip(given, _moved_in(table, image_size), strict=True):
+    moved, inside = _moved_in(table, image_size), _inside(table, image_size)
+    usable = inside
+    if clamped is not None:
+        usable = inside | (moved[:, :2] < moved[:, 2:]).all(axis=1)  # something is left of it
+    require(usable, _outside(image_size) + _OUTSIDE_HINT[box_format])
+    for i, row in zip(given, moved, strict=True):
         rows[i] = row
+    if clamped is not None:
+        for i in np.flatnonzero(~inside).tolist():
+            where = f"leaves the image of {image_size[0]}x{image_size[1]}"
+            clamped.append(f"{locations[given[i]]}: {name} {short(values[given[i]])} {where}")
     return rows
 
 

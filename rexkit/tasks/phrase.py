@@ -10,9 +10,13 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.grammar.forms import AnswerForm, SpanForm
 from rexkit.grammar.writer import Geometry, legal_phrase, write
+from rexkit.phrases import normalise_phrase
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.instance_order import sort_from_left
 from rexkit.tasks.task import QuestionArguments, Task
+
+DEFAULT_NEGATIVES = 5
+"""How many ``extra_categories`` a question asks for, where ``num_negatives`` does not say it."""
 
 
 class PhraseTask(Task):
@@ -24,9 +28,11 @@ class PhraseTask(Task):
     Args:
         templates: as in `Task`, with the placeholder ``{phrases}``.
         extra_categories: negative categories that may be asked for although no sample has them;
-            one that is in the image is never used as a negative.
+            one that is in the image, in whatever spelling, is never used as a negative.
         num_negatives: how many ``extra_categories`` are added to each question: a number, or
-            (fewest, most).
+            (fewest, most) to draw it from; left out, `DEFAULT_NEGATIVES` (5). Where there are
+            fewer, all are added, so ``len(extra_categories)`` always adds all, as the public
+            Rex-Omni training code does. An image without any phrase is asked for one at least.
         num_categories: the most phrases of a question: a number, or (fewest, most) to draw it from;
             None asks for every phrase of the sample.
         shuffle_categories: ask in random order in training. Tests ask in the order of the dataset's
@@ -43,14 +49,23 @@ class PhraseTask(Task):
         self,
         templates: Sequence[str] | None = None,
         extra_categories: Sequence[str] = (),
-        num_negatives: int | tuple[int, int] = 0,
+        num_negatives: int | tuple[int, int] | None = None,
         num_categories: int | tuple[int, int] | None = None,
         shuffle_categories: bool = True,
         left_to_right: bool = False,
     ):
         super().__init__(templates)
-        self.extra_categories = tuple(extra_categories)
-        self.num_negatives = num_negatives
+        if isinstance(extra_categories, str):
+            raise ValueError(
+                f"extra_categories: must be a list of phrases, got {extra_categories!r}"
+            )
+        if num_negatives is not None and _most(num_negatives) > 0 and not extra_categories:
+            raise ValueError(
+                f"num_negatives: {num_negatives} negative categories cannot be drawn without "
+                "extra_categories; give the task a list of them"
+            )
+        self.extra_categories = tuple(dict.fromkeys(extra_categories))
+        self.num_negatives = DEFAULT_NEGATIVES if num_negatives is None else num_negatives
         self.num_categories = num_categories
         self.shuffle_categories = shuffle_categories
         self.left_to_right = left_to_right
@@ -84,7 +99,7 @@ class PhraseTask(Task):
             raise DataError(
                 f"{type(self).__name__} has nothing to ask for: no instance has the geometry of "
                 f"the task {self.name!r}, and there is no negative category; give the task "
-                "extra_categories and num_negatives",
+                "extra_categories, or skip such rows with the dataset's on_error='skip'",
                 sample.source,
             )
         if training and self.shuffle_categories:
@@ -110,8 +125,12 @@ class PhraseTask(Task):
         known += annotation.absent
         if not training:
             known += [p for p in _listed(annotation) if p not in known]
-        others = [p for p in self.extra_categories if p not in annotation.phrases]
-        number = min(_draw(self.num_negatives, rng), len(others))
+        spellings = {normalise_phrase(phrase) for phrase in (*annotation.phrases, *known)}
+        others = [p for p in self.extra_categories if normalise_phrase(p) not in spellings]
+        number = _draw(self.num_negatives, rng)
+        if not known:  # an image without phrases can be asked for negatives only
+            number = max(number, min(1, _most(self.num_negatives)))
+        number = min(number, len(others))
         chosen = known + [others[i] for i in rng.permutation(len(others))[:number]]
         if self.num_categories is not None:
             number = min(_draw(self.num_categories, rng), len(chosen))
@@ -142,3 +161,7 @@ def _draw(number: Any, rng: np.random.Generator) -> int:
         return number
     low, high = number
     return int(rng.integers(low, high + 1))
+
+
+def _most(number: Any) -> int:
+    return number if isinstance(number, int) else int(number[1])

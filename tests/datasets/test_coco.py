@@ -93,7 +93,7 @@ def test_absent_categories_only_where_all_were_looked_for(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"bbox": [60, 2, 9, 4]}, r"\(id 1\) 'dog': bbox \[60, 2, 69, 6\] lies outside"),
+        ({"bbox": [70, 2, 9, 4]}, r"\(id 1\) 'dog': bbox \[70, 2, 79, 6\] lies outside"),
         ({"bbox": [1, 2, 3]}, "must be 4 numbers"),
         ({"bbox": [1, 2, "3", "4"]}, "must be 4 numbers"),
         ({"bbox": [1, 2, None, 4]}, "must be 4 numbers"),

@@ -243,7 +243,7 @@ def test_references_are_marked(root):
         ({"image_path": "coco/a.png", "gt": [[1, 2, 3, 4]], "categories": ["a", "b"]}, "2 categ"),
         ({"image_path": "coco/a.png", "gt": {"cup": 3}}, "list of boxes"),
         ({"image_path": "coco/a.png", "gt": {"cup": ["x"]}}, r"gt\['cup'\]\[0\]"),
-        ({"image_path": "coco/a.png", "gt": {"cup": [[1, 2, 300, 4]]}}, "outside the image"),
+        ({"image_path": "coco/a.png", "gt": {"cup": [[200, 2, 300, 4]]}}, "outside the image"),
         ({"image_path": "coco/a.png", "gt": {"cup": [[1, 2, 3]]}}, "polygon"),
         ({"image_path": "coco/a.png", "gt": {"cup": [{"size": [4, 8], "counts": "24"}]}}, "size"),
         ({"image_path": "coco/a.png", "gt": {"c": []}, "categories": "c"}, "list of phrases"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import pickle
 from pathlib import Path
 
@@ -96,3 +97,70 @@ def test_concatenation(tmp_path: Path) -> None:
 def test_a_config_inside_a_concatenation_is_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"datasets\.1.*'ShapesDataset'"):
         ConcatDataset([dict(type="ShapesDataset"), dict(type="ShapeDataset")])
+
+
+def write_boxes(folder: Path, boxes: list[list[int]]) -> Path:
+    """One image of 32 x 8 a row, with a box each."""
+    Image.new("RGB", (32, 8)).save(folder / "a.png")
+    row = '{{"image": "a.png", "boxes": [{{"bbox": {box}, "phrase": "cup"}}]}}\n'
+    (folder / "boxes.jsonl").write_text("".join(row.format(box=box) for box in boxes))
+    return folder / "boxes.jsonl"
+
+
+INSIDE, LEAVING, AWAY = [1, 1, 30, 7], [20, 1, 50, 7], [50, 1, 60, 7]
+
+
+def test_boxes_that_leave_their_image_are_clamped_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_boxes(tmp_path, [INSIDE, LEAVING, LEAVING, INSIDE, LEAVING])
+    dataset = JsonlDataset(path)
+    assert (dataset.clamped_boxes, dataset.clamped_rows) == (0, [])
+    assert dataset[1].annotation.boxes().tolist() == [[20, 1, 32, 7]]
+    [warning] = caplog.messages
+    assert f"{path}:2: boxes[0] 'cup': bbox [20, 1, 50, 7] leaves the image of 32x8" in warning
+    assert "on_outside='raise'" in warning
+    for index in (0, 1, 2, 2):
+        dataset[index]
+    assert len(caplog.messages) == 1  # the others are reported at the end
+    assert (dataset.clamped_boxes, dataset.clamped_rows) == (2, [f"{path}:2", f"{path}:3"])
+    assert pickle.loads(pickle.dumps(dataset)).clamped_boxes == 2
+
+
+def test_clamped_boxes_are_reported_before_the_run_with_skip(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_boxes(tmp_path, [LEAVING, AWAY, LEAVING, INSIDE, LEAVING, LEAVING])
+    dataset = JsonlDataset(path, on_error="skip")
+    assert [error.source for error in dataset.skipped] == [f"{path}:2"]
+    assert dataset.clamped_boxes == 4
+    assert len(caplog.messages) == 2
+    places = f"{path}:1, {path}:3, {path}:5, …"
+    assert caplog.messages[1] == (
+        f"4 boxes in 4 rows leave their image and are clamped to it: {places}"
+    )
+
+
+def test_boxes_that_leave_their_image_are_errors_on_request(tmp_path: Path) -> None:
+    path = write_boxes(tmp_path, [INSIDE, LEAVING])
+    strict = JsonlDataset(path, on_outside="raise")
+    with pytest.raises(DataError, match=r"boxes\.jsonl:2: .* lies outside"):
+        strict[1]
+    skipping = JsonlDataset(path, on_error="skip", on_outside="raise")
+    assert (len(skipping), len(skipping.skipped), skipping.clamped_boxes) == (1, 1, 0)
+    with pytest.raises(ValueError, match=r"on_outside: 'clip' .*clamp"):
+        JsonlDataset(path, on_outside="clip")
+
+
+def test_clamped_boxes_of_worker_processes_are_counted(tmp_path: Path) -> None:
+    path = write_boxes(tmp_path, [LEAVING, INSIDE, LEAVING])
+    dataset = ConcatDataset([JsonlDataset(path)])
+
+    def read_all() -> None:
+        for index in range(len(dataset)):
+            dataset[index]
+
+    worker = multiprocessing.get_context("fork").Process(target=read_all)
+    worker.start()
+    worker.join()
+    assert (dataset.clamped_boxes, dataset.clamped_rows) == (2, [f"{path}:1", f"{path}:3"])

@@ -174,8 +174,8 @@ BAD_ROWS: dict[str, tuple[bytes, bytes, str]] = {
     "no record": (b"0\t" + GOOD, b"{}", "holds none of"),
     "box outside": (
         b"0\t" + GOOD,
-        b'{"boxes": [{"bbox": [5, 5, 900, 20], "phrase": "a"}]}',
-        r"bbox \[5, 5, 900, 20\] lies outside the image of 64x48",
+        b'{"boxes": [{"bbox": [100, 5, 900, 20], "phrase": "a"}]}',
+        r"bbox \[100, 5, 900, 20\] lies outside the image of 64x48",
     ),
     "box of wrong length": (
         b"0\t" + GOOD,

@@ -109,14 +109,15 @@ def test_bad_rows_are_listed_and_the_rest_is_written(
 ) -> None:
     cut = (rows.parent / "sub" / "a.jpg").read_bytes()[:900]
     (rows.parent / "cut.jpg").write_bytes(cut)
-    outside = {"boxes": [{"bbox": [0, 0, 99, 9], "phrase": "[red]cup[/red]"}]}
+    outside = {"boxes": [{"bbox": [80, 0, 99, 9], "phrase": "[red]cup[/red]"}]}
+    leaving = {"boxes": [{"bbox": [0, 0, 99, 9], "phrase": "[red]cup[/red]"}]}
     add(
         rows,
         "{broken",
         {"image_name": "missing.jpg", "annotation": {"boxes": []}},
         {"image_name": "cut.jpg", "annotation": {"boxes": []}},
         {"image_name": "b.png", "annotation": outside},
-        {"image_name": "b.png", "annotation": {"boxes": []}},
+        {"image_name": "b.png", "annotation": leaving},
     )
     assert main(words(rows.parent, rows)) == 1
     listed = capsys.readouterr().err
@@ -124,10 +125,12 @@ def test_bad_rows_are_listed_and_the_rest_is_written(
         (4, "bad JSON"),
         (5, "cannot read the image"),
         (6, "cannot be decoded"),
-        (7, "'[red]cup[/red]': bbox [0, 0, 99, 9] lies outside the image of 64x48"),
+        (7, "'[red]cup[/red]': bbox [80, 0, 99, 9] lies outside the image of 64x48"),
     ):
         line = next(line for line in listed.splitlines() if f"rows.jsonl:{number}:" in line)
         assert reason in line
+    report = "when read, 1 box in 1 row leaves its image and is clamped to it: "
+    assert f"{report}{rows}:8\n" in listed
     assert "4 rows written, 4 could not be used" in listed
     assert len(converted(rows.parent)) == 4
 

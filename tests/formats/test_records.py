@@ -240,3 +240,105 @@ def test_compressed_masks_are_read_as_pycocotools_writes_them(
 def test_a_record_reads_back_to_the_same(annotation: Annotation) -> None:
     record = json.loads(json.dumps(to_record(annotation)))
     assert plain(read_record(record, annotation.image_size)) == plain(annotation)
+
+
+@pytest.mark.parametrize(
+    ("box", "inside"),
+    [
+        ([-20, 5, 9, 20], [0, 5, 9, 20]),
+        ([600, 400, 700, 500], [600, 400, 640, 480]),
+        ([-5, -5, 900, 900], [0, 0, 640, 480]),
+    ],
+)
+def test_boxes_that_leave_the_image_are_clamped_and_named(
+    box: list[int], inside: list[int]
+) -> None:
+    record = {"boxes": [{"phrase": "cup", "bbox": [1, 1, 641, 9]}, {"phrase": "dog", "bbox": box}]}
+    clamped: list[str] = []
+    annotation = read_record(record, SIZE, clamped=clamped)
+    assert annotation.boxes().tolist() == [[1, 1, 640, 9], inside]
+    assert clamped == [f"boxes[1] 'dog': bbox {box} leaves the image of 640x480"]
+    with pytest.raises(DataError, match="lies outside the image"):
+        read_record(record, SIZE)
+
+
+@pytest.mark.parametrize(
+    "box", [[700, 5, 800, 9], [-9, 5, 0, 9], [5, 481.5, 9, 490], [9, -5, 9, 5]]
+)
+def test_boxes_of_which_nothing_is_left_are_an_error(box: list[float]) -> None:
+    clamped: list[str] = []
+    with pytest.raises(DataError, match="lies outside the image"):
+        read({"phrase": "cup", "bbox": box}, clamped=clamped)
+    assert clamped == []
+
+
+def side_by_side(boxes: list[list[int]], points: list[list[int]], other: str = "cup") -> Any:
+    return {
+        "points": [{"phrase": other, "point": xy, "id": n} for n, xy in enumerate(points)],
+        "boxes": [{"phrase": "cup", "bbox": xyxy} for xyxy in boxes],
+    }
+
+
+LEFT, RIGHT, AROUND = [0, 0, 10, 10], [20, 0, 30, 10], [0, 0, 40, 40]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "points", "pairs"),
+    [
+        # Equally many: in order, as the public training code pairs them.
+        ([LEFT, RIGHT], [[25, 5], [5, 5]], [(LEFT, [25, 5]), (RIGHT, [5, 5])]),
+        # Otherwise by position, whatever the order.
+        (
+            [AROUND, LEFT, RIGHT],
+            [[25, 5], [5, 5]],
+            [(AROUND, None), (LEFT, [5, 5]), (RIGHT, [25, 5])],
+        ),
+        # The smaller box where a point lies in several, unless the larger has no other point.
+        ([AROUND, LEFT], [[5, 5]], [(AROUND, None), (LEFT, [5, 5])]),
+        ([AROUND, LEFT, RIGHT], [[4, 4], [5, 5]], None),
+    ],
+)
+def test_points_and_boxes_side_by_side_are_one_set(
+    boxes: list[list[int]], points: list[list[int]], pairs: list[Any] | None
+) -> None:
+    instances = read_record(side_by_side(boxes, points), SIZE).instances
+    assert len(instances) == len(boxes)
+    found = [(i.bbox.tolist(), i.point if i.point is None else i.point.tolist()) for i in instances]
+    if pairs is None:
+        assert sum(point is not None for _, point in found) == len(points)
+        assert found[2] == (RIGHT, None)
+    else:
+        assert found == pairs
+    assert sorted(i.extra["id"] for i in instances if i.point is not None) == list(
+        range(len(points))
+    )
+
+
+@pytest.mark.parametrize("points", [[[5, 5], [6, 6], [25, 5]], [[50, 50]]])
+def test_points_that_cannot_be_paired_are_an_error(points: list[list[int]]) -> None:
+    with pytest.raises(
+        DataError, match=r"points\[\d\] \(id \d\) 'cup' lies in no region .*'boxes'"
+    ):
+        read_record(side_by_side([LEFT, RIGHT], points), SIZE)
+
+
+def test_points_of_another_phrase_and_complete_entries_stay_by_themselves() -> None:
+    record = side_by_side([LEFT], [[5, 5]], other="dog")
+    assert [i.phrase for i in read_record(record, SIZE).instances] == ["cup", "dog"]
+    both = {"phrase": "cup", "bbox": LEFT, "point": [1, 1]}
+    complete = {"boxes": [both], "points": [{"phrase": "cup", "point": [5, 5]}]}
+    assert len(read_record(complete, SIZE).instances) == 2
+    mixed = {"boxes": [both], "points": [both], "instances": [both]}
+    assert len(read_record(mixed, SIZE).instances) == 3
+
+
+def test_points_are_paired_with_masks_where_there_are_no_boxes() -> None:
+    runs = [{"size": [480, 640], "counts": [s, 480, 480 * 639 - s]} for s in (0, 480, 960)]
+    record = {
+        "masks": [{"phrase": "cell", "mask": run} for run in runs],
+        "points": [{"phrase": "cell", "point": [2.5, 9]}, {"phrase": "cell", "point": [0.5, 9]}],
+    }
+    first, second, third = read_record(record, SIZE).instances
+    assert first.point.tolist() == [0.5, 9]
+    assert second.point is None
+    assert third.point.tolist() == [2.5, 9]

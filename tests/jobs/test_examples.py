@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from rexkit.datasets import ShapesDataset
 from rexkit.errors import ConfigError, DataError
@@ -176,3 +178,64 @@ def test_several_tasks_are_one_source_in_training_only(training, tasks):
 def test_a_source_that_cannot_be_used_is_an_error_with_its_key(cfg, message):
     with pytest.raises(ConfigError, match=message):
         build_examples(cfg, "data", 0, True)
+
+
+def rows_of(tmp_path, *records: dict[str, Any]) -> dict[str, Any]:
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    lines = [json.dumps({"image": "a.png", "annotation": record}) for record in records]
+    (tmp_path / "rows.jsonl").write_text("\n".join(lines))
+    return dict(type="JsonlDataset", ann_file=str(tmp_path / "rows.jsonl"))
+
+
+CUP = {"phrase": "cup", "bbox": [1, 1, 40, 9]}
+EMPTY: dict[str, Any] = {"boxes": []}
+WORD = {"phrase": "word", "polygon": [1, 1, 9, 1, 9, 9], "text": "EXIT"}
+
+
+def test_an_image_without_boxes_is_asked_for_negatives(tmp_path):
+    dataset = rows_of(tmp_path, {"boxes": [CUP]}, EMPTY)
+    task = dict(GROUNDING, extra_categories=["cat"])
+    for on_error in ("raise", "skip"):
+        examples = build_examples(
+            dict(dataset=dict(dataset, on_error=on_error), task=task), "train_data", 0, True
+        )
+        assert len(examples) == 2
+        assert examples[1].phrases == examples[1].target.absent == ["cat"]
+        assert examples.skipped == []
+
+
+def test_rows_that_a_task_cannot_ask_about_are_skipped_on_request(tmp_path, caplog):
+    dataset = rows_of(
+        tmp_path, EMPTY, {"boxes": [CUP]}, EMPTY, {"instances": [WORD]}, {"boxes": [CUP]}
+    )
+    cfg = dict(dataset=dataset, task=GROUNDING)
+    with pytest.raises(DataError, match=r"rows\.jsonl:1.*on_error='skip'"):
+        build_examples(cfg, "data", 0, True)[0]
+    dataset["on_error"] = "skip"
+    examples = build_examples(cfg, "data", 0, True)
+    assert [examples[i].source[-2:] for i in range(len(examples))] == [":2", ":5"]
+    assert [line.split(": ")[0][-2:] for line in examples.skipped] == [":1", ":3", ":4"]
+    assert "data: 3 of 5 rows are skipped" in caplog.text
+    assert drawn(examples, 1) == drawn(examples)
+
+
+def test_rows_are_skipped_for_each_task_of_a_test_and_for_all_in_training(tmp_path):
+    dataset = rows_of(tmp_path, EMPTY, {"boxes": [CUP]}, {"instances": [WORD]})
+    dataset["on_error"] = "skip"
+    cfg = dict(dataset=dataset, task=[GROUNDING, dict(type="OCRPolygonTask")])
+    test = build_examples(cfg, "test_data", 0, training=False)
+    # The text of no instance is known in row 2, and row 3 has no box.
+    assert [len(source) for source in test.sources] == [1, 2]
+    assert [source[-2:] for source in drawn(test)] == [":2", ":1", ":3"]
+    with pytest.raises(ConfigError, match=r"train_data: no row of the dataset can be used; .*:1: "):
+        build_examples(cfg, "train_data", 0, training=True)
+
+
+def test_the_report_of_clamped_boxes_names_each_dataset_once(tmp_path):
+    dataset = rows_of(tmp_path, {"boxes": [CUP]}, {"boxes": [CUP, CUP]})
+    cfg = dict(dataset=dataset, task=[GROUNDING, dict(type="PointingTask")])
+    examples = build_examples(cfg, "test_data", 0, training=False)
+    assert examples.clamped == []
+    drawn(examples)
+    [report] = examples.clamped
+    assert report.startswith("3 boxes in 2 rows leave their image")

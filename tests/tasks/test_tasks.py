@@ -10,6 +10,7 @@ from rexkit.errors import DataError
 from rexkit.grammar import read
 from rexkit.structures import Annotation, Instance, Sample
 from rexkit.tasks import GroundingTask, PointingTask
+from rexkit.tasks.phrase import DEFAULT_NEGATIVES
 
 
 @pytest.fixture
@@ -95,6 +96,35 @@ def test_negatives_are_taken_from_what_is_not_in_the_image(sample):
     assert counts == {1, 2}
 
 
+def test_extra_categories_alone_are_asked_for(sample):
+    extra = ["cup", *(f"animal {n}" for n in range(20))]
+    drawn = set()
+    for seed in range(20):
+        for training in (True, False):
+            example = GroundingTask(extra_categories=extra).example(sample, rng(seed), training)
+            added = set(example.phrases) - {"cup", "laptop", "dog"}
+            assert len(added) == DEFAULT_NEGATIVES == 5
+            assert added <= set(extra) & set(example.target.absent)
+            drawn |= added
+    assert len(drawn) > 15
+    spelled = GroundingTask(extra_categories=["Cup", "lap_top", "animal"])
+    assert set(spelled.example(sample, rng(), True).target.absent) == {"dog", "animal"}
+    few = GroundingTask(extra_categories=extra[:3]).example(sample, rng(), training=True)
+    assert set(few.target.absent) == {"dog", "animal 0", "animal 1"}
+    everything = GroundingTask(extra_categories=extra, num_negatives=len(extra))
+    assert set(extra) < set(everything.example(sample, rng(), training=True).phrases)
+    none = GroundingTask(extra_categories=extra, num_negatives=0)
+    assert set(none.example(sample, rng(), training=True).phrases) == {"cup", "laptop", "dog"}
+
+
+def test_negatives_that_cannot_be_drawn_are_an_error():
+    with pytest.raises(ValueError, match=r"num_negatives: .*extra_categories"):
+        GroundingTask(num_negatives=(0, 3))
+    assert GroundingTask(num_negatives=0).num_negatives == 0
+    with pytest.raises(ValueError, match="extra_categories: must be a list"):
+        GroundingTask(extra_categories="cup")
+
+
 def test_num_categories_bounds_what_is_asked(sample):
     task = GroundingTask(num_categories=(1, 2))
     examples = [task.example(sample, rng(seed), training=True) for seed in range(40)]
@@ -120,8 +150,15 @@ def test_a_sample_without_anything_to_ask_is_an_error():
     empty = Sample(Image.new("RGB", (9, 9)), Annotation((9, 9)), "here:2")
     with pytest.raises(DataError, match=r"here:2.*extra_categories"):
         GroundingTask().example(empty, rng(), training=True)
-    task = GroundingTask(extra_categories=["cat"], num_negatives=1)
-    assert task.example(empty, rng(), training=True).target.absent == ["cat"]
+    for number in (None, 1, (0, 2)):
+        task = GroundingTask(extra_categories=["cat", "bus"], num_negatives=number)
+        for seed in range(9):
+            example = task.example(empty, rng(seed), training=True)
+            assert example.target.absent
+            assert {*example.target.absent} <= {"cat", "bus"}
+            assert "None" in example.response
+    with pytest.raises(DataError, match="nothing to ask for"):
+        GroundingTask(extra_categories=["cat"], num_negatives=0).example(empty, rng(), True)
 
 
 def test_a_template_without_a_place_is_an_error():

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rexkit import DATASETS, DataError
-from rexkit.datasets import OnError, RowDataset
+from rexkit.datasets import OnError, OnOutside, RowDataset
 from rexkit.formats import BoxFormat, is_coco, parse_json, read_coco
 
 PLATFORMS = {
@@ -51,6 +51,7 @@ class ScreenshotDataset(RowDataset):
             ScreenSpot-Pro. A ``bbox_xyxy`` is always xyxy.
         platform: platform of elements for which the file has none.
         on_error: "raise" or "skip", as in `rexkit.datasets.RowDataset`.
+        on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
@@ -66,6 +67,7 @@ class ScreenshotDataset(RowDataset):
         box_format: BoxFormat = "xywh",
         platform: str | None = None,
         on_error: OnError = "raise",
+        on_outside: OnOutside = "clamp",
     ):
         path = Path(ann_file)
         self._image_dir = path.parent if image_dir is None else Path(image_dir)
@@ -73,7 +75,7 @@ class ScreenshotDataset(RowDataset):
         self._platform = platform
         read = _read_coco if is_coco(path) else _read_records
         self._records = list(read(path))
-        super().__init__(len(self._records), box_format, on_error)
+        super().__init__(len(self._records), box_format, on_error, on_outside)
 
     def row_source(self, row: int) -> str:
         """Return the file and line of a record."""

@@ -88,7 +88,7 @@ def test_lines_with_several_elements(folder):
         ('{"image": "a.png", "elements": {}}', "elements must be a list"),
         ('{"image": "a.png", "elements": [3]}', "must be a JSON object"),
         ('{"image": "a.png", "elements": [{"bbox": [1, 2, 3, 4]}]}', "must have a phrase"),
-        ('{"image": "a.png", "bbox": [190, 5, 50, 5], "instruction": "x"}', "outside"),
+        ('{"image": "a.png", "bbox": [290, 5, 50, 5], "instruction": "x"}', "outside"),
     ],
 )
 def test_records_that_cannot_be_used(folder, row, reason):
