@@ -10,25 +10,37 @@ from rexkit.geometry import box_iou as iou
 from rexkit.geometry import match
 from rexkit.registry import REWARDS
 from rexkit.rewards.alignment import Alignment, align
+from rexkit.rewards.rex_omni_rewards import Variant, rex_omni_box_iou
 from rexkit.structures import Annotation, Array, Instance, Prediction
 
 
 @REWARDS.register_module("box_iou")
-def box_iou(prediction: Prediction, target: Annotation, strict_phrases: bool = False) -> float:
+def box_iou(
+    prediction: Prediction,
+    target: Annotation,
+    strict_phrases: bool = False,
+    variant: Variant = "rexkit",
+) -> float:
     """Return the F1 of best overlaps between predicted and target boxes.
 
     Precision is the mean over predicted boxes of their best IoU with a target box of their phrase,
     recall the mean over target boxes of their best IoU with a predicted one; the reward is their
-    harmonic mean, as published in the Rex-Omni report. A ``None`` counts 1 where the phrase is
-    absent and 0 elsewhere. Duplicates of a right box are not punished here, but by `box_f1`.
+    harmonic mean. Duplicates of a right box are not punished here, but by `box_f1`.
 
-    Unlike in the published code, bins are divided by 999, boxes are compared within their phrase
-    only, and an empty prediction for an empty target is 1.
+    That is the formula of the public Rex-Omni code, with these differences. An absent phrase is one
+    more item of the ground truth, and a ``None`` one more item of the prediction, right (1) where
+    the phrase is absent and wrong (0) elsewhere; there, only boxes count. Bins are divided by 999,
+    there by 1,000. Predicted boxes without area count, there they do not. Phrases are compared as
+    ``strict_phrases`` says, there character by character. In both, boxes are compared within their
+    phrase, and nothing predicted where nothing is to be found is 1.
+    ``variant="rex_omni"`` is the public formula to the letter.
 
     Args:
         prediction: the prediction.
         target: the ground truth.
         strict_phrases: compare phrases character by character, see `rexkit.rewards.alignment`.
+        variant: "rexkit", or "rex_omni" for the public formula (`rexkit.rewards.rex_omni_rewards`),
+            which always compares phrases character by character.
 
     Returns:
         The reward in [0, 1].
@@ -39,6 +51,8 @@ def box_iou(prediction: Prediction, target: Annotation, strict_phrases: bool = F
     >>> box_iou(Prediction((20, 20), [half]), Annotation((20, 20), [cup]))
     0.5
     """
+    if variant == "rex_omni":
+        return rex_omni_box_iou(prediction, target)
     pair = _align(prediction, target, strict_phrases)
     if not pair.num_predictions or not pair.num_targets:
         return float(pair.num_predictions == pair.num_targets)

@@ -1,0 +1,1 @@
+"""Comparisons with the public Rex-Omni code, run beside it."""
