@@ -56,12 +56,16 @@ def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
     """
     target, categories = _read_target(fields)
     spelling = {normalise_phrase(category): category for category in categories}
+    spelled = {
+        key: key if key in categories else spelling.get(normalise_phrase(key), key)
+        for key in target
+    }
     unknown = [phrase for phrase in target if normalise_phrase(phrase) not in spelling]
     asked_for_text = len(categories) == 1 and len(unknown) == len(target)
     references = _references(fields)
     entries: list[dict[str, Any]] = []
     for key, items in target.items():
-        phrase = categories[0] if asked_for_text else spelling.get(normalise_phrase(key), key)
+        phrase = categories[0] if asked_for_text else spelled[key]
         text = {"text": key} if asked_for_text else {}
         for number, item in enumerate(items):
             entry = decode_geometry(item, f"gt[{key!r}][{number}]")
@@ -70,11 +74,14 @@ def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
                 entry["reference"] = True
             entries.append(entry)
     present = {entry["phrase"] for entry in entries}
-    absent = dict.fromkeys([*categories, *([] if asked_for_text else map(str, target))])
+    named = [] if asked_for_text else spelled.values()
     known = {normalise_phrase(phrase) for phrase in present}
-    return entries + [
-        {"phrase": p, "bbox": None} for p in absent if normalise_phrase(p) not in known
+    absent = [
+        phrase
+        for phrase in dict.fromkeys([*categories, *named])
+        if phrase not in present and (phrase in categories or normalise_phrase(phrase) not in known)
     ]
+    return entries + [{"phrase": phrase, "bbox": None} for phrase in absent]
 
 
 def read_extra(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from rexkit.metrics.ocr_hmean import OCRHmean
 from rexkit.metrics.point_accuracy import PointAccuracy
 from rexkit.metrics.point_f1 import PointF1
 from rexkit.metrics.rejection import Rejection
+from rexkit.metrics.rexomni_f1 import RexOmniF1
 from rexkit.metrics.visual_prompting import VisualPrompting
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "PointAccuracy",
     "PointF1",
     "Rejection",
+    "RexOmniF1",
     "State",
     "VisualPrompting",
 ]

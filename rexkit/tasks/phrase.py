@@ -124,7 +124,7 @@ class PhraseTask(Task):
         known = [p for p in dict.fromkeys([i.phrase for i in seen]) if p not in unwritable]
         known += annotation.absent
         if not training:
-            known += [p for p in _listed(annotation) if p not in known]
+            known = _listed(annotation) or known
         spellings = {normalise_phrase(phrase) for phrase in (*annotation.phrases, *known)}
         others = [p for p in self.extra_categories if normalise_phrase(p) not in spellings]
         number = _draw(self.num_negatives, rng)

@@ -20,6 +20,7 @@ from rexkit.metrics import (
     PointAccuracy,
     PointF1,
     Rejection,
+    RexOmniF1,
     VisualPrompting,
 )
 from rexkit.registry import METRICS
@@ -93,7 +94,9 @@ class TestVisualPrompting:
         assert score(VisualPrompting(["BoxF1"]), *pairs)["f1@0.5"] == pytest.approx(6 / 7)
 
 
-METRIC_TYPES = [*(BoxF1, CocoAP, CountingError, PointAccuracy, PointF1, Rejection, VisualPrompting)]
+METRIC_TYPES = [
+    *(BoxF1, CocoAP, CountingError, PointAccuracy, PointF1, Rejection, RexOmniF1, VisualPrompting)
+]
 
 
 def mixed_images(number, seed):
