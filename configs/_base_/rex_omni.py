@@ -7,4 +7,7 @@ model = dict(
     max_pixels=2560 * 28 * 28,
     max_length=8192,
 )
-backend = dict(type="TransformersBackend", batch_size=8, max_new_tokens=4096)
+# Sampling as in the public inference code.
+backend = dict(
+    type="TransformersBackend", batch_size=8, max_new_tokens=4096, repetition_penalty=1.05
+)

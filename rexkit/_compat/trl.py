@@ -81,15 +81,15 @@ class AdaptedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 def fused_log_probs(
     model: Any, inputs: dict[str, Any], labels: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return log-probabilities and entropies (1, N) without computing all logits at once.
+    """Return log-probabilities and entropies (N,) without computing all logits at once.
 
     Args:
         model: Model that TRL gave a fused output layer.
         inputs: Arguments of the model.
-        labels: (1, N) token ids, one for each hidden state.
+        labels: (N,) token ids, one for each hidden state.
     """
-    output = model(**inputs, shift_labels=labels, fused_lm_head=True)
-    return output.log_probs, output.entropy
+    output = model(**inputs, shift_labels=labels[None], fused_lm_head=True)
+    return output.log_probs[0], output.entropy[0]
 
 
 def generation_model(trainer: Any) -> AbstractContextManager[Any]:

@@ -16,15 +16,19 @@ class SamplingParams:
     r"""How tokens are chosen; the defaults decode greedily.
 
     A backend passes every field explicitly, so that no default of a checkpoint's
-    ``generation_config.json`` or of a server replaces one.
+    ``generation_config.json`` or of a server replaces one. All backends apply the constraint and
+    presence first, then the penalty, then temperature, ``top_k``, ``top_p`` and ``min_p``.
 
     Args:
         temperature: 0 takes the most probable token each time; above 0, logits are divided by it
             and tokens are sampled.
         top_p: samples from the most probable tokens whose probabilities sum to this, in (0, 1].
         top_k: samples from this many most probable tokens; 0 from all.
-        repetition_penalty: divides the logits of tokens that were used before where they are
-            positive, and multiplies them where they are negative; 1 changes nothing.
+        min_p: samples from the tokens that are at least this times as probable as the most probable
+            one, in [0, 1].
+        repetition_penalty: divides the logits of tokens that occurred in the prompt or the
+            completion where they are positive, and multiplies them where they are negative; 1
+            changes nothing.
         max_new_tokens: the longest completion; longer ones are cut off and marked as truncated.
         stop: texts that end a completion; it contains neither them nor what follows.
 
@@ -38,6 +42,7 @@ class SamplingParams:
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
+    min_p: float = 0.0
     repetition_penalty: float = 1.0
     max_new_tokens: int = 1024
     stop: tuple[str, ...] = ()
@@ -46,6 +51,7 @@ class SamplingParams:
         _check("temperature", self.temperature, Real, "a number, 0 (greedy) or more", low=0)
         _check("top_p", self.top_p, Real, "a number above 0 and at most 1", above=0, high=1)
         _check("top_k", self.top_k, Integral, "a whole number, 0 (all tokens) or more", low=0)
+        _check("min_p", self.min_p, Real, "a number from 0 to 1", low=0, high=1)
         _check("repetition_penalty", self.repetition_penalty, Real, "a number above 0", above=0)
         _check("max_new_tokens", self.max_new_tokens, Integral, "a whole number above 0", above=0)
         stop = (self.stop,) if isinstance(self.stop, str) else self.stop
@@ -66,7 +72,11 @@ class SamplingParams:
         return cls(**own), {n: value for n, value in options.items() if n not in names}
 
     def for_transformers(self) -> dict[str, Any]:
-        """Return the arguments of ``transformers.GenerationConfig``."""
+        """Return the arguments of ``transformers.GenerationConfig``.
+
+        The repetition penalty is not among them, see
+        `rexkit.backends.repetition_penalty.RepetitionPenalty`.
+        """
         sampled = self.temperature > 0
         return {
             "do_sample": sampled,
@@ -74,7 +84,7 @@ class SamplingParams:
             "temperature": self.temperature if sampled else 1.0,
             "top_p": self.top_p if sampled else 1.0,
             "top_k": self.top_k if sampled else 50,
-            "repetition_penalty": self.repetition_penalty,
+            "min_p": self.min_p if sampled and self.min_p else None,
             "max_new_tokens": self.max_new_tokens,
             "stop_strings": list(self.stop) or None,
         }
@@ -85,6 +95,7 @@ class SamplingParams:
             "temperature": self.temperature,
             "top_p": self.top_p,
             "top_k": self.top_k,
+            "min_p": self.min_p,
             "repetition_penalty": self.repetition_penalty,
             "max_tokens": self.max_new_tokens,
             "stop": list(self.stop),
@@ -95,14 +106,15 @@ class SamplingParams:
         """Return the fields of a request for an OpenAI-compatible server.
 
         Args:
-            extended: whether the server accepts ``top_k`` and ``repetition_penalty``, which
-                OpenAI's API lacks; otherwise they are omitted at their neutral values.
+            extended: whether the server accepts ``top_k``, ``min_p`` and ``repetition_penalty``,
+                which OpenAI's API lacks; otherwise they are omitted at their neutral values.
         """
         extension = {
             "top_k": self.top_k or -1,  # vLLM and SGLang both take -1 as all tokens
+            "min_p": self.min_p,
             "repetition_penalty": self.repetition_penalty,
         }
-        neutral = {"top_k": -1, "repetition_penalty": 1}
+        neutral = {"top_k": -1, "min_p": 0, "repetition_penalty": 1}
         return {
             "temperature": self.temperature,
             "top_p": self.top_p,

@@ -15,10 +15,12 @@ from rexkit.backends.backend import Backend, Generation, Request
 from rexkit.backends.constraint import ChoiceMask, GrammarConstraint
 from rexkit.backends.presence import MarginalPresence, Presence
 from rexkit.backends.recorder import Recorder
+from rexkit.backends.repetition_penalty import RepetitionPenalty
 from rexkit.backends.sampling import SamplingParams, check_stop
 from rexkit.backends.shared_images import VisionTower, image_arguments, prefilled
 from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models import VLM
+from rexkit.models.generation_defaults import without_generation_defaults
 from rexkit.registry import BACKENDS
 
 
@@ -124,12 +126,14 @@ class TransformersBackend(Backend):
             inputs = {name: value.to(model.device) for name, value in padded.items()}
             inputs |= image_arguments(encoded)
         recorder = Recorder(self.vocabulary) if self.scores else None
-        output = model.generate(
-            **inputs,
-            generation_config=self.generation_config,
-            logits_processor=self._processors(requests, recorder),
-            tokenizer=tokenizer if self.sampling.stop else None,
-        )
+        processors = self._processors(requests, recorder, inputs["attention_mask"])
+        with without_generation_defaults(model):
+            output = model.generate(
+                **inputs,
+                generation_config=self.generation_config,
+                logits_processor=processors,
+                tokenizer=tokenizer if self.sampling.stop else None,
+            )
         output = output[:, inputs["input_ids"].shape[1] :]
         if recorder is not None:
             recorder.finish(output)
@@ -158,9 +162,9 @@ class TransformersBackend(Backend):
         return row, False
 
     def _processors(
-        self, requests: list[Request], recorder: Recorder | None
+        self, requests: list[Request], recorder: Recorder | None, attention_mask: torch.Tensor
     ) -> LogitsProcessorList:
-        """Return the processors of one batch: recording first, then constraint, then presence."""
+        """Return the processors of one batch: recording, constraint, presence, then the penalty."""
         processors = LogitsProcessorList()
         if recorder is not None:
             processors.append(recorder)
@@ -170,6 +174,9 @@ class TransformersBackend(Backend):
             processors.append(GrammarConstraint(self.mask, forms, most))
         if self.presence is not None:
             processors.append(self.presence)
+        if self.sampling.repetition_penalty != 1:
+            penalty = self.sampling.repetition_penalty
+            processors.append(RepetitionPenalty(penalty, attention_mask))
         return processors
 
 

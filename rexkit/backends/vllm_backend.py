@@ -100,6 +100,7 @@ class VLLMBackend(Backend):
             model,
             **{
                 "seed": seed,
+                "generation_config": "vllm",  # not the checkpoint's
                 "limit_mm_per_prompt": {"image": 1, "video": 0},
                 "enable_prefix_caching": True,
                 "enable_lora": adapter is not None,

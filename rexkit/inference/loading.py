@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +12,7 @@ from rexkit.backends import Backend, model_source
 from rexkit.component_arguments import accepted_arguments
 from rexkit.errors import ConfigError, did_you_mean
 from rexkit.models import VLM, PretrainedVLM, TinyVLM
+from rexkit.models.checkpoint_settings import PUBLIC_IDS, default_sampling
 from rexkit.registry import BACKENDS
 
 
@@ -21,7 +24,8 @@ def load_backend(
     Args:
         model: as of `Predictor`.
         backend: as of `Predictor`.
-        options: of the backend and of the model, by their names.
+        options: of the backend and of the model, by their names. Sampling parameters that are left
+            out are those of the checkpoint, see `CheckpointSettings`.
 
     Raises:
         ConfigError: no such backend, or an option that neither it nor the model accepts.
@@ -35,10 +39,23 @@ def load_backend(
     if model_source(cls, "Predictor") != "given":
         if vlm is not None:
             raise ConfigError(f"{cls.__name__} loads its model itself; give its path or name")
+        checkpoint = str(options.get("checkpoint") or model)
+        is_known = checkpoint in PUBLIC_IDS or Path(checkpoint).is_dir()
+        options = _with_sampling(cls, default_sampling(checkpoint) if is_known else {}, options)
         return None, BACKENDS.build({"type": cls} | options, key="Predictor", model=model)
     if not isinstance(model, VLM):
         model, options = _load_model(model, cls, options)
+    options = _with_sampling(cls, model.processor.sampling, options)
     return model, BACKENDS.build({"type": cls} | options, key="Predictor", vlm=model)
+
+
+def _with_sampling(
+    backend: Any, sampling: Mapping[str, Any], options: dict[str, Any]
+) -> dict[str, Any]:
+    """Return options with the sampling parameters of a checkpoint that a backend accepts."""
+    accepted = accepted_arguments(backend)
+    given = {n: v for n, v in sampling.items() if accepted is None or n in accepted}
+    return {**given, **options}
 
 
 def _load_model(path: str, backend: Any, options: dict[str, Any]) -> tuple[VLM, dict[str, Any]]:

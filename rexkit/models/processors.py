@@ -8,7 +8,9 @@ for the stock ones, and `transformers.AutoProcessor` finds them once this module
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from transformers import (
@@ -44,6 +46,7 @@ class _ImagesOnly(ProcessorMixin):
 
     video_processor_type: str  # of the stock processor
     system_prompt: str | None = None
+    sampling: Mapping[str, Any] = MappingProxyType({})
 
     # ProcessorMixin reads off this signature which parts there are to save and load.
     def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None):
@@ -70,9 +73,9 @@ class _ImagesOnly(ProcessorMixin):
         settings = {name: getattr(self.image_processor, name) for name in _PATCH_SETTINGS}
         _write_json(video, {"video_processor_type": self.video_processor_type, **settings})
         size = self.image_processor.size
-        CheckpointSettings(size["shortest_edge"], size["longest_edge"], self.system_prompt).save(
-            folder
-        )
+        CheckpointSettings(
+            size["shortest_edge"], size["longest_edge"], self.system_prompt, dict(self.sampling)
+        ).save(folder)
         return [*saved, str(video), str(folder / SETTINGS)]
 
 
@@ -122,7 +125,7 @@ def load_processor(
     max_pixels: int | None = None,
     system_prompt: str | None = None,
 ) -> Any:
-    """Load the processor of a checkpoint, for images, with its pixel budget and system prompt.
+    """Load the processor of a checkpoint, for images, with its `CheckpointSettings`.
 
     Args:
         path: a folder or a hub id.
@@ -140,10 +143,11 @@ def load_processor(
         tokenizer.chat_template = load_chat_template(path)
     image_processor = AutoImageProcessor.from_pretrained(path)
     cell = image_processor.patch_size * image_processor.merge_size
-    settings = checkpoint_settings(path, cell, min_pixels, max_pixels, system_prompt)
+    settings = checkpoint_settings(path, cell, min_pixels, max_pixels, system_prompt, tokenizer)
     image_processor.size = pixel_budget(settings.min_pixels, settings.max_pixels, cell)
     processor: Any = IMAGE_PROCESSORS[model_type](
         image_processor, tokenizer, chat_template=tokenizer.chat_template
     )
     processor.system_prompt = settings.system_prompt
+    processor.sampling = settings.sampling
     return processor

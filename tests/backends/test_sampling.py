@@ -6,11 +6,14 @@ import dataclasses
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from PIL import Image
-from transformers import GenerationConfig
+from transformers import GenerationConfig, RepetitionPenaltyLogitsProcessor
 
 from rexkit.backends import OpenAIBackend, Request, SamplingParams, TransformersBackend
+from rexkit.backends.repetition_penalty import RepetitionPenalty
 from rexkit.errors import ConfigError, UserError
 from rexkit.inference.predictor import Predictor
 from rexkit.models import TinyVLM
@@ -21,6 +24,7 @@ CHANGED: dict[str, Any] = {
     "temperature": 0.5,
     "top_p": 0.9,
     "top_k": 7,
+    "min_p": 0.05,
     "repetition_penalty": 1.1,
     "max_new_tokens": 33,
     "stop": ("\n",),
@@ -38,6 +42,7 @@ def vlm() -> TinyVLM:
         *(("temperature", v) for v in (-0.1, float("nan"), "1", None, True)),
         *(("top_p", v) for v in (0, -1, 1.1)),
         *(("top_k", v) for v in (-1, 2.5)),
+        *(("min_p", v) for v in (-0.1, 1.1, None)),
         *(("repetition_penalty", v) for v in (0, float("inf"))),
         *(("max_new_tokens", v) for v in (0, 1.0)),
         *(("stop", v) for v in ([""], [1], 3, {"a"})),
@@ -58,9 +63,10 @@ def test_it_is_frozen_and_stop_may_be_one_text():
 def test_every_field_is_handed_over():
     params = SamplingParams(**CHANGED)
     assert CHANGED.keys() == SamplingParams.names()
-    shared = {"temperature": 0.5, "top_p": 0.9, "top_k": 7, "repetition_penalty": 1.1}
+    drawn = {"temperature": 0.5, "top_p": 0.9, "top_k": 7, "min_p": 0.05}
+    shared = {**drawn, "repetition_penalty": 1.1}
     assert params.for_transformers() == {
-        **shared,
+        **drawn,
         "do_sample": True,
         "max_new_tokens": 33,
         "stop_strings": ["\n"],
@@ -80,12 +86,14 @@ def test_defaults_are_greedy_and_explicit():
         warnings.simplefilter("error")
         config = GenerationConfig(**SamplingParams().for_transformers())
     assert not config.do_sample
-    assert (config.temperature, config.top_p, config.repetition_penalty) == (1.0, 1.0, 1.0)
+    assert (config.temperature, config.top_p, config.min_p) == (1.0, 1.0, None)
+    assert config.repetition_penalty is None  # RepetitionPenalty applies it
     assert SamplingParams().for_vllm()["repetition_penalty"] == 1.0
     body = OpenAIBackend("m").body
     assert (body["temperature"], body["top_k"], body["repetition_penalty"]) == (0.0, -1, 1.0)
+    assert body["min_p"] == 0.0
     plain = OpenAIBackend("m", extra_body={}).body  # for servers that know OpenAI's fields only
-    assert not {"top_k", "repetition_penalty"} & plain.keys()
+    assert not {"top_k", "min_p", "repetition_penalty"} & plain.keys()
     assert OpenAIBackend("m", extra_body={}, top_k=3).body["top_k"] == 3
 
 
@@ -120,13 +128,54 @@ def test_a_text_is_cut_at_the_first_of_several_stop_texts(text, expected):
     assert SamplingParams(stop=(";", ".")).cut_at_stop(text) == expected
 
 
-def test_no_default_of_the_checkpoint_replaces_one(vlm, monkeypatch):
-    expected = TransformersBackend(vlm, max_new_tokens=24).generate([REQUEST])[0]
-    monkeypatch.setattr(vlm.model.generation_config, "repetition_penalty", 5.0)
-    monkeypatch.setattr(vlm.model.generation_config, "top_k", 1)
-    assert TransformersBackend(vlm, max_new_tokens=24).generate([REQUEST])[0].text == expected.text
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize(
+    "defaults",
+    [
+        {"repetition_penalty": 5.0},
+        {"top_k": 1, "top_p": 0.1},
+        {"no_repeat_ngram_size": 1},
+        {"bad_words_ids": [[5], [7]], "min_p": 0.9, "typical_p": 0.1},
+    ],
+)
+def test_no_default_of_the_checkpoint_replaces_one(vlm, monkeypatch, defaults, temperature):
+    """``generate`` takes what its caller leaves unset from ``generation_config.json``."""
+    arguments = {"max_new_tokens": 24, "temperature": temperature, "seed": 4}
+    [expected] = TransformersBackend(vlm, **arguments).generate([REQUEST])
+    own = vlm.model.generation_config
+    for name, value in defaults.items():
+        monkeypatch.setattr(own, name, value)
+    [found] = TransformersBackend(vlm, **arguments).generate([REQUEST])
+    assert found.token_ids == expected.token_ids
+    np.testing.assert_array_equal(found.logprobs, expected.logprobs)
+    assert vlm.model.generation_config is own  # saved with the model
+
+
+def test_a_penalty_that_is_set_is_applied_after_the_scores(vlm):
+    [free] = TransformersBackend(vlm, max_new_tokens=24).generate([REQUEST])
     penalized = TransformersBackend(vlm, max_new_tokens=24, repetition_penalty=5.0)
-    assert penalized.generate([REQUEST])[0].text != expected.text
+    [found] = penalized.generate([REQUEST])
+    pairs = zip(free.token_ids, found.token_ids, strict=False)
+    same = next(number for number, (one, other) in enumerate(pairs) if one != other)
+    # Log-probabilities are the model's own, as a penalty changes only what is taken.
+    np.testing.assert_array_equal(found.logprobs[:same], free.logprobs[:same])
+
+
+def test_the_penalty_is_that_of_transformers_and_knows_no_padding():
+    generator = torch.Generator().manual_seed(1)
+    prompts = [[1, 2, 3, 2], [4, 5]]
+    steps = [[6, 1, 6], [2, 9, 9]]
+    padded = torch.tensor([[1, 2, 3, 2], [0, 0, 4, 5]])
+    mask = torch.tensor([[1, 1, 1, 1], [0, 0, 1, 1]])
+    ours, theirs = RepetitionPenalty(1.3, mask), RepetitionPenaltyLogitsProcessor(1.3)
+    for step in range(3):
+        logits = torch.randn(2, 12, generator=generator)
+        logits[0, 3] = -torch.inf
+        done = torch.tensor([row[:step] for row in steps], dtype=torch.long)
+        found = ours(torch.cat([padded, done], 1), logits)
+        for row, prompt in enumerate(prompts):
+            ids = torch.tensor([prompt + steps[row][:step]])
+            torch.testing.assert_close(found[row : row + 1], theirs(ids, logits[row : row + 1]))
 
 
 def test_top_k_of_one_is_greedy(vlm):

@@ -6,6 +6,7 @@ in float32, so a difference is one of prompts, images, weights or decoding, not 
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -59,8 +60,12 @@ TASKS = [
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> str:
+    """A checkpoint whose ``generation_config.json`` would change every answer."""
     path = tmp_path_factory.mktemp("vllm") / "tiny"
     TinyVLM().save(path)
+    file = path / "generation_config.json"
+    defaults = {"repetition_penalty": 9.0, "no_repeat_ngram_size": 1, "min_p": 0.9}
+    file.write_text(json.dumps(json.loads(file.read_text()) | defaults), "utf-8")
     return str(path)
 
 
@@ -191,6 +196,27 @@ def test_all_three_answer_alike(plain, engine, served, monkeypatch, options):
             if options == {"constrain": True}:
                 assert not parser(generation.text, r.image.size).problems
         assert scores > 20
+
+
+def test_only_the_penalty_that_is_set_is_applied(plain, engine, served, monkeypatch):
+    """Not that of the checkpoint; and one that is set is the same everywhere."""
+    requests = [r for _, r in questions()]
+    set_up([plain, engine, served], constrain=False, presence="token")
+    free = TransformersBackend(TinyVLM(), max_new_tokens=LONGEST, batch_size=8).generate(requests)
+    set_up([plain], repetition_penalty=1.5)
+    monkeypatch.setitem(engine.sampling_arguments, "repetition_penalty", 1.5)
+    monkeypatch.setitem(served.body, "repetition_penalty", 1.5)
+    expected = plain.generate(requests)
+    assert sum(e.text != f.text for e, f in zip(expected, free, strict=True)) > 5
+    for backend in (engine, served):
+        generations = backend.generate(requests)
+        assert [a.token_ids for a in generations] == [e.token_ids for e in expected]
+        for generation, other in zip(generations, expected, strict=True):
+            np.testing.assert_allclose(generation.logprobs, other.logprobs, atol=5e-3)
+    set_up([plain, engine, served], constrain=False, presence="token")
+    for backend in (plain, engine, served):
+        monkeypatch.undo()
+        assert [a.text for a in backend.generate(requests)] == [f.text for f in free]
 
 
 def test_it_never_writes_what_would_break_the_next_step(engine):

@@ -5,15 +5,25 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from paths import CONFIGS
 from PIL import Image
 
 from rexkit._compat.transformers import Qwen2VLImageProcessorPil
+from rexkit.backends import SamplingParams, TransformersBackend
+from rexkit.config import load_config
 from rexkit.errors import ConfigError
+from rexkit.inference.predictor import Predictor
 from rexkit.models import PretrainedVLM, TinyVLM
-from rexkit.models.checkpoint_settings import SETTINGS, CheckpointSettings, checkpoint_settings
+from rexkit.models.checkpoint_settings import (
+    SETTINGS,
+    CheckpointSettings,
+    checkpoint_settings,
+    default_sampling,
+)
 from rexkit.models.pixels import grid_size, to_patches
 
 PUBLIC = "You are a helpful assistant"
@@ -87,3 +97,37 @@ def test_settings_that_cannot_be_read_are_an_error_with_the_file(tmp_path):
     (tmp_path / SETTINGS).write_text('{"min_pixels": 1}')
     with pytest.raises(ConfigError, match=r"rexkit\.json: .*max_pixels"):
         checkpoint_settings(str(tmp_path), 28)
+
+
+def test_a_released_checkpoint_is_sampled_from_as_in_the_public_code(released, tmp_path):
+    predictor = Predictor(str(released))
+    assert predictor.backend.sampling == SamplingParams(
+        repetition_penalty=1.05, max_new_tokens=4096
+    )
+    own = Predictor(str(released), repetition_penalty=1.0, max_new_tokens=64)
+    assert own.backend.sampling == SamplingParams(max_new_tokens=64)
+    # Fine-tuned weights keep the habit, and a config says its own.
+    predictor.vlm.save(tmp_path)
+    assert Predictor(str(tmp_path)).backend.sampling == predictor.backend.sampling
+    assert TransformersBackend(predictor.vlm).sampling == SamplingParams()
+
+
+def test_other_checkpoints_are_sampled_from_by_the_defaults(released, tmp_path):
+    TinyVLM(**SMALL).save(tmp_path)
+    assert Predictor(str(tmp_path)).backend.sampling == SamplingParams()
+    assert Predictor(TinyVLM(**SMALL)).backend.sampling == SamplingParams()
+    stock = SimpleNamespace(get_vocab=lambda: {"<|box_start|>": 0})  # without coordinates
+    assert default_sampling(str(released), stock) == {}
+
+
+@pytest.mark.parametrize("name", ["IDEA-Research/Rex-Omni", "IDEA-Research/Rex-Omni-AWQ"])
+def test_a_server_of_the_released_weights_is_asked_as_the_public_code_asks(name, released):
+    asked = SamplingParams(repetition_penalty=1.05, max_new_tokens=4096)
+    assert Predictor(name, "openai").backend.sampling == asked
+    assert Predictor("my-model", "openai", checkpoint=str(released)).backend.sampling == asked
+    assert Predictor("my-model", "openai").backend.sampling == SamplingParams()
+
+
+def test_the_config_of_the_released_weights_says_it_too():
+    backend = load_config(CONFIGS / "sft/rex_omni_3b_grounding.py").backend
+    assert (backend.repetition_penalty, backend.max_new_tokens) == (1.05, 4096)

@@ -17,6 +17,7 @@ from rexkit._compat.accelerate import is_peft_model
 from rexkit._compat.trl import GRPOConfig
 from rexkit.errors import ConfigError
 from rexkit.examples import ExampleDataset, Key
+from rexkit.models.generation_defaults import without_generation_defaults
 from rexkit.models.vlm import VLM
 from rexkit.models.whole_weights import save_whole_weights
 from rexkit.packing import AttentionKind, default_tree_attention, use_tree_attention
@@ -73,7 +74,9 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         rollout: config of BACKENDS that samples completions: "TransformersBackend" with the model
             that is trained, which encodes the image of a group once, or an engine. None is TRL's
             own generation, which encodes the image for every completion. ``max_new_tokens``,
-            ``temperature``, ``top_p``, ``top_k`` and ``repetition_penalty`` are the trainer's. A
+            ``temperature``, ``top_p``, ``top_k``, ``min_p`` and ``repetition_penalty`` are the
+            trainer's, whatever the checkpoint's ``generation_config.json`` says. With a
+            ``repetition_penalty``, log-probabilities are those of the penalised distribution. A
             backend that loads its own model starts with ``work_dir/start`` and is given new weights
             after each step; its samples are reweighted by truncated importance sampling, as TRL's
             ``vllm_importance_sampling_…`` arguments say.
@@ -89,7 +92,8 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
 
     Raises:
         ConfigError: the rollout backend cannot take new weights, or shares a model in FSDP shards;
-            or there are too few prompts for one batch.
+            there are too few prompts for one batch; or ``repetition_penalty`` is set without a
+            rollout backend or without ``shared_prefix``.
         ValueError: while training, a prompt with ``max_completion_length`` more tokens is longer
             than the model's ``max_length``. The message names the sample; nothing is truncated.
         RewardError: while training, with ``reward_errors="raise"``.
@@ -149,6 +153,14 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
                 **arguments,
             },
         )
+        if config.repetition_penalty != 1 and (rollout is None or not shared_prefix):
+            missing = "rollout" if rollout is None else "shared_prefix"
+            raise ConfigError(
+                f"trainer.repetition_penalty: {config.repetition_penalty} needs {missing}, since "
+                "the log-probabilities of TRL are those without a penalty; set "
+                "trainer.rollout=dict(type='TransformersBackend') and trainer.shared_prefix=True, "
+                "or leave it out"
+            )
         batch_size, group_size = config.generation_batch_size, config.num_generations
         prompts_per_batch = int(batch_size or 0) // int(group_size or 1)
         if len(prompts) < prompts_per_batch:
@@ -314,7 +326,8 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
     def generate_and_score(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the completions of a batch of rows, with their rewards and advantages."""
         self.prompt_rows = inputs
-        with self._phase("rollout"):
+        model = self.accelerator.unwrap_model(self.model)
+        with self._phase("rollout"), without_generation_defaults(model):
             found: dict[str, Any] = super().generate_and_score(inputs)
             if "sampling_per_token_logps" in found:
                 self._reweight_by_importance(found)

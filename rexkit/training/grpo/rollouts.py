@@ -161,16 +161,11 @@ def sampling_arguments(
 
     Raises:
         ConfigError: the backend's config sets a sampling parameter itself, or the trainer sets one
-            that backends do not support.
+            that the backend does not accept.
     """
     component = BACKENDS.component(config, key)
     for name in sorted(_SAME.keys() & config.keys()):
         raise ConfigError(f"{key}.{name}: set trainer.{_SAME[name]}, which holds for both")
-    for name, neutral in _NEUTRAL.items():
-        if getattr(trl, name) not in (None, neutral):
-            raise ConfigError(
-                f"trainer.{name}: backends do not support it; leave it out, or set {key}=None"
-            )
     shared = shares_model(config, key)
     for name in ("temperature", "repetition_penalty"):
         changed = getattr(trl, name) != 1
@@ -187,7 +182,7 @@ def sampling_arguments(
     if shared:  # what it samples is as likely to the trainer as to itself
         ours |= {"scores": False, "batch_size": trl.per_device_train_batch_size}
     takes = accepted_arguments(component)
-    for name in ("top_p", "top_k", "repetition_penalty"):
+    for name in ("top_p", "top_k", "min_p", "repetition_penalty"):
         refused = takes is not None and name not in takes
         if refused and getattr(sampling, name) != getattr(SamplingParams(), name):
             raise ConfigError(
@@ -202,6 +197,6 @@ _SAME = {
     "temperature": "temperature",
     "top_p": "top_p",
     "top_k": "top_k",
+    "min_p": "min_p",
     "repetition_penalty": "repetition_penalty",
 }
-_NEUTRAL = {"min_p": 0.0}

@@ -9,6 +9,7 @@ import torch
 from rexkit._compat.accelerate import is_peft_model
 from rexkit._compat.trl import AdaptedGRPOTrainer, fused_log_probs
 from rexkit.packing import label_positions, logits_at_labels, model_inputs, unfold
+from rexkit.training.grpo.penalized_log_probs import penalized_log_probs
 from rexkit.training.grpo.prefix_groups import share_prompts
 
 
@@ -16,10 +17,12 @@ class SharedPrefixGRPOTrainer(AdaptedGRPOTrainer):
     """GRPO trainer of TRL that computes the prompt of a group once.
 
     Log-probabilities and entropies, and so loss and gradients, equal those of the padded batch of
-    TRL, for the policy, its old version and the reference.
+    TRL, for the policy, its old version and the reference. With a repetition penalty, which TRL
+    ignores, they are those of the penalised distribution that completions were sampled from.
 
     Attributes:
-        shared_prefix: Whether prompts are shared; if not, TRL computes its padded batch.
+        shared_prefix: Whether prompts are shared; if not, TRL computes its padded batch, without
+            a repetition penalty.
     """
 
     shared_prefix: bool = True
@@ -64,15 +67,25 @@ class SharedPrefixGRPOTrainer(AdaptedGRPOTrainer):
                 "pixel_values": inputs["pixel_values"][pixels],
                 "image_grid_thw": inputs["image_grid_thw"][images],
             }
+            completion_ids = input_ids[rows, prompt_length:]
             batch, branch = share_prompts(
-                prompts,
-                input_ids[rows, prompt_length:],
-                attention_mask[rows, prompt_length:],
-                num_images[rows],
+                prompts, completion_ids, attention_mask[rows, prompt_length:], num_images[rows]
             )
             with self.accelerator.autocast(), logits_at_labels(inner, label_positions(batch)):
-                values = fused_log_probs(model, model_inputs(batch, inner), batch["labels"][None])
+                arguments = model_inputs(batch, inner)
+                if self.repetition_penalty == 1:
+                    values = fused_log_probs(model, arguments, batch["labels"])
+                else:
+                    order = branch.argsort()  # the row of each branch
+                    values = penalized_log_probs(
+                        model(**arguments).logits[0],
+                        batch,
+                        {name: prompts[name][order] for name in ("input_ids", "attention_mask")},
+                        completion_ids[order],
+                        self.repetition_penalty,
+                        self.temperature,
+                    )
             wanted = values if compute_entropy else values[:1]
-            found.append([unfold(v[0], batch, logits_to_keep)[branch] for v in wanted])
+            found.append([unfold(v, batch, logits_to_keep)[branch] for v in wanted])
         log_probs, *entropies = (torch.cat(parts) for parts in zip(*found, strict=True))
         return log_probs, entropies[0] if entropies else None, None

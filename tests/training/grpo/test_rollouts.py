@@ -13,7 +13,7 @@ pytest.importorskip("trl", reason="GRPO is an extra: pip install -e .[grpo]")
 
 from safetensors.torch import load_model
 from test_grpo import SMALL, first_batch, rows, trainer
-from transformers import AutoModelForImageTextToText
+from transformers import AutoModelForImageTextToText, RepetitionPenaltyLogitsProcessor
 
 from rexkit.backends import Backend, Generation, OpenAIBackend, TransformersBackend
 from rexkit.config import load_config
@@ -212,13 +212,101 @@ def _advantages(found: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
     return torch.stack([min(known, key=lambda k: abs(k - value)) for value in one])
 
 
+@pytest.mark.parametrize("rollout", [None, dict(type="TransformersBackend")])
+def test_the_penalty_of_a_checkpoint_is_not_that_of_rollouts(tmp_path, rollout):
+    """Else samples would be those of another distribution than the one that is trained."""
+
+    def sampled(name: str, **defaults: float) -> torch.Tensor:
+        vlm = TinyVLM(weights=None, **SMALL)
+        for field, value in defaults.items():
+            setattr(vlm.model.generation_config, field, value)
+        return first_batch(trainer(tmp_path / name, vlm=vlm, rollout=rollout))["completion_ids"]
+
+    expected = sampled("plain")
+    found = sampled("penalty", repetition_penalty=9.0, no_repeat_ngram_size=1, min_p=0.9)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7])
+def test_log_probabilities_follow_a_penalty(tmp_path, temperature):
+    """Loss and gradients are those of the distribution that completions were sampled from."""
+    vlm = TinyVLM(weights=None, **SMALL)
+    job = trainer(
+        tmp_path,
+        vlm=vlm,
+        rollout=dict(type="TransformersBackend"),
+        repetition_penalty=1.3,
+        temperature=temperature,
+        num_iterations=2,
+        beta=0.1,
+    )
+    assert job.rollout_func.backend.sampling.repetition_penalty == 1.3
+    inputs = first_batch(job)
+    ids = torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1)
+    mask = torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1)
+    keep = inputs["completion_ids"].shape[1]
+    processor = RepetitionPenaltyLogitsProcessor(1.3)
+    images = {name: inputs[name] for name in ("pixel_values", "image_grid_thw")}
+    logits = job.model(
+        input_ids=ids,
+        attention_mask=mask,
+        mm_token_type_ids=inputs["mm_token_type_ids"],
+        **images,
+    ).logits[:, -keep - 1 : -1]
+    rows = []
+    for row in range(len(ids)):
+        real = ids[row, : ids.shape[1] - keep][inputs["prompt_mask"][row].bool()]
+        steps = []
+        for step in range(keep):
+            # Each token once: the gradient of a scatter counts what occurs twice twice.
+            earlier = torch.cat([real, inputs["completion_ids"][row, :step]]).unique()
+            steps.append(processor(earlier[None], logits[row, step][None])[0])
+        rows.append(torch.stack(steps))
+    logs = (torch.stack(rows) / temperature).log_softmax(-1)
+    expected = logs.gather(2, inputs["completion_ids"][..., None])[..., 0]
+    entropies = -(logs.exp() * logs).sum(-1)
+    found, entropy, _ = job.token_log_probs(
+        job.model,
+        ids,
+        mask,
+        keep,
+        compute_entropy=True,
+        mm_token_type_ids=inputs["mm_token_type_ids"],
+        num_images=inputs["num_images"],
+        **images,
+    )
+    real = inputs["completion_mask"].bool()
+    torch.testing.assert_close(found[real], expected[real], atol=1e-5, rtol=0)
+    torch.testing.assert_close(entropy[real], entropies[real], atol=1e-5, rtol=0)
+    old = inputs["old_per_token_logps"][real]
+    torch.testing.assert_close(old, expected[real].detach(), atol=1e-5, rtol=0)
+    without = (logits / temperature).log_softmax(-1)
+    without = without.gather(2, inputs["completion_ids"][..., None])[..., 0]
+    assert (without[real] - expected[real]).abs().max() > 0.02
+
+    def gradients(values: torch.Tensor) -> torch.Tensor:
+        job.model.zero_grad()
+        values[real].sum().backward(retain_graph=True)
+        return torch.cat([p.grad.flatten() for p in job.model.parameters() if p.grad is not None])
+
+    ours, theirs = gradients(found), gradients(expected)
+    assert theirs.norm() > 1e-3
+    assert (ours - theirs).norm() < 1e-4 * theirs.norm()
+
+
 @pytest.mark.parametrize(
     ("rollout", "arguments", "words"),
     [
         (dict(type=Deaf), {}, ["Deaf cannot take", "VLLM"]),
         (dict(type="TransformersBackend", temperature=0.5), {}, ["set trainer.temperature"]),
         (dict(type="TransformersBackend", max_new_tokens=5), {}, ["max_completion_length"]),
-        (dict(type="TransformersBackend"), {"min_p": 0.1}, ["trainer.min_p"]),
+        (dict(type=OwnModel), {"min_p": 0.1}, ["trainer.min_p: OwnModel does not accept it"]),
+        (None, {"repetition_penalty": 1.1}, ["repetition_penalty: 1.1 needs rollout"]),
+        (
+            dict(type="TransformersBackend"),
+            {"repetition_penalty": 1.1, "shared_prefix": False},
+            ["repetition_penalty: 1.1 needs shared_prefix"],
+        ),
         (dict(type=OwnModel), {"top_k": 5}, ["trainer.top_k: OwnModel does not accept it"]),
         (dict(type=OwnModel), {"repetition_penalty": 1.1}, ["trainer.repetition_penalty"]),
         (dict(type=OwnModel), {"temperature": 0.7}, ["importance_sampling_correction=False"]),
