@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
 # With several test processes on few cores one thread each is fastest. Set before importing torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# DeepSpeed compiles an operator on first use, anew wherever the environment is another one.
+EXTENSIONS = Path(os.environ.setdefault("TORCH_EXTENSIONS_DIR", f"{sys.prefix}/torch_extensions"))
+
+
+def pytest_configure() -> None:
+    """Remove the locks of compilations that were killed, for which torch would wait forever."""
+    for lock in EXTENSIONS.glob("**/lock"):
+        if time.time() - lock.stat().st_mtime > 900:
+            lock.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
