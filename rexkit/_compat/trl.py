@@ -80,8 +80,10 @@ class AdaptedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
 def fused_log_probs(
     model: Any, inputs: dict[str, Any], labels: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Return log-probabilities and entropies (N,) without computing all logits at once.
+
+    TRL computes no entropies for a reference; they are None.
 
     Args:
         model: Model that TRL gave a fused output layer.
@@ -89,7 +91,7 @@ def fused_log_probs(
         labels: (N,) token ids, one for each hidden state.
     """
     output = model(**inputs, shift_labels=labels[None], fused_lm_head=True)
-    return output.log_probs[0], output.entropy[0]
+    return output.log_probs[0], None if output.entropy is None else output.entropy[0]
 
 
 def generation_model(trainer: Any) -> AbstractContextManager[Any]:

@@ -64,7 +64,8 @@ def folder(tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("vllm") / "tiny"
     TinyVLM().save(path)
     file = path / "generation_config.json"
-    defaults = {"repetition_penalty": 9.0, "no_repeat_ngram_size": 1, "min_p": 0.9}
+    defaults = {"do_sample": True, "repetition_penalty": 9.0, "min_p": 0.9}
+    defaults |= {"no_repeat_ngram_size": 1}
     file.write_text(json.dumps(json.loads(file.read_text()) | defaults), "utf-8")
     return str(path)
 

@@ -73,6 +73,7 @@ class SharedPrefixGRPOTrainer(AdaptedGRPOTrainer):
             )
             with self.accelerator.autocast(), logits_at_labels(inner, label_positions(batch)):
                 arguments = model_inputs(batch, inner)
+                values: tuple[torch.Tensor, torch.Tensor | None]
                 if self.repetition_penalty == 1:
                     values = fused_log_probs(model, arguments, batch["labels"])
                 else:
@@ -86,6 +87,8 @@ class SharedPrefixGRPOTrainer(AdaptedGRPOTrainer):
                         self.temperature,
                     )
             wanted = values if compute_entropy else values[:1]
-            found.append([unfold(v, batch, logits_to_keep)[branch] for v in wanted])
+            found.append(
+                [unfold(v, batch, logits_to_keep)[branch] for v in wanted if v is not None]
+            )
         log_probs, *entropies = (torch.cat(parts) for parts in zip(*found, strict=True))
         return log_probs, entropies[0] if entropies else None, None
