@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -12,11 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rexkit.errors import DataError
-from rexkit.formats.images import UNDECODABLE, read_image, to_rgb, undecodable
-from rexkit.formats.scaled_decoding import ChooseSize, decode_resized, resize_image
-
-if TYPE_CHECKING:
-    from rexkit.structures import ImageSize
+from rexkit.formats.images import UNDECODABLE, decode_image, read_image, to_rgb, undecodable
 
 ImageSource: TypeAlias = str | Path | bytes | Image.Image | NDArray[Any]
 """A path, a URL, an encoded image, an array (height, width[, channels]) or a Pillow image."""
@@ -25,10 +21,8 @@ URL_SECONDS = 30
 URL_BYTES = 256 * 2**20
 
 
-def open_source(
-    source: ImageSource, choose_size: ChooseSize | None = None, allow_urls: bool = False
-) -> tuple[Image.Image, ImageSize]:
-    """Open an image in RGB, resized if requested.
+def open_source(source: ImageSource, allow_urls: bool = False) -> Image.Image:
+    """Open an image in RGB, in its own size.
 
     Files, bytes and URLs are turned upright by their EXIF orientation: coordinates refer to the
     upright image. An array or a Pillow image is used as it is, since its owner draws on those
@@ -36,38 +30,31 @@ def open_source(
 
     Args:
         source: arrays are uint8, uint16 or bool, grey, RGB or RGBA.
-        choose_size: gives the size that is needed, as in `decode_resized`; left out, the original.
         allow_urls: whether text that begins with ``http://`` or ``https://`` is fetched.
-
-    Returns:
-        The image, and (width, height) of the original, which coordinates refer to.
 
     Raises:
         DataError: it is none of these, or cannot be read or decoded; the message says why.
     """
-    choose_size = choose_size or _original_size
     if isinstance(source, str) and source.startswith(("http://", "https://")):
         if not allow_urls:
             raise DataError("it is a URL; to fetch it, set allow_urls=True")
-        return decode_resized(fetch(source), choose_size)
+        return decode_image(fetch(source))
     if isinstance(source, (str, Path)):
-        return decode_resized(read_image(Path(source)), choose_size)
+        return decode_image(read_image(Path(source)))
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return decode_resized(bytes(source), choose_size)
+        return decode_image(bytes(source))
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if not isinstance(source, Image.Image):
         raise DataError(
             f"an image is a path, URL, bytes, numpy array or Pillow image, not {source!r}"
         )
-    needed = choose_size(source.size)
     try:
-        image = to_rgb(source)
+        return to_rgb(source)
     except DataError:
         raise
     except UNDECODABLE as error:
         raise undecodable(error) from error
-    return resize_image(image, needed), source.size
 
 
 def describe_source(source: Any) -> str:
@@ -101,10 +88,6 @@ def fetch(url: str) -> bytes:
     if len(data) > URL_BYTES:
         raise DataError(f"cannot fetch it (more than {URL_BYTES} bytes)")
     return data
-
-
-def _original_size(size: ImageSize) -> None:
-    return None
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

@@ -19,7 +19,7 @@ from rexkit.inference.loading import load_backend
 from rexkit.inference.requests import build_request, parse_generation
 from rexkit.inference.result import Result
 from rexkit.models import VLM
-from rexkit.models.pixels import grid_size, stable_grid_size
+from rexkit.models.pixels import grid_size, resize_to_grid
 from rexkit.registry import PARSERS
 from rexkit.structures import ImageSize, Question
 from rexkit.tasks import QuestionArguments, Task
@@ -184,12 +184,11 @@ class Predictor:
 
     def _open(self, source: ImageSource, allow_urls: bool) -> _Opened:
         started = time.perf_counter()
-        image, size = open_source(source, self._fit, allow_urls)
+        image = open_source(source, allow_urls)
+        size = image.size
+        if self.image_processor is not None:  # here, so that few large images are held
+            image = resize_to_grid(image, self.image_processor)
         return _Opened(image, size, time.perf_counter() - started)
-
-    def _fit(self, size: ImageSize) -> ImageSize | None:
-        processor = self.image_processor
-        return None if processor is None else stable_grid_size(size, processor)
 
     def _predict_batch(
         self, batch: Sequence[_Pending], first: int, on_error: OnError, allow_urls: bool

@@ -99,7 +99,7 @@ class Result:
     @property
     def image(self) -> Image:
         """The image in its original size, upright, RGB; it is opened anew each time."""
-        return open_source(self.source, allow_urls=self.allow_urls)[0]
+        return open_source(self.source, self.allow_urls)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record that the public Rex-Omni wrapper gives for an image.
