@@ -112,12 +112,20 @@ class ExampleDataset:
             with _errors_of_sample(place, transform):
                 sample = transform(sample, rng)
         if not isinstance(source.task, Sequence):
-            return self._example(source.task, sample, rng)
-        return [self._example(task, sample, rng) for task in source.task]
+            return self._example(source, source.task, sample, rng)
+        return [self._example(source, task, sample, rng) for task in source.task]
 
-    def _example(self, task: Any, sample: Sample, rng: np.random.Generator) -> Example:
+    def _example(
+        self, source: Source, task: Any, sample: Sample, rng: np.random.Generator
+    ) -> Example:
         with _errors_of_sample(sample.source, task):
-            example: Example = task.example(sample, rng, self.training)
+            try:
+                example: Example = task.example(sample, rng, self.training)
+            except DataError as error:
+                if getattr(source.dataset, "on_error", None) != "raise":
+                    raise
+                hint = "or skip such rows with the dataset's on_error='skip'"
+                raise DataError(f"{error.reason}, {hint}", error.source) from error
         return example
 
     def source_of(self, index: int) -> int:

@@ -99,7 +99,7 @@ class PhraseTask(Task):
             raise DataError(
                 f"{type(self).__name__} has nothing to ask for: no instance has the geometry of "
                 f"the task {self.name!r}, and there is no negative category; give the task "
-                "extra_categories, or skip such rows with the dataset's on_error='skip'",
+                "extra_categories",
                 sample.source,
             )
         if training and self.shuffle_categories:

@@ -215,6 +215,7 @@ def test_rows_that_a_task_cannot_ask_about_are_skipped_on_request(tmp_path, capl
     examples = build_examples(cfg, "data", 0, True)
     assert [examples[i].source[-2:] for i in range(len(examples))] == [":2", ":5"]
     assert [line.split(": ")[0][-2:] for line in examples.skipped] == [":1", ":3", ":4"]
+    assert "on_error" not in "".join(examples.skipped)
     assert "data: 3 of 5 rows are skipped" in caplog.text
     assert drawn(examples, 1) == drawn(examples)
 
