@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rexkit.errors import ConfigError, did_you_mean
 
-FOLDERS = ("sft", "grpo", "eval")
+FOLDERS = ("sft", "grpo", "eval", "eval/rex_omni")
 """The folders that short names are looked up in; where a name is in several, ``sft`` is taken."""
 
 
@@ -70,7 +70,7 @@ def find_config(name: str | Path, folder: Path | None = None) -> Path:
     if path.is_file():
         return path
     shipped = shipped_configs(folder)
-    same_stem = [full for full in shipped if full.split("/")[1] == path.stem]
+    same_stem = [full for full in shipped if full.rpartition("/")[2] == path.stem]
     if path.suffix == ".py":
         hint = f"; rexkit ships {' and '.join(same_stem)}, without .py" if same_stem else ""
         raise FileNotFoundError(f"there is no config file {name}{hint}")
@@ -79,7 +79,7 @@ def find_config(name: str | Path, folder: Path | None = None) -> Path:
     if not matches:
         raise ConfigError(
             f"{wanted} is neither a config file nor the name of a shipped config; "
-            + did_you_mean(wanted, [*shipped, *(full.split("/")[1] for full in shipped)])
+            + did_you_mean(wanted, [*shipped, *(full.rpartition("/")[2] for full in shipped)])
         )
     if len(matches) > 1 and not matches[0].startswith("sft/"):
         raise ConfigError(f"{wanted} is the name of several configs: {', '.join(matches)}")

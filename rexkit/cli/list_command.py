@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from rexkit.cli.options import add_import_option, import_components
 from rexkit.errors import ConfigError, did_you_mean
@@ -30,7 +30,9 @@ def main(argv: list[str] | None = None) -> int:
         console.print("\n".join(REGISTRIES))
         return 0
     if name == "configs":
-        configs = Table("name", "what it is", title=f"configs in {config_folder()}")
+        configs = Table(
+            Column("name", no_wrap=True), "what it is", title=f"configs in {config_folder()}"
+        )
         for config_name, path in shipped_configs().items():
             configs.add_row(config_name, first_comment(path))
         console.print(configs)

@@ -40,7 +40,8 @@ class RexOmniEvalDataset(JsonlDataset):
     them, in their order, since each is a question of its own.
 
     Args:
-        ann_file: the JSONL file.
+        ann_file: the JSONL file; one below ``annotations`` is also found below ``_annotations``,
+            and the reverse.
         image_dir: the folder that paths are relative to; left out, the folder that holds
             ``annotations`` or ``_annotations``, or that of ``ann_file`` where it does not lie in
             such a folder.
@@ -70,11 +71,12 @@ class RexOmniEvalDataset(JsonlDataset):
             raise ConfigError(
                 f"max_num_samples: must be a whole number above 0, or None; got {max_num_samples!r}"
             )
+        file = _find(Path(ann_file))
         self._max_num_samples = max_num_samples
         self._questions: list[_Question] = []
         super().__init__(
-            ann_file,
-            _root(Path(ann_file)) if image_dir is None else image_dir,
+            file,
+            _root(file) if image_dir is None else image_dir,
             on_error=on_error,
             on_outside=on_outside,
         )
@@ -114,6 +116,25 @@ class RexOmniEvalDataset(JsonlDataset):
             return
         for number, category in enumerate(prompt):
             yield _Question(line, number, category)
+
+
+def _find(ann_file: Path) -> Path:
+    """Return a file of the set, whichever name the folder of the annotations has."""
+    if ann_file.is_file():
+        return ann_file
+    here, other = ANNOTATION_FOLDERS
+    for name, instead in ((here, other), (other, here)):
+        places = [number for number, part in enumerate(ann_file.parts) if part == name]
+        if places:
+            parts = [*ann_file.parts]
+            parts[places[-1]] = instead
+            if Path(*parts).is_file():
+                return Path(*parts)
+    raise FileNotFoundError(
+        f"there is no file {ann_file}; the set is at "
+        "https://huggingface.co/datasets/Mountchicken/Rex-Omni-EvalData, and the shipped configs "
+        "look for it in data_root: --cfg-options data_root=FOLDER"
+    )
 
 
 def _root(ann_file: Path) -> Path:

@@ -80,8 +80,8 @@ class OCRTask(Task):
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """Return the question for the text of a sample; see `Task.example`."""
-        target = self._target(sample)
         listed = () if training else sample.annotation.extra.get("categories", ())
+        target = self._target(sample, listed)
         phrases = list(dict.fromkeys(listed)) or [self.level]
         prompt = self.prompt(phrases, rng if training else None)
         response = self._response(target, sample.source)
@@ -91,9 +91,13 @@ class OCRTask(Task):
     def answerable(self, instance: Instance) -> Instance | None:
         """Return the instance with the task's geometry and no other, or None without one."""
 
-    def _target(self, sample: Sample) -> Annotation:
+    def _target(self, sample: Sample, listed: Sequence[str] = ()) -> Annotation:
         annotation = sample.annotation
-        used = [i for i in annotation.instances if i.phrase == self.level or i.phrase not in LEVELS]
+        used = [
+            i
+            for i in annotation.instances
+            if i.phrase in (self.level, *listed) or i.phrase not in LEVELS
+        ]
         if annotation.instances and not used:
             others = sorted({i.phrase for i in annotation.instances})
             raise DataError(

@@ -36,6 +36,7 @@ def dry_run(tmp_path, capsys):
 
 def test_every_config_is_tried():
     found = {str(p.relative_to(CONFIGS).with_suffix("")) for p in CONFIGS.glob("[!_]*/*.py")}
+    # test_rex_omni_eval_configs.py tries those of configs/eval/rex_omni.
     assert found == {*EMBEDDED, *REAL_DATA, *CHECKPOINTS, *OTHERS}
 
 

@@ -166,7 +166,7 @@ def test_a_resolved_config_loads_to_the_same(file, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "path", sorted(CONFIGS.glob("[!_]*/*.py")), ids=lambda p: str(p.relative_to(CONFIGS))
+    "path", sorted(CONFIGS.glob("[!_]*/**/*.py")), ids=lambda p: str(p.relative_to(CONFIGS))
 )
 def test_every_config_of_the_repository_loads(path, monkeypatch):
     monkeypatch.syspath_prepend(CONFIGS.parent / "tools")  # a config's custom_imports

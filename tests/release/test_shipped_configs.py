@@ -14,7 +14,7 @@ from rexkit.shipped_configs import find_config, shipped_configs
 
 
 def test_every_config_of_the_checkout_has_a_name_of_its_own():
-    files = {path for sub in ("sft", "grpo", "eval") for path in (CONFIGS / sub).glob("*.py")}
+    files = {path for sub in ("sft", "grpo", "eval") for path in (CONFIGS / sub).rglob("*.py")}
     assert set(shipped_configs().values()) == files
     for name, path in shipped_configs().items():
         assert find_config(name) == path

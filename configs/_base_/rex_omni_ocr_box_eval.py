@@ -1,0 +1,13 @@
+# Text with its boxes, in the wording of the public evaluation.
+_base_ = ["rex_omni_eval.py"]
+
+test_data = dict(
+    task=dict(
+        type="OCRBoxTask",
+        templates=[
+            "Can you detect all the {phrases} in this image in box format like [x0, y0, x1, y1] "
+            "and then recognize them?"
+        ],
+    )
+)
+metrics = ["RexOmniF1", dict(type="OCRHmean", geometry="bbox")]

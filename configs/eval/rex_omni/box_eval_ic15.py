@@ -1,0 +1,5 @@
+# Boxes on IC15 of the public Rex-Omni evaluation.
+#   rexkit test eval/rex_omni/box_eval_ic15 CHECKPOINT --cfg-options data_root=FOLDER
+_base_ = ["../../_base_/rex_omni_box_eval.py"]
+
+dataset_name = "IC15"

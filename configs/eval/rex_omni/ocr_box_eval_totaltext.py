@@ -1,0 +1,5 @@
+# Text and boxes on TotalText of the public Rex-Omni evaluation.
+#   rexkit test eval/rex_omni/ocr_box_eval_totaltext CHECKPOINT --cfg-options data_root=FOLDER
+_base_ = ["../../_base_/rex_omni_ocr_box_eval.py"]
+
+dataset_name = "TotalText"
