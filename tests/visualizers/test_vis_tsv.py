@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import subprocess
 import sys
 from io import BytesIO
@@ -64,6 +65,53 @@ def test_samples_are_spread_over_the_file(tmp_path):
     assert names(tmp_path / "out") == ["00000.png", "00003.png", "00006.png"]
 
 
+def test_rows_of_ones_choice(tmp_path, capsys):
+    words = write(tmp_path, [cup(n) for n in range(9)])
+    chosen = [*words, "--output_dir", str(tmp_path / "a"), "--indices", "7", "1", "7"]
+    assert main([*chosen, "--num_samples", "1"]) == 0
+    assert names(tmp_path / "a") == ["00001.png", "00007.png"]
+    assert run(main, [*chosen, "9"]) == 2
+    assert "--indices: there is no row 9, the files have 9" in capsys.readouterr().err
+
+    assert (
+        main([*words, "--output_dir", str(tmp_path / "b"), "--seed", "7", "--num_samples", "4"])
+        == 0
+    )
+    # As the public tool draws: the module's generator, seeded, shuffles all rows.
+    random.seed(7)
+    rows = list(range(9))
+    random.shuffle(rows)
+    assert names(tmp_path / "b") == sorted(f"{row:05d}.png" for row in rows[:4])
+
+
+def test_box_format_and_font_size(tmp_path):
+    record = {"boxes": [{"bbox": [20, 30, 40, 20], "phrase": "cup"}]}
+    words = write(tmp_path, [record])
+    images = {}
+    for name, more in (
+        ("xywh", ["--box_format", "xywh"]),
+        ("large", ["--box_format", "xywh", "--font_size", "20"]),
+    ):
+        assert main([*words, "--output_dir", str(tmp_path / name), *more]) == 0
+        images[name] = np.asarray(Image.open(tmp_path / name / "00000.png"))
+    for size, name in ((None, "xywh"), (20, "large")):
+        [sample] = TSVDataset(*words[1::2], box_format="xywh")
+        expected = PillowVisualizer(font_size=size).draw(sample.image, sample.annotation)
+        assert np.array_equal(images[name], np.asarray(expected))
+    assert (images["xywh"] != images["large"]).any()
+    assert tuple(images["xywh"][40, 59]) == phrase_color("cup")
+    # As xyxy the box is upside down.
+    assert main([*words, "--output_dir", str(tmp_path / "xyxy")]) == 1
+
+
+def test_show(tmp_path, monkeypatch):
+    words = write(tmp_path, [cup(n) for n in range(3)])
+    shown = []
+    monkeypatch.setattr(Image.Image, "show", lambda image, title: shown.append(title))
+    assert main([*words, "--show", "--num_samples", "2"]) == 0
+    assert shown == [f"{tmp_path / 'd.annotations.tsv'}:{line}" for line in (1, 2)]
+
+
 def test_broken_row_is_listed_and_the_rest_is_drawn(tmp_path, capsys):
     words = write(tmp_path, [cup(n) for n in range(3)], broken=1)
     assert main([*words, "--output_dir", str(tmp_path / "out")]) == 1
@@ -75,7 +123,8 @@ def test_broken_row_is_listed_and_the_rest_is_drawn(tmp_path, capsys):
 
 def test_words_that_make_no_sense(tmp_path, capsys):
     words = write(tmp_path, [cup(0)])
-    for wrong in ([*words, "--output_dir", "x", "--num_samples", "0"], words):
+    out = [*words, "--output_dir", "x"]
+    for wrong in ([*out, "--num_samples", "0"], [*out, "--font_size", "0"], words):
         with pytest.raises(SystemExit) as stop:
             main(wrong)
         assert stop.value.code == 2
