@@ -50,11 +50,18 @@ def import_components(args: argparse.Namespace) -> None:
     import_modules(args.imports, "--import")
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
-    """Add the config file and the options that override it."""
+def add_config_options(parser: argparse.ArgumentParser, flag: bool = False) -> None:
+    """Add the config file and the options that override it.
+
+    Args:
+        parser: of a command.
+        flag: whether the config may be given as ``--config`` instead, which the command reads.
+    """
     parser.add_argument(
         "config",
-        help="a Python config file, or the name of a shipped config, such as sft/grounding",
+        nargs="?" if flag else None,
+        help="a Python config file, or the name of a shipped config, such as sft/grounding"
+        + ("; also --config CONFIG" if flag else ""),
     )
     add_import_option(parser)
     parser.add_argument("--work-dir", "--output_dir", dest="work_dir", help="where results go")

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from rexkit.cli.options import add_config_options, overrides_of, show_metrics, start_logging
 
-# The flags of the usual training scripts; each is an override of the config.
-FLAGS = {
-    "per_device_train_batch_size": int,
-    "gradient_accumulation_steps": int,
-    "learning_rate": float,
-    "mm_projector_lr": float,
-    "vision_tower_lr": float,
-    "num_train_epochs": float,
-    "deepspeed": str,
+EPILOG = """
+Every argument of the config's trainer is a flag too, such as --learning_rate 1e-5 --bf16
+--weight_decay 0.01: fields of transformers' TrainingArguments, or TRL's GRPOConfig, and
+the trainer's own. Flags and KEY=VALUE words of the public Rex-Omni scripts set what they set there.
+"""
+
+_OWN = {
+    **dict.fromkeys(("--import", "--work-dir", "--output_dir"), 1),
+    **dict.fromkeys(("--resume", "--dry-run", "--help"), 0),
+    "--cfg-options": None,
 }
+"""The options of the parser below, with the number of their values."""
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the arguments and train."""
-    parser = argparse.ArgumentParser(prog="rexkit train", description=__doc__)
-    add_config_options(parser)
+    parser = argparse.ArgumentParser(prog="rexkit train", description=__doc__, epilog=EPILOG)
+    add_config_options(parser, flag=True)
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
     parser.add_argument(
         "--dry-run",
@@ -30,18 +34,8 @@ def main(argv: list[str] | None = None) -> int:
         help="build and check everything, print what would run, and stop; writes nothing to the "
         "work dir",
     )
-    for flag, kind in FLAGS.items():
-        parser.add_argument(f"--{flag}", type=kind, help=f"sets trainer.{flag}")
-    args = parser.parse_args(argv)
-    overrides = overrides_of(args)
-    for flag in FLAGS:
-        if getattr(args, flag) is not None:
-            overrides[f"trainer.{flag}"] = getattr(args, flag)
-
-    from rexkit.config import load_config
-
     start_logging()
-    config = load_config(args.config, overrides, args.imports)
+    args, config = _read(parser, sys.argv[1:] if argv is None else argv)
 
     from rexkit.jobs import train
     from rexkit.run import Run
@@ -56,3 +50,35 @@ def main(argv: list[str] | None = None) -> int:
     if metrics:
         show_metrics(metrics, f"{args.config}: results in {config.work_dir}")
     return 0
+
+
+def _read(parser: argparse.ArgumentParser, words: list[str]) -> tuple[argparse.Namespace, Any]:
+    """Return the parsed arguments, and the config with all overrides."""
+    from rexkit.cli.public_flags import CONFIG_FLAGS, config_of, flag_overrides, public_kinds
+    from rexkit.cli.script_flags import split_flags, trainer_kinds
+    from rexkit.config import load_config
+
+    known: list[Any] = []
+
+    def of_trainer(name: str) -> Any:
+        if not known:  # importing the trainers takes seconds, which flags alone need here
+            known.append(trainer_kinds())
+        return known[0](name)
+
+    def kinds_of(name: str) -> Any:
+        return frozenset([str]) if name in CONFIG_FLAGS else public_kinds(name, of_trainer)
+
+    found = split_flags(words, _OWN, kinds_of)
+    named = config_of(found)
+    args = parser.parse_args(found.words)
+    if named is not None and args.config not in (None, named):
+        parser.error(f"the config is named twice: {args.config} and {named}")
+    args.config = named or args.config
+    if args.config is None:
+        parser.error("the config is missing")
+    overrides = overrides_of(args)
+    config = load_config(args.config, overrides, args.imports)
+    if found:
+        overrides |= flag_overrides(found, config, of_trainer)
+        config = load_config(args.config, overrides, args.imports)
+    return args, config
