@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from benchmarks.fidelity.evaluation_rows import EvaluationSet, evaluation_set, row_of
+from benchmarks.fidelity.evaluation_rows import EvaluationSet, coco_set, evaluation_set, row_of
 from benchmarks.fidelity.public_evaluation import (
     public_functions,
     public_metrics,
@@ -90,6 +90,12 @@ def evaluation_figures(public: Path) -> list[Figure]:
             for task_name in TASKS
             for figure in _figures(public, evaluation_set(task_name, NUMBER, SEED), Path(folder))
         ] + _ocr_questions(public, Path(folder))
+
+
+def real_figures(public: Path, coco_file: Path) -> list[Figure]:
+    """Return the figures of the images of a COCO file, as `evaluation_figures` does."""
+    with TemporaryDirectory() as folder:
+        return _figures(public, coco_set(coco_file, SEED), Path(folder))
 
 
 def our_figures(made: EvaluationSet, folder: Path, **options: Any) -> dict[str, float]:

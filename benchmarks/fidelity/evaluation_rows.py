@@ -90,6 +90,33 @@ def evaluation_set(task_name: str, number: int, seed: int) -> EvaluationSet:
     return made
 
 
+def coco_set(file: Path, seed: int) -> EvaluationSet:
+    """Make a set of the images of a COCO file, asked for every category, with drawn responses.
+
+    Args:
+        file: COCO JSON with boxes.
+        seed: of the responses.
+    """
+    made = EvaluationSet("dense_object_detection")
+    content = json.loads(file.read_text("utf-8"))
+    names = {category["id"]: category["name"] for category in content["categories"]}
+    for index, image in enumerate(content["images"]):
+        truth: dict[str, list[Box]] = {}
+        for entry in content["annotations"]:
+            if entry["image_id"] == image["id"]:
+                x, y, width, height = entry["bbox"]
+                truth.setdefault(names[entry["category_id"]], []).append(
+                    [x, y, x + width, y + height]
+                )
+        size, asked = (image["width"], image["height"]), sorted(names.values())
+        row = {"image_path": f"images/{file.stem}/{index}.png", "size": list(size)}
+        row |= {"task_name": made.task_name, "dataset_name": file.stem}
+        made.rows.append(row | {"categories": asked, "gt": truth})
+        rng = Random(f"{file.stem} {index} {seed}")
+        made.responses[index, ""] = _response(rng, asked, truth, size)
+    return made
+
+
 def _detection(rng: Random, row: Row, size: tuple[int, int]) -> dict[str, str]:
     asked = _choose(rng, PHRASES, 1 + _below(rng, 4))
     present = [p for p in asked if rng.random() < 0.8]
