@@ -18,6 +18,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from benchmarks.fidelity.coco_evaluation_figures import (
+    drawn_coco_set,
+    our_coco_figures,
+    public_coco_figures,
+)
 from benchmarks.fidelity.evaluation_rows import EvaluationSet, coco_set, evaluation_set, row_of
 from benchmarks.fidelity.public_evaluation import (
     public_functions,
@@ -89,7 +94,7 @@ def evaluation_figures(public: Path) -> list[Figure]:
             figure
             for task_name in TASKS
             for figure in _figures(public, evaluation_set(task_name, NUMBER, SEED), Path(folder))
-        ] + _ocr_questions(public, Path(folder))
+        ] + [*_ocr_questions(public, Path(folder)), *_coco_figures(public, Path(folder))]
 
 
 def real_figures(public: Path, coco_file: Path) -> list[Figure]:
@@ -170,6 +175,15 @@ def _ocr_questions(public: Path, folder: Path) -> list[Figure]:
         question = f"--question={template.replace('{phrases}', '[OBJ]')}"
         run_inference(public, "inference_text_prompt", answer, file, folder, question)
         figures.append(_same_questions(task, ours, asked))
+    return figures
+
+
+def _coco_figures(public: Path, folder: Path) -> list[Figure]:
+    figures = []
+    for name, lvis in (("COCO", False), ("LVIS", True)):
+        file, records = drawn_coco_set(folder, lvis, NUMBER, SEED)
+        ours = our_coco_figures(file, records, lvis)
+        figures += _rows(name, ours, public_coco_figures(public, file, records, lvis, folder))
     return figures
 
 

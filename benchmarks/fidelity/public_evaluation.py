@@ -46,9 +46,15 @@ def run_inference(
     path = public / "evaluation" / f"{script}.py"
     written = out.with_name(f"{script}_0_-1.jsonl")  # the script adds its first and last index
     written.unlink(missing_ok=True)
-    with _stand_ins(answer), patch.object(sys, "argv", [str(path), *words, *options]), _quiet():
+    with _stand_ins(answer), patch.object(sys, "argv", [str(path), *words, *options]), quiet():
         runpy.run_path(str(path), run_name="__main__")
     return [json.loads(line) for line in written.read_text("utf-8").splitlines()]
+
+
+def run_script(path: Path, arguments: list[str]) -> None:
+    """Run a public script that needs no model."""
+    with patch.object(sys, "argv", [str(path), *arguments]), quiet():
+        runpy.run_path(str(path), run_name="__main__")
 
 
 def public_functions(public: Path) -> dict[str, Any]:
@@ -63,11 +69,11 @@ def public_metrics(public: Path, records: list[dict[str, Any]]) -> dict[str, flo
     ``print_results`` of the script rounds to three digits; the means here are its own, of the lists
     that it makes them of.
     """
-    module = _load(public / "evaluation" / "metrics" / "other_metric.py")
+    module = load_module(public / "evaluation" / "metrics" / "other_metric.py")
     thresholds = [0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95]
     if any(r.get("task_name") in ("pointing", "pointing_referring") for r in records):
         thresholds = [0.5]
-    with _quiet():
+    with quiet():
         results = module.UniversalMetricsCalculator().calculate_all_metrics(records, thresholds)
     tables = {}
     for iou, table in results.items():
@@ -101,7 +107,8 @@ def public_metrics(public: Path, records: list[dict[str, Any]]) -> dict[str, flo
     return {name: float(value) for name, value in values.items()}
 
 
-def _load(path: Path) -> Any:
+def load_module(path: Path) -> Any:
+    """Import a public file as a module of its own."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None and spec.loader is not None  # noqa: PT018 - one condition
     module = importlib.util.module_from_spec(spec)
@@ -110,7 +117,8 @@ def _load(path: Path) -> Any:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Print nothing."""
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         yield
 

@@ -20,7 +20,8 @@ A row has these fields; others are passed over:
 - ``task_name``, ``dataset_name``: by which the public scripts choose and print metrics
 
 ``Annotation.extra`` keeps what tests and `rexkit.metrics.RexOmniF1` need of it: ``gt`` as it is in
-the row, ``categories`` in their order, ``visual_prompt``, ``task_name`` and ``dataset_name``.
+the row, ``categories`` in their order, ``visual_prompt``, ``task_name``, ``dataset_name`` and
+``image_path``.
 
 An instance that has only a mask gets its bounding box too, since tasks ask for boxes and points.
 The fields are those that the scripts in evaluation/ of the repository IDEA-Research/Rex-Omni read
@@ -95,7 +96,8 @@ def read_extra(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
     kept = ("categories", "visual_prompt", "task_name", "dataset_name")
     own = {name: fields[name] for name in kept if fields.get(name)}
-    return {"gt": _find_target(fields)[1], **own}
+    path = fields.get("image_path", fields.get("image_name"))
+    return {"gt": _find_target(fields)[1], **own, **({"image_path": path} if path else {})}
 
 
 def _read_target(fields: Mapping[str, Any]) -> tuple[dict[str, list[Any]], list[str]]:

@@ -11,6 +11,7 @@ from rexkit.metrics.ocr_hmean import OCRHmean
 from rexkit.metrics.point_accuracy import PointAccuracy
 from rexkit.metrics.point_f1 import PointF1
 from rexkit.metrics.rejection import Rejection
+from rexkit.metrics.rexomni_coco_f1 import RexOmniCocoF1
 from rexkit.metrics.rexomni_f1 import RexOmniF1
 from rexkit.metrics.visual_prompting import VisualPrompting
 
@@ -26,6 +27,7 @@ __all__ = [
     "PointAccuracy",
     "PointF1",
     "Rejection",
+    "RexOmniCocoF1",
     "RexOmniF1",
     "State",
     "VisualPrompting",

@@ -107,6 +107,13 @@ def eval_root(shared_data, tmp_path_factory) -> Path:
             (folder / f"{name}.jsonl").write_text(text)
         if kind.startswith("ocr"):
             shutil.copytree(root / "images", root / kind / "images")
+    # The annotation files of COCO and LVIS, with the images of the set.
+    data = json.loads((shared_data / "bccd" / "val.json").read_text("utf-8"))
+    for image in data["images"]:
+        image |= {"neg_category_ids": [], "not_exhaustive_category_ids": []}
+    (root / "coco").mkdir()
+    for name in ("instances_val2017.json", "lvis_v1_val_with_filename2.json"):
+        (root / "coco" / name).write_text(json.dumps(data))
     return root
 
 
@@ -162,6 +169,7 @@ def test_rexkit_test_runs_to_the_end(kind, eval_root, tiny_checkpoint, tmp_path,
     assert file.parent.name == kind_of(name)[1]
     asked = [json.loads(line)["question"] for line in file.read_text("utf-8").splitlines()]
     assert all(question.startswith(QUESTIONS[kind][:22]) for question in asked)
+    assert ("rexomni_coco_f1@0.5" in metrics) == (kind == "box_eval")
     if kind == "visual_prompt_eval":
         assert len(asked) > 2  # every category of both images
         assert "rexomni_mae" in metrics
@@ -175,6 +183,13 @@ def test_a_set_that_is_not_there_is_named_with_data_root(tiny_checkpoint, tmp_pa
     assert "test_data.dataset" in said
     assert "/nowhere/annotations/box_eval/COCO.jsonl" in said
     assert "data_root=FOLDER" in said
+
+
+def test_the_annotation_file_of_coco_is_needed_for_its_figures(eval_root, tiny_checkpoint):
+    overrides = {**options("box_eval_lvis", eval_root), "metrics.4.ann_file": "/nowhere.json"}
+    config = load_config("eval/rex_omni/box_eval_lvis", overrides)
+    with pytest.raises((ConfigError, FileNotFoundError), match=r"/nowhere\.json"):
+        Run.from_config(config, "test", tiny_checkpoint)
 
 
 def test_max_num_samples_is_checked(eval_root):

@@ -3,3 +3,7 @@
 _base_ = ["../../_base_/rex_omni_box_eval.py"]
 
 dataset_name = "COCO"
+metrics = [
+    *("RexOmniF1", "BoxF1", "CocoAP", "Rejection"),
+    dict(type="RexOmniCocoF1", ann_file="${data_root}/coco/instances_val2017.json"),
+]
