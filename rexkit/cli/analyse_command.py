@@ -12,10 +12,11 @@ from rich.table import Table
 from rexkit.cli.options import add_import_option, import_components, start_logging
 
 EPILOG = """
-DIR holds the results of rexkit test, a training's work directory, the predictions of rexkit predict
-or the completions of GRPO; without ground truth only faults of the text and of phrases are counted.
-The page is one HTML file with the images in it. They are loaded with the config.py in DIR or above
-it, or from the files that the records name.
+DIR holds the results of rexkit test, a training's work directory, the predictions of rexkit
+predict, the completions of GRPO, or answer.jsonl of the public Rex-Omni evaluation; without ground
+truth only faults of the text and of phrases are counted. The page is one HTML file with the images
+in it. They are loaded with the config.py in DIR or above it, or from the files that the records
+name.
 """
 
 

@@ -12,8 +12,8 @@ from rich.table import Table
 
 EPILOG = """
 Differences are to the first run; the best of each row has a star, and is bold in Markdown. Folders
-without metrics, as rexkit predict and GRPO leave them, are compared by their records: problems,
-truncation, tokens, rewards.
+without metrics, as rexkit predict, GRPO and the public evaluation (answer.jsonl) leave them, are
+compared by their records: problems, truncation, tokens, rewards.
 """
 
 

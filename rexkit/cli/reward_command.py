@@ -11,7 +11,8 @@ from rich.table import Table
 from rexkit.cli.options import add_import_option, import_components, parse_component
 
 EPILOG = """
-RECORDS.jsonl is predictions.jsonl of rexkit test or rexkit predict, or completions.jsonl of GRPO.
+RECORDS.jsonl is predictions.jsonl of rexkit test or rexkit predict, completions.jsonl of GRPO, or
+answer.jsonl of the public Rex-Omni evaluation.
 Rewards that compare with the ground truth need records that have it.
 """
 

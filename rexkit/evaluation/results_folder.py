@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from rexkit.errors import UserError
+from rexkit.formats.answer_records import ANSWERS
 from rexkit.formats.predictions import COMPLETIONS, PREDICTIONS, PredictionRecord, to_line
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def find_record_files(folder: Path) -> tuple[Path, list[RecordFile]]:
     The first of these that exists is used: ``TASK_eval/DATASET/predictions.jsonl`` of a test, also
     in ``after``, the test at the end of a training; ``predictions.jsonl`` of ``rexkit predict``;
     ``completions.jsonl`` of GRPO, in the folder itself, in ``step_*`` or in
-    ``completions/step_*``.
+    ``completions/step_*``; ``answer.jsonl`` of the public evaluation, in the folder itself or in
+    ``TASK_eval/DATASET``.
 
     Args:
         folder: the folder, or a file of records.
@@ -110,9 +112,14 @@ def find_record_files(folder: Path) -> tuple[Path, list[RecordFile]]:
     for root in (folder, folder / "completions"):
         if files := sorted(root.glob(f"step_*/{COMPLETIONS}")):
             return folder, [RecordFile(file, file.parent.name) for file in files]
+    if files := sorted(folder.glob(ANSWERS)):
+        return folder, [RecordFile(file, folder.resolve().name) for file in files]
+    if files := sorted(folder.glob(f"*/*/{ANSWERS}")):
+        return folder, [RecordFile(f, f.parent.name, f.parent.parent.name) for f in files]
     raise FileNotFoundError(
         f"{folder} has no prediction records: no TASK_eval/DATASET/{PREDICTIONS} of rexkit test, "
-        f"no {PREDICTIONS} of rexkit predict, no step_*/{COMPLETIONS} of GRPO"
+        f"no {PREDICTIONS} of rexkit predict, no step_*/{COMPLETIONS} of GRPO, no answer.jsonl of "
+        "the public evaluation"
     )
 
 

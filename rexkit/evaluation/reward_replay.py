@@ -46,7 +46,7 @@ def replay(
 
     Args:
         file: a file of records (`rexkit.formats.predictions`): ``predictions.jsonl`` of a test or
-            of ``rexkit predict``, or ``completions.jsonl`` of GRPO.
+            of ``rexkit predict``, ``completions.jsonl`` of GRPO, or the public ``answer.jsonl``.
         rewards: the rewards.
         parser: of PARSERS, to parse the texts again; None takes the predictions of the run's own
             parser.

@@ -22,10 +22,11 @@ evaluation.
 - ``drawing``: the file with the prediction drawn on the image, relative to the record's folder
 - ``error``: why the image could not be used; there is no prediction then
 
-Reading accepts records of the public wrapper too (`rexkit.inference.result.Result.to_dict`), where
-the text is ``raw_output`` and the ground truth may be ``ground_truth``, or ``annotation``, a record
-as data sets hold it. A record without ``extracted_predictions`` is read from its text by the
-Rex-Omni grammar.
+Reading accepts the lines of the public ``answer.jsonl`` (`rexkit.formats.answer_records`), and
+records of the public wrapper (`rexkit.inference.result.Result.to_dict`), where the text is
+``raw_output`` and the ground truth may be ``ground_truth``, or ``annotation``, a record as data
+sets hold it. A record without ``extracted_predictions`` is read from its text by the Rex-Omni
+grammar.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from typing import Any
 
 from rexkit.errors import DataError, near_misses
 from rexkit.formats.annotation_records import read_record
+from rexkit.formats.answer_records import complete_answer, is_answer
 from rexkit.formats.coordinates import short
 from rexkit.formats.phrase_geometries import decode_annotation, encode_annotation
 from rexkit.grammar import read
@@ -156,12 +158,16 @@ class PredictionRecord:
         return found | ({"rewards": self.rewards} if self.rewards else {})
 
     @classmethod
-    def from_dict(cls, row: Any, location: str = "") -> PredictionRecord:
+    def from_dict(
+        cls, row: Any, location: str = "", folder: Path | None = None
+    ) -> PredictionRecord:
         """Return the record of a JSON object.
 
         Args:
-            row: as `to_dict` returns it, or a record of the public wrapper.
+            row: as `to_dict` returns it, a line of the public ``answer.jsonl``, or a record of the
+                public wrapper.
             location: file and line that it is from.
+            folder: of the file, in and above which the image of a public line is looked for.
 
         Raises:
             DataError: it is no such object; the message says what is missing or wrong.
@@ -171,6 +177,8 @@ class PredictionRecord:
         ['dog']
         """
         try:
+            if isinstance(row, Mapping) and is_answer(row):
+                row = complete_answer(row, folder)
             return _record(row, location)
         except DataError as error:
             raise error.at(location) from error
@@ -186,7 +194,7 @@ def read_predictions(file: Path) -> Iterator[PredictionRecord]:
     warning.
 
     Args:
-        file: ``predictions.jsonl`` or ``completions.jsonl``.
+        file: ``predictions.jsonl``, ``completions.jsonl``, or the public ``answer.jsonl``.
 
     Raises:
         DataError: a line is no record; the message names file and line.
@@ -205,7 +213,7 @@ def read_predictions(file: Path) -> Iterator[PredictionRecord]:
                 raise DataError(
                     f"bad JSON ({error}); correct or remove the line", location
                 ) from error
-            yield PredictionRecord.from_dict(row, location)
+            yield PredictionRecord.from_dict(row, location, file.parent)
 
 
 def to_line(row: Mapping[str, Any]) -> str:
