@@ -16,6 +16,7 @@ import numpy as np
 from rexkit import METRICS, REWARDS, Annotation, Instance, Prediction
 from rexkit.geometry import points_in_boxes
 from rexkit.metrics import Metric, State
+from rexkit.phrases import as_asked
 from rexkit.structures import Array
 
 
@@ -31,8 +32,8 @@ class ClickAccuracy(Metric):
 
     Of several predicted positions the first one is clicked. Of several elements with the same
     phrase, any may be hit. If a single element is requested, the predicted phrase does not matter;
-    otherwise phrases must be equal. Absent phrases are no elements: `Rejection` counts those. A
-    click that hits only an ignored element does not count.
+    otherwise phrases must be equal, in any spelling (`rexkit.phrases`). Absent phrases are no
+    elements: `Rejection` counts those. A click that hits only an ignored element does not count.
     """
 
     def __init__(self) -> None:
@@ -89,6 +90,7 @@ def click(prediction: Prediction, target: Annotation) -> float:
     >>> click(Prediction((20, 20), [near]), target), click(Prediction((20, 20), [far]), target)
     (1.0, 0.0)
     """
+    prediction = as_asked(prediction, target.phrases)
     claimed = {i.phrase for i in prediction.instances}
     present = {i.phrase for i in target.instances}
     right = [hit for _, hit in judge_clicks(prediction, target)]
@@ -98,13 +100,13 @@ def click(prediction: Prediction, target: Annotation) -> float:
 
 def judge_clicks(prediction: Prediction, target: Annotation) -> Iterator[tuple[Instance, bool]]:
     """Yield each requested element and whether it would be clicked, as `ClickAccuracy` counts."""
-    alone = len(target.phrases) == 1
+    prediction = as_asked(prediction, target.phrases)
     for phrase in target.phrases:
         boxed = [i for i in target.of(phrase) if i.bbox is not None]
         elements = [i for i in boxed if not i.ignore]
         if not elements:
             continue
-        position = _position(prediction.of(None if alone else phrase))
+        position = _position(prediction.of(phrase))
         if _hits(position, elements):
             yield elements[0], True
         elif not _hits(position, [i for i in boxed if i.ignore]):

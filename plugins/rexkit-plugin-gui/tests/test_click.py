@@ -108,6 +108,8 @@ def test_the_reward_sees_claims_in_vain():
     assert click(Prediction(SIZE, [point(15, 15)], ["close"]), target) == 1.0
     assert click(Prediction(SIZE, [point(15, 15), point(1, 1, "close")]), target) == 0.5
     assert click(Prediction(SIZE), Annotation(SIZE, [], ["close"])) == 1.0
+    spelled = [point(15, 15), point(1, 1, "Close.")]
+    assert click(Prediction(SIZE, spelled), target) == 0.5
     assert REWARDS.get("click") is click
     assert build_reward(dict(type="click"), "rewards.0") is click
 
