@@ -86,7 +86,7 @@ def split_flags(
         kinds = kinds_of(name)
         if sign:
             values = [value]
-        elif kinds == {bool}:
+        elif kinds - {type(None)} == {bool}:
             values = [rest.pop(0)] if rest and rest[0].lower() in _TRUTH else []
         else:
             values = _take(rest, len(rest) if list in kinds else 1)
