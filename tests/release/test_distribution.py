@@ -64,7 +64,8 @@ def wheel(sdist, tmp_path_factory) -> Path:
 def test_the_source_distribution_has_what_it_takes_to_test_it(sdist):
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    for file in ("configs/_base_/sft.py", "tests/paths.py", "tools/train.py", "constraints.txt"):
+    scripts = ("tools/train.py", "scripts/sft.sh")
+    for file in ("configs/_base_/sft.py", "tests/paths.py", *scripts, "constraints.txt"):
         assert file in names
     assert not [name for name in names if "__pycache__" in name or "work_dirs" in name]
 
