@@ -54,6 +54,17 @@ def test_an_error_of_a_transform_names_the_sample():
         examples[0]
 
 
+@pytest.mark.parametrize("error", [ValueError("no index"), DataError("no index")])
+def test_an_error_of_the_length_of_a_dataset_has_its_key(error):
+    class Endless(ShapesDataset):
+        def __len__(self):
+            raise error
+
+    cfg = dict(dataset=dict(type=Endless), task=GROUNDING)
+    with pytest.raises((ConfigError, DataError), match=r"^train_data\.dataset: .*no index"):
+        build_examples(cfg, "train_data", 0, True)
+
+
 def test_all_errors_of_all_sources_are_reported_at_once():
     cfg = [
         dict(dataset=dict(SHAPES, colors=["octarine"]), task=dict(GROUNDING, templates=["Find."])),

@@ -8,6 +8,7 @@ import inspect
 import pytest
 
 from rexkit import interfaces
+from rexkit.backends import Backend
 from rexkit.component_check import check_component
 from rexkit.errors import InterfaceError
 from rexkit.interfaces import PROTOCOLS
@@ -60,6 +61,19 @@ def test_registering_checks():
     with pytest.raises(InterfaceError, match=r"lacks the method absorb\(state\)"):
         METRICS.register_module("Unfinished", module=without(interfaces.Metric, "absorb"))
     assert "Unfinished" not in METRICS
+
+
+def test_the_missing_method_is_not_its_own_hint():
+    """An abstract method is a member of its base class, but nothing that was meant."""
+
+    class Mine(Backend):
+        model_source = "own"
+
+        def generates(self, requests):
+            """Not the name that is called."""
+
+    with pytest.raises(InterfaceError, match=r"\(is 'generates' meant to be it\?\)"):
+        check_component("BACKENDS", Mine)
 
 
 def test_a_misspelt_method_is_pointed_out():
