@@ -166,7 +166,8 @@ def test_parts_that_train(configs):
 
 
 def test_flags_and_words_in_any_order(configs):
-    words = "--bf16 --disable_tqdm sft.py --report_to wandb tensorboard --cfg-options model.max_pixels=99"
+    words = "--bf16 --disable_tqdm sft.py --report_to wandb tensorboard"
+    words += " --cfg-options model.max_pixels=99"
     config = configs(f"{words} trainer.max_steps=5 --weight-decay=0.1 --min_pixels 7")
     assert config["trainer"]["bf16"] is config["trainer"]["disable_tqdm"] is True
     assert config["trainer"]["report_to"] == ["wandb", "tensorboard"]
