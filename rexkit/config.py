@@ -204,7 +204,8 @@ def _override(config: dict[str, Any], key: str, value: Any) -> None:
     *path, last = key.split(".")
     for depth, part in enumerate(path):
         here = here[_step(here, part, path[:depth], key)]
-    accepts = isinstance(here, dict) and last in _accepted(here, path)
+    # What is set already may be replaced without asking its component, which may need a package.
+    accepts = isinstance(here, dict) and (last in here or last in _accepted(here, path))
     here[last if accepts else _step(here, last, path, key)] = value
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from paths import CONFIGS
 
+from rexkit.backends import VLLMBackend
 from rexkit.cli.options import parse_override
 from rexkit.config import load_config
 from rexkit.errors import ConfigError
@@ -94,6 +95,18 @@ def test_a_misspelt_name_in_the_file_is_found_before_anything_is_built(file, lin
         load_config(file)
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_set_type_is_replaced_without_the_package_that_its_component_needs(monkeypatch):
+    @classmethod
+    def missing(cls) -> set[str]:
+        raise ConfigError("No module named 'vllm'")
+
+    monkeypatch.setattr(VLLMBackend, "extra_arguments", missing)
+    with pytest.raises(ConfigError, match="rollout.dtype: TransformersBackend does not accept"):
+        load_config("grpo/rex_omni_3b", {"trainer.rollout.type": "TransformersBackend"})
+    whole = {"trainer.rollout": {"type": "TransformersBackend"}}
+    assert load_config("grpo/rex_omni_3b", whole)["trainer"]["rollout"] == whole["trainer.rollout"]
 
 
 def test_all_errors_of_a_config_are_reported_at_once(file):
