@@ -103,7 +103,7 @@ def test_a_set_type_is_replaced_without_the_package_that_its_component_needs(mon
         raise ConfigError("No module named 'vllm'")
 
     monkeypatch.setattr(VLLMBackend, "extra_arguments", missing)
-    with pytest.raises(ConfigError, match="rollout.dtype: TransformersBackend does not accept"):
+    with pytest.raises(ConfigError, match=r"rollout\.dtype: TransformersBackend does not accept"):
         load_config("grpo/rex_omni_3b", {"trainer.rollout.type": "TransformersBackend"})
     whole = {"trainer.rollout": {"type": "TransformersBackend"}}
     assert load_config("grpo/rex_omni_3b", whole)["trainer"]["rollout"] == whole["trainer.rollout"]
