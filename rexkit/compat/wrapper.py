@@ -97,7 +97,7 @@ class RexOmniWrapper:
         self.quantization = quantization
         engine, ignored = split_options(self.backend, options, quantization)
         _warn("RexOmniWrapper", ignored)
-        settings = {
+        settings: dict[str, Any] = {
             "system_prompt": system_prompt,
             "min_pixels": min_pixels,
             "max_pixels": max_pixels,

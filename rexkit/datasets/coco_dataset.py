@@ -12,6 +12,7 @@ from rexkit.datasets.row_dataset import OnError, RowDataset
 from rexkit.errors import DataError
 from rexkit.formats.coco import category_keypoints, coco_entry, read_coco
 from rexkit.formats.coordinates import OnOutside, short
+from rexkit.formats.images import Color
 from rexkit.keypoints import find_schema
 from rexkit.registry import DATASETS
 
@@ -38,6 +39,7 @@ class CocoDataset(RowDataset):
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`. Annotations
             whose image the file does not list are a row that cannot be used.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
+        background: the colour behind the transparent pixels of images, as there.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
@@ -53,6 +55,7 @@ class CocoDataset(RowDataset):
         keypoints: str | Mapping[str, Any] | None = None,
         on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
+        background: Color = "white",
     ):
         self._path = Path(ann_file)
         self._image_dir = self._path.parent if image_dir is None else Path(image_dir)
@@ -69,7 +72,7 @@ class CocoDataset(RowDataset):
         for annotation in data["annotations"]:
             annotations[annotation["image_id"]].append(annotation)
         self._images = [(i, images.get(i), annotations[i]) for i in {**images, **annotations}]
-        super().__init__(len(self._images), "xyxy", on_error, on_outside)
+        super().__init__(len(self._images), "xyxy", on_error, on_outside, background)
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""

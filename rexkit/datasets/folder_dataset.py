@@ -9,6 +9,7 @@ from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.datasets.row_dataset import OnError
 from rexkit.datasets.tsv_dataset import TSVDataset
 from rexkit.formats.coordinates import OnOutside
+from rexkit.formats.images import Color
 from rexkit.registry import DATASETS
 
 
@@ -19,6 +20,7 @@ def folder_dataset(
     exhaustive: bool = False,
     on_error: OnError = "raise",
     on_outside: OnOutside = "clamp",
+    background: Color = "white",
 ) -> TSVDataset | CocoDataset:
     """Open one split of a folder that holds TSV files, or COCO JSON and images.
 
@@ -32,6 +34,7 @@ def folder_dataset(
         exhaustive: as in `CocoDataset`; TSV files name absent phrases themselves.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
+        background: the colour behind the transparent pixels of images, as there.
 
     Raises:
         FileNotFoundError: the folder holds neither.
@@ -40,7 +43,12 @@ def folder_dataset(
     images, annotations = folder / f"{split}.images.tsv", folder / f"{split}.annotations.tsv"
     if images.is_file():
         return TSVDataset(
-            images, annotations, f"{annotations}.lineidx", on_error=on_error, on_outside=on_outside
+            images,
+            annotations,
+            f"{annotations}.lineidx",
+            on_error=on_error,
+            on_outside=on_outside,
+            background=background,
         )
     if (folder / f"{split}.json").is_file():
         return CocoDataset(
@@ -49,6 +57,7 @@ def folder_dataset(
             exhaustive,
             on_error=on_error,
             on_outside=on_outside,
+            background=background,
         )
     raise FileNotFoundError(
         f"{folder} has neither {split}.images.tsv nor {split}.json; "

@@ -9,9 +9,8 @@ from typing import Any
 from rexkit.datasets.row_dataset import OnError, RowDataset
 from rexkit.errors import DataError
 from rexkit.formats.icdar import read_icdar, sort_key
+from rexkit.formats.images import IMAGE_SUFFIXES, Color
 from rexkit.registry import DATASETS
-
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
 @DATASETS.register_module()
@@ -36,6 +35,7 @@ class IcdarDataset(RowDataset):
         prefix: what is before the image's name: "gt_", or "" where both have one name.
         illegible: the transcription that stands for "cannot be read", which is ``ignore``.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
+        background: the colour behind the transparent pixels of images, as there.
 
     Raises:
         FileNotFoundError: a folder is missing, or holds nothing of the kind. Whatever is wrong with
@@ -50,6 +50,7 @@ class IcdarDataset(RowDataset):
         prefix: str = "gt_",
         illegible: str = "###",
         on_error: OnError = "raise",
+        background: Color = "white",
     ):
         self._ann_dir = Path(ann_dir)
         self._image_dir = self._ann_dir if image_dir is None else Path(image_dir)
@@ -70,7 +71,7 @@ class IcdarDataset(RowDataset):
                 "the names of the images"
             )
         self._names = sorted(described | set(self._images), key=sort_key)
-        super().__init__(len(self._names), "xyxy", on_error)
+        super().__init__(len(self._names), "xyxy", on_error, background=background)
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from rexkit.datasets.row_dataset import OnError, RowDataset
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import BoxFormat, OnOutside
+from rexkit.formats.images import Color
 from rexkit.formats.json_lines import JsonLinesFile
 from rexkit.registry import DATASETS
 
@@ -33,6 +34,7 @@ class JsonlDataset(RowDataset):
         box_format: "xyxy" or "xywh", what ``bbox`` means.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
+        background: the colour behind the transparent pixels of images, as there.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing. Whatever is wrong with a row is raised when it
@@ -48,10 +50,11 @@ class JsonlDataset(RowDataset):
         box_format: BoxFormat = "xyxy",
         on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
+        background: Color = "white",
     ):
         self._file = JsonLinesFile(ann_file)
         self._image_dir = self._file.path.parent if image_dir is None else Path(image_dir)
-        super().__init__(self.count_rows(), box_format, on_error, on_outside)
+        super().__init__(self.count_rows(), box_format, on_error, on_outside, background)
 
     def count_rows(self) -> int:
         """Return the number of rows, once the file is open."""

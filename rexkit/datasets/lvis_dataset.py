@@ -9,6 +9,7 @@ from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.datasets.row_dataset import OnError
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import OnOutside
+from rexkit.formats.images import Color
 from rexkit.formats.lvis import lvis_category_ids, lvis_phrase
 from rexkit.registry import DATASETS
 
@@ -33,6 +34,7 @@ class LvisDataset(CocoDataset):
         image_dir: the folder of the files; left out, that of ``ann_file``.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
+        background: the colour behind the transparent pixels of images, as there.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
@@ -46,8 +48,11 @@ class LvisDataset(CocoDataset):
         image_dir: str | os.PathLike[str] | None = None,
         on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
+        background: Color = "white",
     ):
-        super().__init__(ann_file, image_dir, on_error=on_error, on_outside=on_outside)
+        super().__init__(
+            ann_file, image_dir, on_error=on_error, on_outside=on_outside, background=background
+        )
         names = [self._name(category) for category in self._categories.values()]
         if twice := {name for name in names if names.count(name) > 1}:
             raise DataError(f"two categories are called {min(twice)!r}", str(ann_file))

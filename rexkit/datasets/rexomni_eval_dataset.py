@@ -12,6 +12,7 @@ from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.datasets.row_dataset import OnError
 from rexkit.errors import ConfigError, DataError
 from rexkit.formats.coordinates import OnOutside
+from rexkit.formats.images import Color
 from rexkit.formats.rexomni_eval import read_entries, read_extra
 from rexkit.registry import DATASETS
 
@@ -48,6 +49,7 @@ class RexOmniEvalDataset(JsonlDataset):
         max_num_samples: use the first rows only, at most this many; None uses all.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
+        background: the colour behind the transparent pixels of images, as there.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing. Whatever is wrong with a row is a `DataError`
@@ -64,6 +66,7 @@ class RexOmniEvalDataset(JsonlDataset):
         max_num_samples: int | None = None,
         on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
+        background: Color = "white",
     ):
         if max_num_samples is not None and not (
             type(max_num_samples) is int and max_num_samples > 0
@@ -79,6 +82,7 @@ class RexOmniEvalDataset(JsonlDataset):
             _root(file) if image_dir is None else image_dir,
             on_error=on_error,
             on_outside=on_outside,
+            background=background,
         )
 
     def count_rows(self) -> int:

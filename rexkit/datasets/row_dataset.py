@@ -15,7 +15,7 @@ from rexkit.datasets.clamped_boxes import ClampedBoxes, describe_clamped
 from rexkit.errors import ConfigError, DataError, did_you_mean
 from rexkit.formats.annotation_records import read_record
 from rexkit.formats.coordinates import BoxFormat, OnOutside
-from rexkit.formats.images import decode_image, read_image
+from rexkit.formats.images import Color, decode_image, read_image, rgb_color
 from rexkit.structures import Sample
 
 OnError = Literal["raise", "skip"]
@@ -48,6 +48,8 @@ class RowDataset:
         box_format: what ``bbox`` means in its records.
         on_error: "raise" or "skip".
         on_outside: "clamp" or "raise".
+        background: the colour behind the transparent pixels of images; see
+            `rexkit.formats.images.Color`.
 
     Attributes:
         skipped: the error of each row that is skipped.
@@ -60,7 +62,9 @@ class RowDataset:
         box_format: BoxFormat,
         on_error: OnError,
         on_outside: OnOutside = "clamp",
+        background: Color = "white",
     ):
+        self._background = rgb_color(background)
         for name, value, known in (
             ("box_format", box_format, ("xyxy", "xywh")),
             ("on_error", on_error, ("raise", "skip")),
@@ -124,7 +128,7 @@ class RowDataset:
         try:
             record, found = self.load_row(row)
             encoded = read_image(found) if isinstance(found, Path) else found
-            image = decode_image(encoded)
+            image = decode_image(encoded, self._background)
             annotation = read_record(record, image.size, self.box_format, clamped)
         except DataError as error:
             raise error.at(source) from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from rexkit.datasets.row_dataset import OnError, RowDataset
 from rexkit.formats.coordinates import BoxFormat, OnOutside
+from rexkit.formats.images import Color
 from rexkit.formats.tsv import TSVReader
 from rexkit.registry import DATASETS
 
@@ -34,6 +35,7 @@ class TSVDataset(RowDataset):
         box_format: "xyxy" or "xywh", what ``bbox`` means.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
+        background: the colour behind the transparent pixels of images, as there.
 
     Raises:
         FileNotFoundError: one of the files is missing.
@@ -48,9 +50,10 @@ class TSVDataset(RowDataset):
         box_format: BoxFormat = "xyxy",
         on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
+        background: Color = "white",
     ):
         self._files = TSVReader(img_tsv_file, ann_tsv_file, ann_lineidx_file)
-        super().__init__(len(self._files), box_format, on_error, on_outside)
+        super().__init__(len(self._files), box_format, on_error, on_outside, background)
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from rexkit.errors import DataError
 from rexkit.formats.annotation_records import read_record
+from rexkit.formats.images import stored_size
 from rexkit.formats.phrase_geometries import decode_annotation, decode_geometry, encode_annotation
 from rexkit.formats.rexomni_eval import read_entries
 from rexkit.grammar import read
@@ -168,9 +168,8 @@ def _file_size(file: Path | None) -> ImageSize | None:
     if file is None:
         return None
     try:
-        with Image.open(file) as image:
-            return image.size
-    except OSError:
+        return stored_size(file)
+    except DataError:
         return None
 
 

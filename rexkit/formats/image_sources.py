@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from rexkit.errors import DataError
-from rexkit.formats.images import UNDECODABLE, decode_image, read_image, to_rgb, undecodable
+from rexkit.formats.images import Color, decode_image, read_image, to_8_bits, to_rgb
 
 ImageSource: TypeAlias = str | Path | bytes | Image.Image | NDArray[Any]
 """A path, a URL, an encoded image, an array (height, width[, channels]) or a Pillow image."""
@@ -21,7 +21,9 @@ URL_SECONDS = 30
 URL_BYTES = 256 * 2**20
 
 
-def open_source(source: ImageSource, allow_urls: bool = False) -> Image.Image:
+def open_source(
+    source: ImageSource, allow_urls: bool = False, background: Color = "white"
+) -> Image.Image:
     """Open an image in RGB, in its own size.
 
     Files, bytes and URLs are turned upright by their EXIF orientation: coordinates refer to the
@@ -31,6 +33,7 @@ def open_source(source: ImageSource, allow_urls: bool = False) -> Image.Image:
     Args:
         source: arrays are uint8, uint16 or bool, grey, RGB or RGBA.
         allow_urls: whether text that begins with ``http://`` or ``https://`` is fetched.
+        background: the colour behind transparent pixels.
 
     Raises:
         DataError: it is none of these, or cannot be read or decoded; the message says why.
@@ -38,23 +41,18 @@ def open_source(source: ImageSource, allow_urls: bool = False) -> Image.Image:
     if isinstance(source, str) and source.startswith(("http://", "https://")):
         if not allow_urls:
             raise DataError("it is a URL; to fetch it, set allow_urls=True")
-        return decode_image(fetch(source))
+        return decode_image(fetch(source), background)
     if isinstance(source, (str, Path)):
-        return decode_image(read_image(Path(source)))
+        return decode_image(read_image(Path(source)), background)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return decode_image(bytes(source))
+        return decode_image(bytes(source), background)
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if not isinstance(source, Image.Image):
         raise DataError(
             f"an image is a path, URL, bytes, numpy array or Pillow image, not {source!r}"
         )
-    try:
-        return to_rgb(source)
-    except DataError:
-        raise
-    except UNDECODABLE as error:
-        raise undecodable(error) from error
+    return to_rgb(source, background)
 
 
 def describe_source(source: Any) -> str:
@@ -102,7 +100,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     if not array.size:
         raise DataError(f"an array of shape {array.shape} has no pixels")
     if array.dtype == np.uint16:
-        array = (array >> 8).astype(np.uint8)
+        array = to_8_bits(array)
     elif array.dtype == bool:
         array = array.astype(np.uint8) * 255
     if array.dtype != np.uint8:

@@ -6,16 +6,15 @@ of the mask as it was in memory.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
+from rexkit.formats.images import decode_numbers
 from rexkit.structures import Array, ImageSize
 
 
@@ -84,9 +83,9 @@ def read_instance_numbers(image: bytes, name: str) -> NDArray[Any]:
         DataError: it is no image, or not greyscale.
     """
     try:
-        numbers = np.asarray(Image.open(io.BytesIO(image)))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"{name} cannot be read as an image ({error})") from error
+        numbers = decode_numbers(image)
+    except DataError as error:
+        raise DataError(f"{name}: {error.reason}") from error
     if numbers.ndim != 2:
         raise DataError(f"{name} must be greyscale, one number a pixel; got {numbers.shape}")
     return numbers

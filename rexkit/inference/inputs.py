@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from rexkit.errors import UserError
 from rexkit.formats.image_sources import ImageSource
+from rexkit.formats.images import IMAGE_SUFFIXES
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
 
@@ -88,7 +88,7 @@ def _listed(word: str) -> list[str]:
         return [word]
     path = Path(word)
     if path.is_dir():
-        known = set(Image.registered_extensions()) | VIDEO_SUFFIXES
+        known = IMAGE_SUFFIXES | VIDEO_SUFFIXES
         inside = (Path(d) / f for d, _, files in os.walk(path) for f in files)
         return sorted(os.path.normpath(f) for f in inside if f.suffix.lower() in known)
     if path.is_file() and path.suffix.lower() == ".txt":

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike
 from rexkit.backends import Backend, Generation, Request
 from rexkit.errors import DataError, UserError, did_you_mean
 from rexkit.formats.image_sources import ImageSource, describe_source, open_source
+from rexkit.formats.images import Color, rgb_color
 from rexkit.inference.arguments import Arguments
 from rexkit.inference.loading import load_backend
 from rexkit.inference.requests import build_request, parse_generation
@@ -52,9 +53,12 @@ class Predictor:
             and of the model (``max_pixels``, ``adapter``, …), by their own names. A model that is
             loaded here has the ``dtype`` and ``attn_implementation`` that suit the hardware,
             unless they are given.
+        background: the colour behind the transparent pixels of images, such as "white" or
+            "#404040"; give datasets the same one.
 
     Raises:
-        ConfigError: no such backend, or an option that neither it nor the model accepts.
+        ConfigError: no such backend or colour, or an option that neither the backend nor the model
+            accepts.
 
     >>> from PIL import Image
     >>> predictor = Predictor("tiny", max_new_tokens=48)
@@ -69,8 +73,11 @@ class Predictor:
         self,
         model: str | VLM,
         backend: str | Backend = "transformers",
+        *,
+        background: Color = "white",
         **options: Any,
     ):
+        self._background = rgb_color(background)
         self.vlm, self.backend = load_backend(model, backend, options)
         self._parsers: dict[int, Any] = {}
         known: VLM | Backend = self.vlm or self.backend
@@ -184,7 +191,7 @@ class Predictor:
 
     def _open(self, source: ImageSource, allow_urls: bool) -> _Opened:
         started = time.perf_counter()
-        image = open_source(source, allow_urls)
+        image = open_source(source, allow_urls, self._background)
         size = image.size
         if self.image_processor is not None:  # here, so that few large images are held
             image = resize_to_grid(image, self.image_processor)
@@ -196,7 +203,9 @@ class Predictor:
         results: list[Result] = []
         requests: dict[int, Request] = {}
         for position, row in enumerate(batch):
-            result = Result(row.source, row.task.name, allow_urls=allow_urls)
+            result = Result(
+                row.source, row.task.name, allow_urls=allow_urls, background=self._background
+            )
             results.append(result)
             try:
                 opened = row.opened.result()

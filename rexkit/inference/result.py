@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rexkit.errors import DataError
 from rexkit.formats.coco import to_coco
 from rexkit.formats.image_sources import ImageSource, describe_source, open_source
+from rexkit.formats.images import Color
 from rexkit.formats.labelme import to_labelme
 from rexkit.formats.supervision import to_supervision
 from rexkit.structures import ImageSize, Instance, Prediction, Problem
@@ -38,6 +39,7 @@ class Result:
         seconds: the same, with opening the image and parsing.
         truncated: whether the completion was cut off at the token limit.
         allow_urls: whether `image` may fetch a URL again.
+        background: the colour behind transparent pixels of `image`.
     """
 
     source: ImageSource = field(repr=False)
@@ -54,6 +56,7 @@ class Result:
     seconds: float = 0.0
     truncated: bool = False
     allow_urls: bool = field(default=False, repr=False)
+    background: Color = field(default="white", repr=False)
 
     @property
     def success(self) -> bool:
@@ -99,7 +102,7 @@ class Result:
     @property
     def image(self) -> Image:
         """The image in its original size, upright, RGB; it is opened anew each time."""
-        return open_source(self.source, self.allow_urls)
+        return open_source(self.source, self.allow_urls, self.background)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the record that the public Rex-Omni wrapper gives for an image.

@@ -45,7 +45,7 @@ def test_the_mask_is_where_the_number_is(tmp_path: Path, kind: type, number: int
         ({"instances": [3]}, "must be a JSON object"),
         ({"instance_mask": None}, "must name its 'instance_mask'"),
         ({"instance_mask": "no.png"}, "cannot read the image"),
-        ({"instance_mask": "a.jsonl"}, "cannot be read as an image"),
+        ({"instance_mask": "a.jsonl"}, "cannot be decoded"),
         ({"instance_mask": "a.png"}, "must be greyscale"),
     ],
 )

@@ -113,7 +113,7 @@ RIGHT_IMAGES: dict[str, Any] = {
     "grey": encoded(scene().convert("L"), "PNG"),
     "16-bit grey": encoded(Image.fromarray(grey16()), "PNG"),
     "palette": encoded(scene().convert("P"), "PNG"),
-    "palette with transparency": encoded(scene().convert("P"), "PNG", transparency=0),
+    "palette with transparency": encoded(scene().convert("P"), "PNG", transparency=200),
     "transparency": encoded(scene().convert("RGBA"), "PNG"),
     "black and white": encoded(scene().convert("1"), "PNG"),
     "animated GIF": encoded(scene(), "GIF", save_all=True, append_images=[OTHER]),

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import threading
+import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -10,8 +16,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rexkit.errors import DataError
-from rexkit.formats.images import decode_image, image_bytes_to_store, read_image
+from rexkit.errors import ConfigError, DataError
+from rexkit.formats.image_sources import open_source
+from rexkit.formats.images import (
+    decode_image,
+    decode_numbers,
+    image_bytes_to_store,
+    read_image,
+    rgb_color,
+    stored_size,
+    to_rgb,
+)
 
 ORIENTATION = 0x0112
 
@@ -36,6 +51,11 @@ def turned(orientation: int, kind: str = "JPEG") -> bytes:
     exif[ORIENTATION] = orientation
     image = scene() if back is None else scene().transpose(back)
     return encoded(image, kind, exif=exif, **({"quality": 95} if kind == "JPEG" else {}))
+
+
+def chunk(name: bytes, data: bytes) -> bytes:
+    body = name + data
+    return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
 
 
 def distance(a: Image.Image, b: Image.Image) -> float:
@@ -66,6 +86,142 @@ def test_16_bit_grey_is_scaled_and_not_clipped() -> None:
     assert pixels[..., 0].ravel().tolist() == list(range(256))
 
 
+def test_transparency_is_laid_on_white_or_the_given_colour() -> None:
+    icon = np.zeros((48, 64, 4), np.uint8)
+    icon[:24, :32, 3] = 255
+    icon[24:, :32, 3] = 51
+    for kind in ("PNG", "WEBP", "TIFF"):
+        options = {"lossless": True} if kind == "WEBP" else {}
+        data = encoded(Image.fromarray(icon), kind, **options)
+        pixels = np.asarray(decode_image(data))
+        assert [pixels[y, x].tolist() for y, x in ((0, 0), (40, 0), (0, 40))] == [
+            [0, 0, 0],
+            [204, 204, 204],
+            [255, 255, 255],
+        ]
+        assert decode_image(data, "#102030").getpixel((40, 0)) == (16, 32, 48)
+        assert decode_image(data, [1, 2, 3]).getpixel((40, 0)) == (1, 2, 3)
+    assert open_source(icon, background="red").getpixel((40, 0)) == (255, 0, 0)
+    palette = encoded(Image.new("P", (4, 4)), "PNG", transparency=0)
+    assert decode_image(palette).getpixel((0, 0)) == (255, 255, 255)
+    grey = Image.fromarray(np.full((4, 4), 4000, np.uint16))
+    grey.info["transparency"] = 4000
+    assert to_rgb(grey, "blue").getpixel((0, 0)) == (0, 0, 255)
+    with pytest.raises(ConfigError, match="background: 'whit' is no colour"):
+        rgb_color("whit")
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_deep_pixels_are_scaled_by_their_range(bits: int) -> None:
+    ramp = (np.arange(256) << (bits - 8)).astype(np.uint16).reshape(16, 16)
+    for kind in ("PNG", "TIFF"):
+        pixels = np.asarray(decode_image(encoded(Image.fromarray(ramp), kind)))
+        assert pixels[..., 1].ravel().tolist() == list(range(256))
+    assert np.asarray(open_source(ramp))[..., 2].ravel().tolist() == list(range(256))
+
+
+@pytest.mark.parametrize("bits", [8, 12, 16])
+def test_deep_colour_is_scaled_by_its_range(bits: int) -> None:
+    """16-bit RGB, which Pillow opens with the high bytes alone."""
+    ramp = (np.arange(192) << (bits - 8)).astype(">u2").reshape(8, 8, 3)
+    rows = b"".join(b"\0" + row.tobytes() for row in ramp)
+    head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows))
+    decoded = np.asarray(decode_image(png + chunk(b"IEND", b"")))
+    # Neither 12 nor 8 bits are stated, so that the least range that holds the brightest counts.
+    assert decoded.ravel().tolist() == list(range(192))
+    tags = [(256, 8), (257, 8), (258, 16), (259, 1), (262, 2), (273, 200), (277, 3), (279, 384)]
+    entries = b"".join(struct.pack(">HHII", t, 4, 1, v) for t, v in tags if t != 258)
+    shorts = struct.pack(">HHII", 258, 3, 3, 150)
+    tiff = b"MM\0*" + struct.pack(">IH", 8, 8) + entries[:24] + shorts + entries[24:]
+    tiff = tiff.ljust(150, b"\0") + struct.pack(">HHH", 16, 16, 16)
+    tiff = tiff.ljust(200, b"\0") + ramp.tobytes()
+    assert np.asarray(decode_image(tiff)).ravel().tolist() == list(range(192))
+
+
+def test_stated_bits_are_the_range_though_the_image_is_dark() -> None:
+    packed = bytes([0x3F, 0xF3, 0xFF, 0x00, 0x00, 0x00])  # 1023, 1023, 0, 0 in 12 bits each
+    tags = [(256, 4), (257, 1), (258, 12), (259, 1), (262, 1), (273, 200), (277, 1), (279, 6)]
+    tiff = b"II*\0" + struct.pack("<IH", 8, len(tags))
+    tiff += b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    pixels = np.asarray(decode_image(tiff.ljust(200, b"\0") + packed))
+    assert pixels[0, :, 0].tolist() == [63, 63, 0, 0]
+    pgm = b"P5 2 1 4095\n" + struct.pack(">HH", 1024, 0)
+    assert np.asarray(decode_image(pgm))[0, :, 0].tolist() == [64, 0]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 32 24\n%%EndComments\nshowpage\n%%EOF\n",
+        b"DDS |\0\0\0" + b"\0" * 120,
+        b"BLP2" + b"\0" * 200,
+        b"8BPS\0\1" + b"\0" * 40,
+        b"\xd7\xcd\xc6\x9a\0\0" + b"\0" * 40,
+    ],
+)
+def test_formats_that_are_not_listed_are_not_opened(
+    data: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gs").write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\nexit 1\n")
+    (tmp_path / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    for read in (decode_image, decode_numbers, open_source):
+        with pytest.raises(DataError, match="it is none of JPEG, PNG"):
+            read(data)
+    (tmp_path / "a.jpg").write_bytes(data)
+    with pytest.raises(DataError, match="cannot be decoded"):
+        stored_size(tmp_path / "a.jpg")
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "AVIF", "PPM"])
+def test_corrupted_images_decode_or_are_data_errors(kind: str) -> None:
+    """Whatever decoders raise: AVIF, for example, raises RuntimeError."""
+    generator = np.random.default_rng(7)
+    whole = encoded(Image.fromarray(generator.integers(0, 255, (16, 24, 3), np.uint8)), kind)
+    failures = 0
+    for _ in range(60):
+        data = bytearray(whole)
+        for at in generator.integers(0, min(len(data), 200), 4):
+            data[at] = generator.integers(256)
+        try:
+            assert decode_image(bytes(data)).mode == "RGB"
+        except DataError:
+            failures += 1
+    assert failures > (0 if kind != "BMP" else -1)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "a\0b.jpg", "a\udc80b\ud800.jpg", "{fifo}", "{big}"])
+def test_paths_that_are_no_image_files(
+    path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fifo, big = tmp_path / "fifo.jpg", tmp_path / "big.jpg"
+    os.mkfifo(fifo)
+    big.write_bytes(b"12345")
+    monkeypatch.setattr("rexkit.formats.images.MAX_FILE_BYTES", 4)
+    with pytest.raises(DataError, match="cannot read the image") as caught:
+        read_image(Path(path.format(fifo=fifo, big=big)))
+    str(caught.value).encode()
+
+
+def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rexkit.formats.images._LARGE_PIXELS", 1000)
+    at_once: list[int] = []
+    running = threading.Semaphore(1)
+
+    def watched(image: Image.Image, background: Any) -> Image.Image:
+        at_once.append(int(running.acquire(blocking=False)))
+        time.sleep(0.01)
+        running.release()
+        return image
+
+    monkeypatch.setattr("rexkit.formats.images.to_rgb", watched)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(decode_image, [encoded(scene(), "PNG")] * 6))
+    assert at_once == [1] * 6
+
+
 def test_pixels_without_brightness_are_an_error() -> None:
     floats = Image.fromarray(np.ones((4, 4), np.float32))
     with pytest.raises(DataError, match="mode 'F'"):
@@ -90,9 +246,14 @@ def test_no_images(data: bytes) -> None:
 
 
 def test_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match="decompression bomb"):
-        decode_image(encoded(scene()))
+    for most in (1000, 2000):  # Pillow itself only warns up to twice its limit
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+        with pytest.raises(DataError, match="decompression bomb"):
+            decode_image(encoded(scene()))
+        with pytest.raises(DataError, match="decompression bomb"):
+            decode_numbers(encoded(scene().convert("L"), "PNG"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 48)
+    assert decode_image(encoded(scene())).size == (64, 48)
 
 
 def test_missing_file(tmp_path: Path) -> None:
