@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rexkit.errors import did_you_mean
+from rexkit.phrases import clean_phrase
 from rexkit.structures import Array
 
 __all__ = ["SCHEMAS", "KeypointSchema", "Keypoints", "Side", "find_schema", "oks", "schema_of"]
@@ -52,7 +53,8 @@ class KeypointSchema:
     pairs: Sequence[tuple[str, str]] = ()
 
     def __post_init__(self) -> None:
-        names = tuple(self.keypoints)
+        object.__setattr__(self, "name", clean_phrase(self.name))
+        names = tuple(clean_phrase(name) for name in self.keypoints)
         sigmas = self.sigmas
         sigmas = (sigmas,) * len(names) if isinstance(sigmas, (int, float)) else tuple(sigmas)
         if not names or len(set(names)) != len(names):
@@ -64,13 +66,14 @@ class KeypointSchema:
             )
         lines = {"skeleton": self.skeleton, "pairs": self.pairs}
         for field, ends in lines.items():
-            for name in [name for end in ends for name in end]:
+            cleaned = tuple((clean_phrase(a), clean_phrase(b)) for a, b in ends)
+            for name in [name for end in cleaned for name in end]:
                 if name not in names:
                     raise ValueError(
                         f"{self.name}: {field} has {name!r}, which is no keypoint; "
                         f"{did_you_mean(name, names)}"
                     )
-            object.__setattr__(self, field, tuple((a, b) for a, b in ends))
+            object.__setattr__(self, field, cleaned)
         object.__setattr__(self, "keypoints", names)
         object.__setattr__(self, "sigmas", sigmas)
 

@@ -1,4 +1,4 @@
-"""Phrases in another spelling: "Traffic_Light" is "traffic light".
+"""How phrases are written, and phrases in another spelling: "Traffic_Light" is "traffic light".
 
 Models repeat the phrases of a question, but not always letter by letter. Two phrases are the same
 if they are equal after Unicode normalisation (NFC), without case, underscores, white space and
@@ -7,18 +7,68 @@ punctuation. Symbols are kept: "C++" is not "C".
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
+from rexkit.errors import DataError
 from rexkit.structures import Prediction
 
-__all__ = ["as_asked", "asked_spellings", "normalise_phrase"]
+__all__ = ["as_asked", "asked_spellings", "clean_phrase", "clean_text", "normalise_phrase"]
+
+SPECIAL = re.compile(r"<\|[^|<>]*\|>|<[0-9]+>|</?(?:tool_call|tool_response|think)>")
+"""What becomes special tokens: markup, coordinates, and those of the Qwen models without bars."""
+
+_CONTROLS = re.compile(r"[\s\x00-\x1f\x7f-\x9f\ufeff]+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 _LEFT_OUT = ("P", "Z", "C")
 """Unicode's categories of punctuation (underscores included), separators and control characters."""
+
+
+@lru_cache(maxsize=65536)
+def clean_phrase(phrase: str) -> str:
+    r"""Return a phrase as it is written in prompts and responses: one line of text in NFC.
+
+    This is the one rule for categories, expressions and names of keypoints, in data, in tasks and
+    in `Predictor`. Each run of white space and control characters becomes one space.
+
+    Args:
+        phrase: any text.
+
+    Raises:
+        DataError: it is empty, has half of a surrogate pair, which no file can hold, or has a text
+            that tokenizers read as a special token, such as ``<12>`` or ``<|box_end|>``.
+
+    >>> clean_phrase(' a  "red"\ncup < 3 cm ')
+    'a "red" cup < 3 cm'
+    """
+    clean = clean_text(phrase)
+    if not clean:
+        raise DataError(f"phrase {phrase!r} is empty")
+    if found := SPECIAL.search(clean):
+        raise DataError(
+            f"phrase {clean!r} contains {found.group()!r}, which is a special token (a coordinate "
+            "or markup) of the models; spell it differently"
+        )
+    if _SURROGATE.search(clean):
+        raise DataError(
+            f"phrase {clean!r} contains half of a surrogate pair, which is no character; correct "
+            "its encoding"
+        )
+    return clean
+
+
+def clean_text(text: str) -> str:
+    r"""Return a text in NFC, each run of white space and control characters as one space.
+
+    >>> clean_text("cafe\u0301\tbar ")
+    'café bar'
+    """
+    return unicodedata.normalize("NFC", _CONTROLS.sub(" ", text)).strip()
 
 
 @lru_cache(maxsize=65536)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from rexkit.phrases import clean_text
 from rexkit.structures import Annotation, Instance
 
 
@@ -26,7 +27,7 @@ def annotations(draw: st.DrawFn, size: tuple[int, int] = (64, 48)) -> Annotation
     width, height = size
     x, y = (st.floats(0, s) | st.integers(0, s) for s in size)
     words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="<>"), min_size=1)
-    phrase = words.filter(lambda text: text.strip() == text)
+    phrase = words.filter(lambda text: clean_text(text) == text)
 
     def point() -> Any:
         return np.array([draw(x), draw(y)], dtype=float)
@@ -46,7 +47,9 @@ def annotations(draw: st.DrawFn, size: tuple[int, int] = (64, 48)) -> Annotation
             instance.mask = {**mask, "counts": mask["counts"].decode()}
         if "keypoints" in kinds:
             instance.keypoints = {"nose": point(), "left ear": None}
-        instance.text = draw(st.none() | st.text(st.characters(exclude_categories=["Cs"])))
+        instance.text = draw(
+            st.none() | st.text(st.characters(exclude_categories=["Cs"])).map(clean_text)
+        )
         instance.score = draw(st.none() | st.floats(0, 1))
         instance.ignore = draw(st.booleans())
         instance.extra = draw(st.dictionaries(st.sampled_from(["id", "area"]), st.integers()))

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
 from rexkit.grammar import to_pixels
+from rexkit.phrases import SPECIAL, clean_text
 from rexkit.structures import Annotation, Instance
 
 # Deadlines fail on busy machines; the growth of time is tested separately.
@@ -22,10 +21,10 @@ BINS = st.integers(0, 999)
 CHARACTERS = st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from('<>|,{}"\\ \n09'))
 WORDS = (
     st.text(CHARACTERS, min_size=1, max_size=12)
-    .map(str.strip)
-    .filter(lambda word: word and not re.search(r"<\|[^|<>]*\|>", word))
+    .map(clean_text)
+    .filter(lambda word: word and not SPECIAL.search(word))
 )
-TEXTS = WORDS.filter(lambda word: not re.search("<[0-9]+>", word))
+TEXTS = WORDS
 
 
 def ordered(box: list[int]) -> list[int]:

@@ -16,7 +16,7 @@ from rexkit.errors import ConfigError, DataError, did_you_mean
 from rexkit.formats.annotation_records import read_record
 from rexkit.formats.coordinates import BoxFormat, OnOutside
 from rexkit.formats.images import Color, decode_image, read_image, rgb_color
-from rexkit.structures import Sample
+from rexkit.structures import Annotation, Sample
 
 OnError = Literal["raise", "skip"]
 
@@ -77,6 +77,7 @@ class RowDataset:
         self.skipped: list[DataError] = []
         self._clamped = ClampedBoxes(num_rows) if on_outside == "clamp" else None
         self._scanning = False
+        self._flat_reported = False
         self._rows: Sequence[int] | np.ndarray = range(num_rows)
         if on_error == "skip":
             self._skip_unusable()
@@ -134,8 +135,25 @@ class RowDataset:
             raise error.at(source) from error
         if self._clamped is not None and clamped:
             self._count_clamped(row, source, clamped, self._clamped)
+        self._report_flat(annotation, source)
         path = str(found) if isinstance(found, Path) else None
         return Sample(image, annotation, source, path), record, encoded
+
+    def _report_flat(self, annotation: Annotation, source: str) -> None:
+        if self._flat_reported:
+            return
+        for instance in annotation.instances:
+            box = instance.bbox
+            if box is not None and not instance.ignore and (box[2:] <= box[:2]).any():
+                self._flat_reported = True
+                logger.warning(
+                    "%s: the box %s of %r has no width or no height; tasks that ask for boxes "
+                    "ignore it and others like it",
+                    source,
+                    box.tolist(),
+                    instance.phrase,
+                )
+                return
 
     def _count_clamped(
         self, row: int, source: str, clamped: Sequence[str], numbers: ClampedBoxes

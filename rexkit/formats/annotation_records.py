@@ -35,7 +35,7 @@ from rexkit.errors import DataError, near_misses
 from rexkit.formats.coordinates import BoxFormat, read_boxes, read_points, read_polygon, short
 from rexkit.formats.masks import read_mask, union_of_polygons
 from rexkit.formats.paired_lists import ListedInstance, pair_points
-from rexkit.grammar.writer import legal_phrase
+from rexkit.phrases import clean_phrase, clean_text
 from rexkit.structures import Annotation, Array, ImageSize, Instance
 
 LISTS = ("boxes", "points", "polygons", "masks", "instances")
@@ -93,7 +93,7 @@ def read_record(
             polygon=polygon,
             keypoints=_take_keypoints(entry, location, image_size),
             mask=mask,
-            text=_take(entry, location, "text", str),
+            text=_take_text(entry, location),
             score=_take(entry, location, "score", float, int),
             ignore=bool(_take(entry, location, "ignore", bool, int)),
             extra=entry,
@@ -166,9 +166,9 @@ def _take_phrase(entry: dict[str, Any], label: Any, location: str) -> str:
     if not isinstance(phrase, str):
         raise DataError(f"{location} must have a phrase, a string; got {short(phrase)}")
     try:
-        return legal_phrase(phrase)
-    except ValueError as error:
-        raise DataError(f"{location}: {error}") from error
+        return clean_phrase(phrase)
+    except DataError as error:
+        raise DataError(f"{location}: {error.reason}") from error
 
 
 def _drop_nulls(entry: dict[str, Any], location: str) -> bool:
@@ -219,9 +219,19 @@ def _take_keypoints(
     """Named keypoints; COCO's flat list of numbers stays where it is."""
     if not isinstance(entry.get("keypoints"), Mapping):
         return None
-    named = entry.pop("keypoints")
-    locations = [f"{location} keypoint {name!r}" for name in named]
+    locations = [f"{location} keypoint {name!r}" for name in entry["keypoints"]]
+    try:
+        named = {clean_phrase(name): xy for name, xy in entry.pop("keypoints").items()}
+    except DataError as error:
+        raise DataError(f"{location}: keypoints: {error.reason}") from error
+    if len(named) != len(locations):
+        raise DataError(f"{location}: two keypoints have the same name but for its spelling")
     return dict(zip(named, read_points(list(named.values()), locations, image_size), strict=True))
+
+
+def _take_text(entry: dict[str, Any], location: str) -> str | None:
+    text = _take(entry, location, "text", str)
+    return None if text is None else clean_text(text)
 
 
 def _take(entry: dict[str, Any], location: str, name: str, *kinds: type) -> Any:

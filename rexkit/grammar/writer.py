@@ -8,7 +8,6 @@ JSON in a fence. `rexkit.grammar.read` returns the same bins.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
@@ -27,13 +26,12 @@ from rexkit.grammar.tokens import (
     OBJECT_REF_START,
     SPAN_SEPARATOR,
 )
+from rexkit.phrases import SPECIAL, clean_phrase, clean_text
 from rexkit.structures import Array, ImageSize, Instance
 
 Geometry = Literal["bbox", "point", "polygon"]
 Transcription = Literal["phrase", "inline"]
 
-_MARKUP = re.compile(r"<\|[^|<>]*\|>")
-_COORD = re.compile(r"<[0-9]+>")
 _DIGITS = "0123456789"
 
 
@@ -168,28 +166,21 @@ def write_references(
 
 
 def legal_phrase(phrase: str) -> str:
-    """Return a phrase without surrounding white space, if the grammar can carry it.
+    """Return a phrase as it is written; see `rexkit.phrases.clean_phrase`.
 
     Args:
         phrase: the phrase.
 
     Returns:
-        The stripped phrase.
+        One line of text in NFC, without surrounding white space.
 
     Raises:
-        ValueError: it is empty, or contains markup such as ``<|box_end|>`` that would end its span.
+        DataError: it is empty, or contains markup such as ``<|box_end|>`` or a coordinate.
 
     >>> legal_phrase(" cup ")
     'cup'
     """
-    bare = phrase.strip()
-    if not bare:
-        raise ValueError("a phrase must not be empty")
-    if found := _MARKUP.search(bare):
-        raise ValueError(
-            f"phrase {bare!r} contains {found.group()!r}, which is markup of the grammar"
-        )
-    return bare
+    return clean_phrase(phrase)
 
 
 def _span(phrase: str, items: list[str]) -> str:
@@ -246,8 +237,8 @@ def _shaped(instance: Instance, geometry: Geometry) -> Array:
 
 
 def _legal_text(text: str | None) -> str:
-    bare = (text or "").strip()
-    if found := _MARKUP.search(bare) or _COORD.search(bare):
+    bare = clean_text(text or "")
+    if found := SPECIAL.search(bare):
         raise ValueError(
             f"text {bare!r} contains {found.group()!r}, which is markup of the grammar"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
@@ -11,10 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from rexkit.errors import DataError, UserError
+from rexkit.phrases import clean_phrase
 from rexkit.structures import Array, ImageSize
 from rexkit.tasks.task import QuestionArguments
-
-_SPECIAL = re.compile(r"<\|[^|<>]*\|>|<[0-9]+>")
 
 
 def clean_arguments(
@@ -42,9 +40,10 @@ def clean_arguments(
 def clean_category(category: Any, special_tokens: Iterable[str] = ()) -> str:
     r"""Return a category as it is written in a prompt: one line of text.
 
-    Each run of white space, newlines included, becomes one space, so that a category cannot start
-    a new line of the prompt. ``<``, quotes and commas are kept; a category with a comma is still
-    one category, though the model may read it as two.
+    It is the rule of data, `rexkit.phrases.clean_phrase`: each run of white space, newlines
+    included, becomes one space, so that a category cannot start a new line of the prompt. ``<``,
+    quotes and commas are kept; a category with a comma is still one category, though the model may
+    read it as two.
 
     Args:
         category: a word or expression.
@@ -58,11 +57,11 @@ def clean_category(category: Any, special_tokens: Iterable[str] = ()) -> str:
     """
     if not isinstance(category, str):
         raise UserError(f"categories: {category!r} is not text")
-    words = " ".join(category.split())
-    if not words:
-        raise UserError(f"categories: {category!r} is empty")
-    match = _SPECIAL.search(words)
-    found = match.group() if match else next((t for t in special_tokens if t in words), None)
+    try:
+        words = clean_phrase(category)
+    except DataError as error:
+        raise UserError(f"categories: {error.reason}") from error
+    found = next((token for token in special_tokens if token in words), None)
     if found is not None:
         raise UserError(
             f"categories: {words!r} contains {found!r}, which is a special token of the model; "

@@ -17,6 +17,7 @@ from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.reading_order import reading_order
 from rexkit.tasks.task import QuestionArguments, Task
+from rexkit.tasks.writable import with_area, writable
 
 LEVELS = ("word", "text line")
 """The levels of OCR. An image may have instances of both; a task asks for one of them."""
@@ -80,8 +81,13 @@ class OCRTask(Task):
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """Return the question for the text of a sample; see `Task.example`."""
-        listed = () if training else sample.annotation.extra.get("categories", ())
-        target = self._target(sample, listed)
+        annotation = writable(sample.annotation, sample.source)
+        listed = () if training else annotation.extra.get("categories", ())
+        if self.geometry == "polygon":  # corners of boxes
+            sized = with_area(annotation.instances, annotation.image_size)
+            annotation = replace(annotation, instances=sized)
+        target = self._target(replace(sample, annotation=annotation), listed)
+        target = replace(target, instances=with_area(target.instances, target.image_size))
         phrases = list(dict.fromkeys(listed)) or [self.level]
         prompt = self.prompt(phrases, rng if training else None)
         response = self._response(target, sample.source)

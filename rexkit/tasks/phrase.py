@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,10 +11,11 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.grammar.forms import AnswerForm, SpanForm
 from rexkit.grammar.writer import Geometry, legal_phrase, write
-from rexkit.phrases import normalise_phrase
+from rexkit.phrases import clean_phrase, normalise_phrase
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.instance_order import sort_from_left
 from rexkit.tasks.task import QuestionArguments, Task
+from rexkit.tasks.writable import with_area, writable
 
 DEFAULT_NEGATIVES = 5
 """How many ``extra_categories`` a question asks for, where ``num_negatives`` does not say it."""
@@ -64,7 +66,11 @@ class PhraseTask(Task):
                 f"num_negatives: {num_negatives} negative categories cannot be drawn without "
                 "extra_categories; give the task a list of them"
             )
-        self.extra_categories = tuple(dict.fromkeys(extra_categories))
+        try:
+            names = [clean_phrase(phrase) for phrase in extra_categories]
+        except DataError as error:
+            raise ValueError(f"extra_categories: {error.reason}") from error
+        self.extra_categories = tuple(dict.fromkeys(names))
         self.num_negatives = DEFAULT_NEGATIVES if num_negatives is None else num_negatives
         self.num_categories = num_categories
         self.shuffle_categories = shuffle_categories
@@ -94,7 +100,8 @@ class PhraseTask(Task):
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """Return one question about a sample; see `Task.example`."""
-        phrases = self._phrases(sample.annotation, rng, training)
+        annotation = self._usable(sample)
+        phrases = self._phrases(annotation, rng, training)
         if not phrases:
             raise DataError(
                 f"{type(self).__name__} has nothing to ask for: no instance has the geometry of "
@@ -105,8 +112,8 @@ class PhraseTask(Task):
         if training and self.shuffle_categories:
             phrases = [phrases[i] for i in rng.permutation(len(phrases))]
         elif not training:
-            phrases = _in_order(phrases, sample.annotation)
-        target = self._target(sample.annotation, phrases)
+            phrases = _in_order(phrases, annotation)
+        target = self._target(annotation, phrases)
         prompt = self.prompt(phrases, rng if training else None)
         response = self.response(target, phrases)
         return Example(sample, Question(prompt, phrases, self.name), response, target)
@@ -114,6 +121,13 @@ class PhraseTask(Task):
     def answerable(self, instance: Instance) -> Instance | None:
         """Return the instance with the task's geometry, or None if it has none."""
         return instance if getattr(instance, self.geometry) is not None else None
+
+    def _usable(self, sample: Sample) -> Annotation:
+        """Return the annotation as a response of this task can state it exactly."""
+        annotation = writable(sample.annotation, sample.source)
+        if self.geometry != "bbox":
+            return annotation
+        return replace(annotation, instances=with_area(annotation.instances, annotation.image_size))
 
     def _phrases(
         self, annotation: Annotation, rng: np.random.Generator, training: bool
@@ -147,7 +161,7 @@ class PhraseTask(Task):
 
 def _listed(annotation: Annotation) -> list[str]:
     """Return the categories that the dataset asks for, in its order; none if it does not say."""
-    return list(dict.fromkeys(p.strip() for p in annotation.extra.get("categories", ())))
+    return list(dict.fromkeys(p for p in annotation.extra.get("categories", ())))
 
 
 def _in_order(phrases: Sequence[str], annotation: Annotation) -> list[str]:

@@ -17,6 +17,7 @@ from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Array, Example, ImageSize, Question, Sample
 from rexkit.tasks.instance_order import sort_from_left
 from rexkit.tasks.task import QuestionArguments, Task
+from rexkit.tasks.writable import with_area, writable
 
 ReferenceStyle = Literal["wrapper", "evaluation"]
 
@@ -118,10 +119,13 @@ class VisualPromptTask(Task):
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """Return one question about a sample; see `Task.example`."""
-        annotation = sample.annotation
+        annotation = writable(sample.annotation, sample.source)
+        sized = with_area(annotation.instances, annotation.image_size)
+        annotation = replace(annotation, instances=sized)
+        usable = replace(sample, annotation=annotation)
         draw = rng if training else np.random.default_rng(_digest(annotation))
         given = {} if training else annotation.extra.get("visual_prompt") or {}
-        category = next(iter(given)) if given else self._choose(sample, draw)
+        category = next(iter(given)) if given else self._choose(usable, draw)
         name = category if self.reference_style == "evaluation" else self.object_name
         target = self._target(annotation, category, name, draw)
         shown = given.get(category) or [i.bbox for i in target.instances if i.extra["reference"]]

@@ -252,9 +252,9 @@ def test_categories_cannot_change_the_prompt(predictor, category, reason):
 
 
 def test_a_token_of_the_model_alone_is_special_too():
-    assert clean_category("<tool_call>") == "<tool_call>"
+    assert clean_category("<mask>") == "<mask>"
     with pytest.raises(UserError, match="special token"):
-        clean_category("<tool_call>", ["<tool_call>"])
+        clean_category("<mask>", ["<mask>"])
     with pytest.raises(UserError, match="7 is not text"):
         clean_category(7)
 

@@ -15,7 +15,7 @@ PACKAGE = Path(rexkit.__file__).parent
 
 # From the ground up: a room may import the rooms before it.
 ROOMS = [
-    *("lazy_names", "errors", "structures", "keypoints", "geometry", "instances", "phrases"),
+    *("lazy_names", "errors", "structures", "phrases", "keypoints", "geometry", "instances"),
     "edit_distance",
     *("interfaces", "component_arguments", "component_check", "plugins", "registry"),
     *("shipped_configs", "config"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +14,7 @@ from PIL import Image
 from rexkit.datasets import JsonlDataset, RenderedTextDataset
 from rexkit.errors import DataError
 from rexkit.grammar import read, to_pixels
+from rexkit.phrases import SPECIAL, clean_text
 from rexkit.registry import METRICS, PARSERS, TASK_FNS
 from rexkit.structures import Annotation, Instance, Sample
 from rexkit.tasks import OCRBoxTask, OCRPolygonTask, QuestionArguments
@@ -198,11 +198,11 @@ class TestErrors:
         bad.annotation.instances[0].ignore = True
         assert parsed_example(task, bad)[0].absent == ["word"]
 
-    def test_a_coordinate_in_the_text_is_markup_only_inline(self):
-        odd = sample(text("<5>", 1, 1, 9, 9))
-        assert parsed_example(OCRBoxTask(), odd)[0].instances[0].text == "<5>"
+    @pytest.mark.parametrize("transcription", ["phrase", "inline"])
+    def test_a_coordinate_in_the_text_is_markup(self, transcription):
+        odd = sample(text("page <5>", 1, 1, 9, 9))
         with pytest.raises(DataError, match=r"here:1.*<5>"):
-            OCRBoxTask(transcription="inline").example(odd, rng(), True)
+            OCRBoxTask(transcription=transcription).example(odd, rng(), True)
 
 
 class TestReadingOrder:
@@ -232,11 +232,6 @@ class TestReadingOrder:
         assert again.tolist() == boxes[order].tolist()
 
 
-# What a text must not hold, by where it stands.
-MARKUP = {
-    "phrase": re.compile(r"<\|[^|<>]*\|>"),
-    "inline": re.compile(r"<\|[^|<>]*\|>|<[0-9]+>"),
-}
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
 
 
@@ -251,7 +246,7 @@ def test_any_text_is_read_back_or_is_an_error(transcription, texts):
     places = to_pixels(np.arange(20)[: 4 * len(texts)].reshape(-1, 4) * 9, (100, 100))
     words = [text(word, *box) for word, box in zip(texts, places, strict=True)]
     task = OCRBoxTask(transcription=transcription)
-    if any(MARKUP[transcription].search(word) for word in texts):
+    if any(SPECIAL.search(clean_text(word)) for word in texts):
         with pytest.raises(DataError, match="here:1"):
             parsed_example(task, sample(*words))
         return
