@@ -7,22 +7,29 @@ keys in `KEYS`; any other top-level name is a variable of the file, which string
 
 from __future__ import annotations
 
+import json
+import logging
 import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
+import yaml
 from mmengine.config import Config
+from mmengine.fileio import BaseFileHandler, register_handler
 
 from rexkit.component_arguments import accepted_arguments, check_names
-from rexkit.errors import ConfigError, ErrorCollector, did_you_mean
+from rexkit.errors import ConfigError, ErrorCollector, UserError, did_you_mean
 from rexkit.registry import REGISTRIES, Registry
 from rexkit.shipped_configs import config_folder, find_config
+
+logger = logging.getLogger(__name__)
 
 __all__ = ["KEYS", "SOURCE_KEYS", "load_config"]
 
@@ -100,11 +107,34 @@ def load_config(
             that no shipped config has. Several errors are reported together.
         FileNotFoundError: there is no such file.
     """
-    path = find_config(path)
+    with values_named():
+        return _load(find_config(path), overrides or {}, imports)
+
+
+@contextmanager
+def values_named() -> Iterator[None]:
+    """Raise what a value of a wrong type or range leads to as a `ConfigError`.
+
+    Most values are checked where they are used, with their key. What no check foresees becomes an
+    error of one line too; its traceback is logged at the level DEBUG.
+    """
+    try:
+        yield
+    except (UserError, OSError, ImportError):
+        raise
+    except Exception as error:
+        logger.debug("a config cannot be used", exc_info=True)
+        text = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"the config cannot be used, a value has a wrong type or range ({type(error).__name__}:"
+            f" {text})"
+        ) from error
+
+
+def _load(path: str | Path, overrides: Mapping[str, Any], imports: Iterable[str]) -> Config:
     # So that a config anywhere can have a shipped one as its _base_: mmengine fills in variables.
     os.environ["REXKIT_CONFIGS"] = str(config_folder())
-    loaded = Config.fromfile(str(path), import_custom_modules=False)
-    config: dict[str, Any] = loaded.to_dict()
+    config = _read(path)
     errors = ErrorCollector()
     for name in config:
         near = get_close_matches(name, KEYS, n=1, cutoff=0.8)
@@ -114,8 +144,8 @@ def load_config(
     _check_installed(config.get("requires", ()), Path(path), errors)
     # Without its packages, every component of theirs would be reported as unknown.
     errors.raise_all()
-    _import(config, overrides or {}, imports)
-    for key, value in (overrides or {}).items():
+    _import(config, overrides, imports)
+    for key, value in overrides.items():
         with errors.collect():
             _override(config, key, value)
     config.setdefault("seed", 0)
@@ -128,6 +158,65 @@ def load_config(
             check_names(registry.component(cfg, place), own, place)
     errors.raise_all()
     return Config(filled, filename=str(path))
+
+
+def write_plain(config: Mapping[str, Any], path: Path) -> None:
+    """Write a config as JSON, which can be read without running anything, by rename.
+
+    Classes and functions are written as their names, tuples as lists.
+    """
+    text = json.dumps(config, default=lambda value: getattr(value, "__name__", repr(value)))
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(f"{text}\n", "utf-8")
+    partial.replace(path)
+
+
+def read_plain(path: Path) -> dict[str, Any]:
+    """Read a config that `write_plain` wrote; nothing that it names is imported.
+
+    Raises:
+        ConfigError: it is no JSON object.
+    """
+    try:
+        config = json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: it is not a config in JSON ({error})") from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{path}: a config must be a JSON object")
+    return config
+
+
+@register_handler(["yaml", "yml"])  # type: ignore[untyped-decorator]
+class _SafeYaml(BaseFileHandler):  # type: ignore[misc]
+    """Reads YAML without making objects of it, unlike mmengine's own handler."""
+
+    def load_from_fileobj(self, file: Any, **options: Any) -> Any:
+        return yaml.safe_load(file)
+
+    def dump_to_fileobj(self, obj: Any, file: Any, **options: Any) -> None:
+        yaml.safe_dump(obj, file)
+
+    def dump_to_str(self, obj: Any, **options: Any) -> str:
+        return str(yaml.safe_dump(obj))
+
+
+def _read(path: str | Path) -> dict[str, Any]:
+    """Return what a config file says; whatever is wrong with it becomes one `ConfigError`."""
+    try:
+        loaded = Config.fromfile(str(path), import_custom_modules=False).to_dict()
+    except (UserError, FileNotFoundError):
+        raise
+    except RecursionError as error:
+        raise ConfigError(f"{path}: it includes itself by _base_, or is nested too deep") from error
+    except Exception as error:  # a Python config may raise anything
+        text = " ".join(str(error).split())[:300]
+        raise ConfigError(
+            f"{path}: it cannot be read as a config ({type(error).__name__}: {text})"
+        ) from error
+    strange = next((name for name in loaded if not isinstance(name, str)), None)
+    if strange is not None:
+        raise ConfigError(f"{path}: the key {strange!r} must be a name")
+    return dict(loaded)
 
 
 def require(config: Mapping[str, Any], key: str) -> Any:
@@ -158,8 +247,12 @@ def import_modules(modules: Iterable[str], key: str) -> None:
         with errors.collect():
             try:
                 import_module(module)
-            except ImportError as error:
-                raise ConfigError(f"{key}: cannot import {module!r}: {error}") from error
+            except UserError:
+                raise
+            except Exception as error:  # a module may raise anything
+                raise ConfigError(
+                    f"{key}: cannot import {module!r}: {str(error) or type(error).__name__}"
+                ) from error
     errors.raise_all()
 
 
@@ -167,9 +260,12 @@ def _import(config: dict[str, Any], overrides: Mapping[str, Any], imports: Itera
     """Import the custom modules first: overrides may set arguments of what they register."""
     if "custom_imports" in overrides:
         config["custom_imports"] = overrides["custom_imports"]
-    named = (config.get("custom_imports") or {}).get("imports", ())
+    custom = config.get("custom_imports") or {}
+    named = custom.get("imports", ()) if isinstance(custom, Mapping) else None
     if isinstance(named, str):
         named = [named]
+    if not isinstance(named, (list, tuple)) or not all(isinstance(n, str) for n in named):
+        raise ConfigError(f"custom_imports: must be dict(imports=[names]), got {custom!r}")
     every = list(dict.fromkeys([*named, *imports]))
     if every:
         config["custom_imports"] = {"imports": every}
@@ -179,7 +275,9 @@ def _import(config: dict[str, Any], overrides: Mapping[str, Any], imports: Itera
 def _check_installed(packages: Any, path: Path, errors: ErrorCollector) -> None:
     """Collect an error for each package that is not installed, with how to install it."""
     with errors.collect():
-        if isinstance(packages, str) or not all(isinstance(package, str) for package in packages):
+        if not isinstance(packages, (list, tuple)) or not all(
+            isinstance(package, str) for package in packages
+        ):
             raise ConfigError(f"{path}: requires must be a list of package names, got {packages!r}")
         for package in packages:
             with errors.collect():

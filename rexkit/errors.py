@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -14,6 +15,9 @@ __all__ = [
     "did_you_mean",
     "near_misses",
 ]
+
+
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class UserError(ValueError):
@@ -101,6 +105,15 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean {' or '.join(map(repr, near))}?"
     return f"known are {', '.join(sorted(known))}"
+
+
+def without_controls(text: str) -> str:
+    r"""Return a text with control characters, but for newline and tab, written as escapes.
+
+    >>> without_controls("a\x1b[31mb\n")
+    'a\\x1b[31mb\n'
+    """
+    return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
 
 
 class ErrorCollector:

@@ -120,10 +120,12 @@ class Registry(mmengine.registry.Registry):
 
     def component(self, cfg: Mapping[str, Any], key: str = "") -> Any:
         """Return the class or function that a config names by ``type``."""
-        named = cfg["type"]
-        return (
-            self._find(named, f"{key}.type" if key else "type") if isinstance(named, str) else named
-        )
+        named, place = cfg["type"], f"{key}.type" if key else "type"
+        if isinstance(named, str):
+            return self._find(named, place)
+        if not callable(named):
+            raise ConfigError(f"{place}: must be a name of {self.name}, got {named!r}")
+        return named
 
     def _find(self, name: str, key: str) -> Any:
         if name not in self.module_dict:

@@ -15,7 +15,7 @@ from transformers import set_seed
 
 from rexkit.backends import Backend, model_source
 from rexkit.component_arguments import accepted_arguments
-from rexkit.config import require
+from rexkit.config import require, values_named, write_plain
 from rexkit.errors import ConfigError, ErrorCollector
 from rexkit.evaluation.distributed import is_main_process, use_own_accelerator
 from rexkit.evaluation.evaluator import evaluate
@@ -108,8 +108,13 @@ class Run:
         call_hook("rexkit_config", config=config)
         if job == "test":
             use_own_accelerator()
+        if type(config.seed) is not int or not 0 <= config.seed < 2**32:
+            raise ConfigError(f"seed: must be a whole number below 2**32, got {config.seed!r}")
+        if not isinstance(config.work_dir, (str, Path)):
+            raise ConfigError(f"work_dir: must be a path, got {config.work_dir!r}")
         builder = _Builder(config, job, checkpoint, Path(work_dir or config.work_dir))
-        run = builder.build()
+        with values_named():
+            run = builder.build()
         builder.errors.raise_all()
         return run
 
@@ -127,10 +132,11 @@ class Run:
         return steps
 
     def save_config(self) -> None:
-        """Write ``config.py`` to the work dir, in the first process only."""
+        """Write ``config.py`` and ``config.json`` to the work dir, in the first process only."""
         if is_main_process():
             self.work_dir.mkdir(parents=True, exist_ok=True)
             self.config.dump(str(self.work_dir / "config.py"))
+            write_plain(self.config.to_dict(), self.work_dir / "config.json")
 
 
 @dataclass

@@ -9,7 +9,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 from rexkit import __version__
-from rexkit.errors import UserError, did_you_mean
+from rexkit.errors import UserError, did_you_mean, without_controls
 
 __all__ = ["COMMANDS", "main", "run"]
 
@@ -77,5 +77,5 @@ def run(command: object, words: list[str] | None = None) -> int:
     try:
         return command(words)  # type: ignore[operator, no-any-return]
     except (UserError, FileNotFoundError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {without_controls(str(error))}\n")
         return 2

@@ -6,16 +6,15 @@ import argparse
 from pathlib import Path
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from rexkit.cli.options import add_import_option, import_components, start_logging
+from rexkit.cli.options import add_import_option, import_components, printable, start_logging
 
 EPILOG = """
 DIR holds the results of rexkit test, a training's work directory, the predictions of rexkit
 predict, the completions of GRPO, or answer.jsonl of the public Rex-Omni evaluation; without ground
 truth only faults of the text and of phrases are counted. The page is one HTML file with the images
-in it. They are loaded with the config.py in DIR or above it, or from the files that the records
+in it. They are loaded with the config.json in DIR or above it, or from the files that the records
 name.
 """
 
@@ -42,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     worst = Table("faults", "sample", "kinds", title="worst samples")
     for case in analysis.worst:
         kinds = ", ".join(dict.fromkeys(fault.kind for fault in case.faults))
-        worst.add_row(str(len(case.faults)), escape(case.record.source), kinds)
+        worst.add_row(str(len(case.faults)), printable(case.record.source), kinds)
     console.print(worst)
 
     from rexkit.evaluation.sample_images import SampleImages
@@ -59,7 +58,7 @@ def counts(cells: tuple[list[str], list[list[str]]]) -> Table:
     table = Table(title="faults")
     for number, name in enumerate(header):
         wide = number in (0, len(header) - 1)
-        table.add_column(escape(name), justify="left" if wide else "right")
+        table.add_column(printable(name), justify="left" if wide else "right")
     for row in rows:
-        table.add_row(*map(escape, row))
+        table.add_row(*map(printable, row))
     return table

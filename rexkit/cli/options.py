@@ -13,6 +13,15 @@ from rich.logging import RichHandler
 from rich.markup import escape
 from rich.table import Table
 
+from rexkit.errors import ConfigError, without_controls
+
+
+class _PrintableFormatter(logging.Formatter):
+    """Names of files and texts of models must not reach the terminal as control sequences."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_controls(super().format(record))
+
 
 def start_logging() -> None:
     """Show rexkit's log in the terminal; of several processes, the first one's."""
@@ -22,8 +31,19 @@ def start_logging() -> None:
         format="%(message)s",
         handlers=[RichHandler(show_path=False)],
     )
+    for handler in logging.getLogger().handlers:
+        handler.setFormatter(_PrintableFormatter("%(message)s"))
     for chatty in ("httpx", "httpx2", "accelerate", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+
+
+def printable(text: str) -> str:
+    r"""Return a text for the terminal: control characters as escapes, and no markup of rich.
+
+    >>> printable("cup\x1b[2J [/b]")
+    'cup\\x1b[2J \\[/b]'
+    """
+    return escape(without_controls(text))
 
 
 def add_import_option(parser: argparse.ArgumentParser) -> None:
@@ -82,9 +102,11 @@ def parse_override(word: str) -> tuple[str, Any]:
     """
     key, sign, value = word.partition("=")
     if not sign or not key:
-        raise argparse.ArgumentTypeError(f"expected KEY=VALUE, got {word!r}")
+        raise ConfigError(f"{word!r} must be KEY=VALUE, such as trainer.learning_rate=1e-4")
     try:
         return key, ast.literal_eval(value)
+    except (TypeError, MemoryError, RecursionError) as error:
+        raise ConfigError(f"{key}: {value[:80]!r} cannot be read as a value ({error})") from error
     except (ValueError, SyntaxError):
         return key, {"true": True, "false": False, "none": None}.get(value.lower(), value)
 

@@ -17,6 +17,7 @@ from rexkit.cli.options import (
     parse_override,
     start_logging,
 )
+from rexkit.errors import UserError
 
 EPILOG = """
 Writes predictions.jsonl with a record for each image, and images/ with the predictions drawn.
@@ -24,6 +25,26 @@ Coordinates are pixels of the original image, after its EXIF orientation. A run 
 continues where it stopped when it is started again with the same arguments. Images that cannot be
 used are listed, and the exit code is then 1.
 """
+
+
+def parse_categories(text: str) -> list[str]:
+    """Return the categories of ``--categories``: a JSON list, or words between commas.
+
+    Raises:
+        UserError: it begins as a JSON list of texts, and is none.
+
+    >>> parse_categories("cup, laptop"), parse_categories('["red, shiny square"]')
+    (['cup', 'laptop'], ['red, shiny square'])
+    """
+    if not text.lstrip().startswith("["):
+        return [word for word in map(str.strip, text.split(",")) if word]
+    try:
+        categories = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"--categories: {text[:80]!r} is not a JSON list ({error})") from error
+    if not all(isinstance(category, str) for category in categories):
+        raise UserError(f"--categories: {text[:80]!r} must be a list of texts")
+    return list(categories)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -38,7 +59,10 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--model", default="tiny", help='folder, hub id, or "tiny" (default)')
     parser.add_argument("--backend", default="transformers", help="transformers, vllm, openai, …")
     parser.add_argument("--task", default="detection", help="such as detection (default), pointing")
-    parser.add_argument("--categories", help='what to look for: "cup, laptop"')
+    parser.add_argument(
+        "--categories",
+        help='what to look for: "cup, laptop", or a JSON list where a category has a comma',
+    )
     parser.add_argument("--keypoint-type", help="keypoint schema, such as person")
     parser.add_argument(
         "--visual-prompt-boxes",
@@ -75,7 +99,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.engine != "ray" and (args.ray_address or args.workers):
         parser.error("--ray-address and --workers go with --engine ray")
     options: dict[str, Any] = dict(parse_override(word) for word in args.options)
-    categories = [c.strip() for c in (args.categories or "").split(",") if c.strip()]
+    categories = parse_categories(args.categories or "")
     question = {
         "task": args.task,
         "categories": categories or None,

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexkit.config import load_config
+from rexkit.config import read_plain
 from rexkit.errors import DataError, UserError
 from rexkit.evaluation.analysis import Case
 from rexkit.examples import ExampleDataset, build_examples
@@ -16,21 +16,21 @@ from rexkit.registry import VISUALIZERS
 from rexkit.structures import Example
 
 if TYPE_CHECKING:
-    from mmengine.config import Config
     from PIL import Image
 
 
 class SampleImages:
     """Draws the samples of a test, ground truth beside prediction.
 
-    A test keeps its ``config.py`` beside its results, or a training in the folder above them. The
+    A test keeps its ``config.json`` beside its results, or a training in the folder above them. The
     sample of a record is loaded again from that config's ``test_data`` by its index, so synthetic
     and transformed images come back too. Where there is no config, or it gives another sample,
-    the file that the record names is opened.
+    the file that the record names is opened. Nothing in the folder is executed: ``config.py`` is
+    not read, and modules that the config names are not imported.
 
     Args:
         root: the folder of the results.
-        visualizer: of VISUALIZERS; left out, that of ``config.py``, or a `PillowVisualizer`.
+        visualizer: of VISUALIZERS; left out, that of ``config.json``, or a `PillowVisualizer`.
     """
 
     __test__ = False  # it is no test, though pytest would take it for one
@@ -71,9 +71,9 @@ class SampleImages:
             raise UserError(
                 f"{record.source} has no image file of its own, and "
                 + (
-                    f"there is no config.py in {self.root} or above it to load it by"
+                    f"there is no config.json in {self.root} or above it to load it by"
                     if examples is None
-                    else "config.py gives another sample at its index"
+                    else "config.json gives another sample at its index"
                 )
             )
         image = decode_image(read_image(Path(record.image_path)))
@@ -85,10 +85,10 @@ class SampleImages:
         return image
 
     @cached_property
-    def _config(self) -> Config | None:
+    def _config(self) -> dict[str, Any] | None:
         for folder in (self.root, self.root.parent):
-            if (folder / "config.py").is_file():
-                return load_config(folder / "config.py")
+            if (folder / "config.json").is_file():
+                return read_plain(folder / "config.json")
         return None
 
     @cached_property
@@ -96,7 +96,13 @@ class SampleImages:
         config = self._config
         if config is None or not config.get("test_data"):
             return None
-        return build_examples(config.test_data, "test_data", config.seed, False)
+        try:
+            return self._build(config)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise UserError(f"config.json gives no test data: {error}") from error
+
+    def _build(self, config: dict[str, Any]) -> ExampleDataset:
+        return build_examples(config["test_data"], "test_data", config.get("seed", 0), False)
 
     def _build_visualizer(self) -> Any:
         try:

@@ -58,9 +58,10 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns:
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """Write a CSV table, UTF-8."""
+    """Write a CSV table, UTF-8; a text that a spreadsheet would run as a formula is quoted."""
+    cells = [[_no_formula(cell) for cell in row] for row in [header, *rows]]
     with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+        csv.writer(file, lineterminator="\n").writerows(cells)
 
 
 def format_value(value: float | None) -> str:
@@ -74,6 +75,11 @@ def format_value(value: float | None) -> str:
     if value is None:
         return "–"
     return str(int(value)) if value > 1 and float(value).is_integer() else f"{value:.4f}"
+
+
+def _no_formula(cell: object) -> object:
+    is_formula = isinstance(cell, str) and cell.lstrip().startswith(("=", "+", "-", "@"))
+    return f"'{cell}" if is_formula else cell
 
 
 def _cells(cells: Sequence[str]) -> str:

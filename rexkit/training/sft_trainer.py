@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainingArguments
 
 from rexkit._compat.transformers import TrainerWithSampler
+from rexkit.errors import did_you_mean
 from rexkit.examples import ExampleDataset, Key
 from rexkit.grammar.tokens import BOX_START
 from rexkit.models.vlm import VLM, Part
@@ -85,6 +86,11 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
         callbacks: list[TrainerCallback] | None = None,
         **training_arguments: Any,
     ):
+        if attention is not None and attention not in get_args(AttentionKind):
+            known = get_args(AttentionKind)
+            raise ValueError(f"attention: {attention!r}; {did_you_mean(str(attention), known)}")
+        if type(max_row_tokens) is not int or max_row_tokens < 1:
+            raise ValueError(f"max_row_tokens: must be 1 or more, got {max_row_tokens!r}")
         self.vlm = vlm
         self.train_data = train_data
         self.score = score

@@ -11,7 +11,7 @@ from PIL import Image
 from scripted_backend import Scripted
 
 from rexkit.cli import main
-from rexkit.config import load_config
+from rexkit.config import load_config, write_plain
 from rexkit.errors import ConfigError, UserError
 from rexkit.evaluation.evaluator import evaluate
 from rexkit.evaluation.sample_images import SampleImages
@@ -34,7 +34,7 @@ def tested(tmp_path: Path) -> Path:
     config = load_config(tmp_path / "job.py")
     folder = tmp_path / "run"
     folder.mkdir()
-    config.dump(str(folder / "config.py"))
+    write_plain(config.to_dict(), folder / "config.json")
     examples = build_examples(config.test_data, "test_data", config.seed, False)
     backend = Scripted(examples, lambda text: text[: len(text) // 2])
     evaluate(backend, examples, out_dir=folder)
@@ -46,7 +46,7 @@ def records(folder: Path, place: str) -> list[PredictionRecord]:
 
 
 def test_synthetic_images_are_drawn_again_by_the_config(tested):
-    config = load_config(tested / "config.py")
+    config = load_config(tested / "config.json")
     examples = build_examples(config.test_data, "test_data", config.seed, False)
     images = SampleImages(tested)
     for record in records(tested, "box_eval/shapes") + records(tested, "point_eval/Shapes"):
@@ -61,9 +61,9 @@ def test_a_training_keeps_its_config_above(tested):
 
 
 def test_without_a_config_the_file_is_opened(tested, tmp_path):
-    (tested / "config.py").unlink()
+    (tested / "config.json").unlink()
     record = records(tested, "box_eval/shapes")[0]
-    with pytest.raises(UserError, match=r"no config\.py"):
+    with pytest.raises(UserError, match=r"no config\.json"):
         SampleImages(tested).find(record)
     Image.new("RGB", (128, 128), "red").save(tmp_path / "a.png")
     record.image_path = str(tmp_path / "a.png")
@@ -74,8 +74,10 @@ def test_without_a_config_the_file_is_opened(tested, tmp_path):
 
 
 def test_another_sample_is_not_taken_for_the_tested_one(tested):
-    config = (tested / "config.py").read_text()
-    (tested / "config.py").write_text(config.replace("size=4", "size=4, styles=['shape']"))
+    config = (tested / "config.json").read_text()
+    (tested / "config.json").write_text(
+        config.replace('"size": 4', '"size": 4, "styles": ["shape"]')
+    )
     with pytest.raises(UserError, match="another sample"):
         SampleImages(tested).find(records(tested, "box_eval/shapes")[0])
 
@@ -88,6 +90,23 @@ def test_from_results_to_page(tested, capsys):
     page = (tested / "analysis.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 3
     assert page.count("<section>") == 3
+
+
+def test_looking_executes_nothing_of_the_folder(tested, capsys, monkeypatch):
+    evil = f"open({str(tested / 'ran')!r}, 'w')"
+    (tested / "config.py").write_text(evil)
+    (tested / "evil.py").write_text(evil)
+    config = json.loads((tested / "config.json").read_text())
+    config["custom_imports"] = {"imports": ["evil"]}
+    (tested / "config.json").write_text(json.dumps(config))
+    monkeypatch.chdir(tested)
+    assert main(["analyse", "."]) == 0
+    (tested / "config.json").unlink()
+    assert main(["analyse", str(tested)]) == 0
+    for damaged in ("[", "[]", '{"test_data": 5}', '{"test_data": {"dataset": 1}, "seed": []}'):
+        (tested / "config.json").write_text(damaged)
+        assert main(["analyse", str(tested)]) == 0
+    assert not (tested / "ran").exists()
 
 
 def test_files_are_named_where_images_have_one_each(tmp_path):

@@ -1,0 +1,96 @@
+"""Malformed configs and overrides end in one error that names them, never in a traceback."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rexkit.cli.options import parse_override
+from rexkit.config import load_config
+from rexkit.errors import UserError
+from rexkit.run import Run
+
+ROUNDS = int(os.environ.get("REXKIT_FUZZ", "60"))
+
+CONFIG = """
+model = dict(type="TinyVLM", weights=None, hidden_size=64, layers=1, heads=1)
+train_data = dict(dataset=dict(type="ShapesDataset", size=4), task=dict(type="GroundingTask"))
+trainer = dict(type="SFTTrainer", max_steps=1, use_cpu=True)
+"""
+KEYS = [
+    *("model", "train_data", "trainer", "seed", "work_dir", "custom_imports", "requires"),
+    *("model.type", "train_data.dataset", "train_data.dataset.size", "train_data.task"),
+    *("train_data.dataset.type", "train_data.weight", "train_data.task.num_negatives"),
+    *("trainer.type", "trainer.attention", "trainer.max_row_tokens", "trainer.learning_rate"),
+    *("model.hidden_size", "model.layers", "trainer.coord_sigma", "metrics", "test_data"),
+    *("trainer..max_steps", "", "a.b.c", "train_data.0", "train_data.transforms", "backend"),
+]
+VALUES = [
+    *("x", "-1", "0", "1e400", "nan", "None", "[]", "{}", "5", "'nope'", "{[]: 1}", "(1, 2)"),
+    *("(" * 300, "[[[1]]]", "{'type': 5}", "{'type': 'Nope'}", "True", "9" * 30, "=", "${x}"),
+]
+FILES = {
+    "cyclic": "_base_ = 'config.py'",
+    "missing base": "_base_ = 'none.py'",
+    "syntax": "model = dict(",
+    "raises": "raise ZeroDivisionError('no')",
+    "key": "model = {[]: 1}",
+    "type": "model = dict(type=5)",
+    "list": "model = [1]\ntrain_data = 3",
+    "requires": "requires = 5",
+    "imports": "custom_imports = 3",
+    "import": "custom_imports = dict(imports=['no_such_module'])",
+    "lambda": "train_data = lambda: 1",
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_malformed_files(name: str, tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text(FILES[name])
+    with pytest.raises((UserError, FileNotFoundError)) as caught:
+        Run.from_config(load_config(tmp_path / "config.py", {"work_dir": str(tmp_path)}), "train")
+    assert str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["yaml", "yml"])
+def test_yaml_makes_no_objects(suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_text(f"seed: !!python/object/apply:os.mkdir [{tmp_path}/ran]\n")
+    with pytest.raises(UserError, match="cannot be read as a config"):
+        load_config(path)
+    (tmp_path / "b.py").write_text(f"_base_ = 'a.{suffix}'")
+    with pytest.raises(UserError, match="cannot be read as a config"):
+        load_config(tmp_path / "b.py")
+    assert not (tmp_path / "ran").exists()
+    path.write_text("seed: 3\nnum_images: 1\n")
+    assert load_config(path).seed == 3
+
+
+@pytest.mark.parametrize("word", ["x", "=1", "a={[]: 1}"])
+def test_malformed_overrides(word: str) -> None:
+    with pytest.raises(UserError) as caught:
+        parse_override(word)
+    assert "\n" not in str(caught.value)
+
+
+def test_any_override_is_applied_or_named(tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text(CONFIG)
+    generator = np.random.default_rng(14)
+    refused = 0
+    for _ in range(ROUNDS):
+        words = [
+            f"{KEYS[generator.integers(len(KEYS))]}={VALUES[generator.integers(len(VALUES))]}"
+            for _ in range(generator.integers(1, 3))
+        ]
+        try:
+            overrides = dict(map(parse_override, words))
+            overrides["work_dir"] = str(tmp_path / "run")
+            Run.from_config(load_config(tmp_path / "config.py", overrides), "train")
+        except (UserError, FileNotFoundError):
+            refused += 1
+        except Exception as error:
+            raise AssertionError(f"{words} ended in {error!r}") from error
+    assert refused > ROUNDS / 2
