@@ -134,7 +134,8 @@ def _read_span(
     phrase = text[phrase_at : min(ref_end, box_start)].strip()
     if not phrase:
         problems.append(problem("empty_phrase", phrase_at))
-    geometry = _Geometry(problems, inline, _last_size(spans))
+    # Only a text that is cut off needs it; counting it for each span would take quadratic time.
+    geometry = _Geometry(problems, inline, _last_size(spans) if after == "cut" else BOX)
     geometry.read(text, geometry_at, stop, after)
     if items := geometry.items:
         spelled = ITEM_SEPARATOR.join("".join([COORD_TOKENS[b] for b in i.bins]) for i in items)
@@ -206,11 +207,12 @@ class _Geometry:
                 self._report("separator", offset)
         elif self._runs and not self._invalid:
             boxes = all(len(run.bins) >= BOX and len(run.bins) % 2 == 0 for run in self._runs)
+            text = self._transcription()
             for run in self._runs if boxes else [_joined(self._runs)]:
                 if len(run.bins) % 2:
                     self._report("odd_coordinates", run.offset, f"{len(run.bins)} in a row")
                 else:
-                    self.items.append(run._replace(text=self._transcription()))
+                    self.items.append(run._replace(text=text))
         self._open_item()
 
     def _coordinate(self, spelling: str, offset: int) -> None:
