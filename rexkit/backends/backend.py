@@ -95,6 +95,7 @@ class Generation:
             backend gives it.
         bins: bin statistics of each token, if the backend gives them; see
             `rexkit.backends.scores`.
+        error: why a server refused this request alone; the completion is then empty.
     """
 
     text: str
@@ -104,6 +105,7 @@ class Generation:
     truncated: bool
     logprobs: Floats | None = None
     bins: BinStatistics | None = None
+    error: UserError | None = None
 
 
 class Backend(ABC):

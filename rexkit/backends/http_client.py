@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import os
 import random
@@ -18,6 +19,12 @@ from rexkit.errors import ConfigError, UserError
 logger = logging.getLogger(__name__)
 
 _BUSY = {408, 425, 429}  # with every 5xx: worth another try
+REFUSED = (400, 413, 422)
+"""The statuses by which a server refuses one request for what is in it."""
+
+MAX_BODY = 64 * 2**20
+"""The most bytes of a response that are read."""
+
 _LONGEST_BACKOFF = 30.0  # seconds
 _LONGEST_RETRY_AFTER = 300.0  # seconds; a longer Retry-After is an error
 _CONNECT = 10.0  # seconds, to open a connection
@@ -112,7 +119,7 @@ class Server:
             try:
                 # The client's own timeout restarts with every byte; this one limits the whole.
                 async with asyncio.timeout(self.timeout):
-                    response = await client.post(url, json=body)
+                    response, content = await _bounded(client, url, body)
             except (TimeoutError, httpx2.TimeoutException):
                 reason = f"no response within {self.timeout:g} seconds"
             except httpx2.TransportError as error:
@@ -120,10 +127,10 @@ class Server:
             else:
                 if response.is_success:
                     try:
-                        return response.json()
-                    except ValueError:
-                        raise ServerError(f"no JSON: {_excerpt(response)}") from None
-                reason = f"status {response.status_code}: {_excerpt(response)}"
+                        return json.loads(content)
+                    except (ValueError, RecursionError):
+                        raise ServerError(f"no JSON: {_excerpt(content)}") from None
+                reason = f"status {response.status_code}: {_excerpt(content)}"
                 if response.status_code not in _BUSY and not response.is_server_error:
                     hint = self._hint(response.status_code, url, body)
                     raise ServerError(reason + hint, response.status_code)
@@ -150,8 +157,21 @@ class Server:
         return ""
 
 
-def _excerpt(response: httpx2.Response) -> str:
-    return " ".join(response.text[:500].split())
+async def _bounded(
+    client: httpx2.AsyncClient, url: httpx2.URL, body: Mapping[str, Any]
+) -> tuple[httpx2.Response, bytes]:
+    """Post and return the response with its body, which is read up to `MAX_BODY`, unpacked."""
+    content = bytearray()
+    async with client.stream("POST", url, json=body) as response:
+        async for part in response.aiter_bytes():
+            content += part
+            if len(content) > MAX_BODY:
+                raise ServerError(f"a response of more than {MAX_BODY} bytes")
+    return response, bytes(content)
+
+
+def _excerpt(content: bytes) -> str:
+    return " ".join(content[:500].decode("utf-8", "replace").split())
 
 
 def _retry_after(response: httpx2.Response) -> float:

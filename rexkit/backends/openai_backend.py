@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import io
+import logging
 import os
 import time
 import uuid
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import numpy as np
 
 from rexkit.backends.backend import Backend, Generation, Request
-from rexkit.backends.http_client import Server, ServerError
+from rexkit.backends.http_client import REFUSED, Server, ServerError
 from rexkit.backends.presence import Presence
 from rexkit.backends.sampling import SamplingParams, check_stop
 from rexkit.backends.vllm_request import (
@@ -34,8 +35,13 @@ if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
+logger = logging.getLogger(__name__)
+
 T = TypeVar("T")
 ImageFormat = Literal["png", "jpeg"]
+
+MAX_TOKENS = 2**22
+"""The largest number of tokens that is taken from a response."""
 
 KEEP_SPECIAL_TOKENS = {
     "skip_special_tokens": False,
@@ -159,9 +165,12 @@ class OpenAIBackend(Backend):
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Return one generation for each request, in order.
 
+        A request that the server refuses (status 400, 413 or 422) gives a generation with its
+        ``error``.
+
         Raises:
-            ServerError: a request was refused, or failed after every retry; or ``constrain`` or
-                ``presence="marginal"`` is set and rexkit did not start the server.
+            ServerError: every request was refused, or one failed after every retry; or
+                ``constrain`` or ``presence="marginal"`` is set and rexkit did not start the server.
         """
         started = time.perf_counter()
         generations = _run(self._send_all(requests))
@@ -207,9 +216,12 @@ class OpenAIBackend(Backend):
                     return await self._send(client, number, request, extended)
                 except ServerError as error:
                     reason = self.server.hide_key(str(error))
-                    raise ServerError(
+                    named = ServerError(
                         f"{self.server.name}, request {number}: {reason}", error.status
-                    ) from None
+                    )
+                    if error.status not in REFUSED:
+                        raise named from None
+                    return Generation("", [], 0, 0.0, False, error=named)
 
         try:
             async with self.server.client() as client, asyncio.TaskGroup() as group:
@@ -218,7 +230,13 @@ class OpenAIBackend(Backend):
         except ExceptionGroup as failed:
             # The first failure cancelled the other requests.
             raise failed.exceptions[0] from None
-        return [task.result() for task in tasks]
+        generations = [task.result() for task in tasks]
+        refused = [g.error for g in generations if g.error is not None]
+        if refused and len(refused) == len(generations):  # the fault is not that of one image
+            raise refused[0]
+        for error in refused:
+            logger.warning("%s", error)
+        return generations
 
     async def _has_extensions(self, client: httpx2.AsyncClient) -> bool:
         """Return whether rexkit started the server; False without a request if unimportant."""
@@ -298,17 +316,35 @@ def _read(response: Any) -> Generation:
     """Return the generation of a chat completion, without its time."""
     try:
         choice, usage = response["choices"][0], response.get("usage") or {}
-        text = choice["message"]["content"] or ""
+        text = _text_of(choice["message"]["content"])
         ids = choice.get("token_ids")
         if ids is None:
-            ids = [-1] * usage.get("completion_tokens", 0)
+            ids = [-1] * _number(usage.get("completion_tokens") or 0)
+        elif not isinstance(ids, list) or not all(type(number) is int for number in ids):
+            raise TypeError("token_ids")
         truncated = choice["finish_reason"] == "length"
-        prompt_tokens = usage.get("prompt_tokens", 0)
+        prompt_tokens = _number(usage.get("prompt_tokens") or 0)
         tokens = (choice.get("logprobs") or {}).get("content")
         logprobs = None
         if tokens is not None and len(tokens) == len(ids) and -1 not in ids:
-            logprobs = np.array([token["logprob"] for token in tokens], np.float32)
-    except (KeyError, IndexError, TypeError, AttributeError):
+            logprobs = np.array([float(token["logprob"]) for token in tokens], np.float32)
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError):
         raise ServerError(f"not a chat completion: {str(response)[:200]}") from None
     text = text.removesuffix(END_OF_TURN)
     return Generation(text, list(ids), prompt_tokens, 0.0, truncated, logprobs)
+
+
+def _text_of(content: Any) -> str:
+    """Return the text of a message: a string, null, or a list of parts."""
+    if isinstance(content, list):
+        content = "".join(part["text"] for part in content if part.get("type") == "text")
+    if not isinstance(content, str | None):
+        raise TypeError("content")
+    return content or ""
+
+
+def _number(value: Any) -> int:
+    """Return a number of tokens, if it can be one."""
+    if type(value) is not int or not 0 <= value <= MAX_TOKENS:
+        raise ValueError("number of tokens")
+    return value

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.error import URLError
-from urllib.request import Request, urlopen
+from urllib.parse import urlsplit
+from urllib.request import HTTPRedirectHandler, Request, build_opener
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,18 +77,40 @@ def describe_source(source: Any) -> str:
 def fetch(url: str) -> bytes:
     """Fetch an http or https URL, up to 256 MiB.
 
+    A redirect is followed to public addresses only: a server on the internet must not reach what
+    only this machine or its network can.
+
     Raises:
         DataError: no response within 30 seconds, an error, or more than that.
     """
     try:
         request = Request(url, headers={"User-Agent": "rexkit"})
-        with urlopen(request, timeout=URL_SECONDS) as response:
+        with build_opener(_Redirects).open(request, timeout=URL_SECONDS) as response:
             data: bytes = response.read(URL_BYTES + 1)
     except (URLError, OSError, ValueError) as error:
         raise DataError(f"cannot fetch it ({error})") from error
     if len(data) > URL_BYTES:
         raise DataError(f"cannot fetch it (more than {URL_BYTES} bytes)")
     return data
+
+
+class _Redirects(HTTPRedirectHandler):
+    """Follows redirects to addresses that are public, by http and https."""
+
+    def redirect_request(
+        self, req: Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> Request | None:
+        if urlsplit(newurl).scheme not in ("http", "https") or not _is_public(newurl):
+            raise URLError(f"it redirects to {newurl}, which is no public address")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def _is_public(url: str) -> bool:
+    try:
+        found = socket.getaddrinfo(urlsplit(url).hostname, None)
+    except (OSError, ValueError):
+        return False
+    return all(ipaddress.ip_address(str(row[4][0]).partition("%")[0]).is_global for row in found)
 
 
 def _from_array(array: NDArray[Any]) -> Image.Image:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import ArrayLike
 
 from rexkit.backends import Backend, Generation, Request
+from rexkit.backends.http_client import REFUSED
 from rexkit.errors import DataError, UserError, did_you_mean
 from rexkit.formats.image_sources import ImageSource, describe_source, open_source
 from rexkit.formats.images import Color, rgb_color
@@ -222,8 +223,19 @@ class Predictor:
             else:
                 result.seconds = opened.seconds
                 requests[position] = build_request(opened.image, row.task, question)
-        generations = self.backend.generate(list(requests.values())) if requests else []
+        try:
+            generations = self.backend.generate(list(requests.values())) if requests else []
+        except UserError as error:
+            # The only image of a window may be the one that its server refuses.
+            if len(requests) > 1 or getattr(error, "status", None) not in REFUSED:
+                raise
+            generations = [Generation("", [], 0, 0.0, False, error=error)]
         for position, generation in zip(requests, generations, strict=True):
+            if generation.error is not None:
+                if on_error == "raise":
+                    raise generation.error
+                results[position].error = str(generation.error)
+                continue
             self._fill(results[position], batch[position].task, generation)
         yield from results
 

@@ -271,6 +271,37 @@ def test_weights_are_refused(monkeypatch, takes, host):
     assert not loaded
 
 
+@pytest.mark.parametrize("path", ["records", "weights"])
+def test_the_key_is_asked_for_first_and_browsers_are_refused(monkeypatch, path):
+    from starlette.applications import Starlette
+    from starlette.middleware.base import BaseHTTPMiddleware
+    from starlette.testclient import TestClient
+
+    from rexkit.backends.vllm_server import extra_endpoints
+
+    monkeypatch.delenv("VLLM_API_KEY", raising=False)
+    app = Starlette()
+    app.state.engine_client = None  # nothing may reach it
+    app.state.args = SimpleNamespace(api_key=["first", "second"])
+    app.add_middleware(BaseHTTPMiddleware, dispatch=extra_endpoints)
+    client = TestClient(app, client=("127.0.0.1", 1))
+
+    def status(**headers: str) -> int:
+        named = {"content-type": "application/json", **headers}
+        return client.post(f"/v1/rexkit/{path}", content="{not json", headers=named).status_code
+
+    for wrong in ({}, {"authorization": "Bearer third"}, {"authorization": "Basic first"}):
+        assert status(**wrong) == 401
+    assert status(authorization="Bearer second", origin="http://page") == 403
+    assert status(**{"authorization": "Bearer first", "sec-fetch-site": "cross-site"}) == 403
+    assert status(**{"authorization": "Bearer first", "content-type": "text/plain"}) == 415
+    app.state.args = SimpleNamespace(api_key=None)
+    monkeypatch.setenv("VLLM_API_KEY", "third")
+    assert status() == 401
+    monkeypatch.delenv("VLLM_API_KEY")
+    assert status(origin="http://page") == 403
+
+
 @pytest.mark.parametrize("which", ["engine", "served"])
 def test_new_weights_are_those_that_answer(which, request, folder):
     """Every part of the model, the head that shares the embedding's rows included."""
