@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import lru_cache
+from itertools import groupby
 
 import numpy as np
 from PIL.ImageFont import FreeTypeFont
@@ -12,6 +15,7 @@ from rexkit.geometry import box_coverage
 from rexkit.structures import Array, ImageSize
 
 ELLIPSIS = "…"
+_NO_CHARACTER = "\U0010ffff"
 
 
 def one_line(text: str) -> str:
@@ -21,6 +25,31 @@ def one_line(text: str) -> str:
     'two lines'
     """
     return " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
+
+
+def drawable(text: str, font: FreeTypeFont) -> str:
+    """Replace each run of characters that a font lacks by their numbers, such as ``[676F 5B50]``.
+
+    A font draws one and the same box for all of them, so that labels could not be told apart. A
+    letter whose accent alone is missing is written without it.
+    """
+    plain = [unicodedata.normalize("NFD", letter)[0] for letter in text]
+    text = "".join(
+        base if letter > "~" and base <= "~" and _is_missing(letter, font) else letter
+        for letter, base in zip(text, plain, strict=True)
+    )
+    parts: list[str] = []
+    for missing, run in groupby(text, lambda letter: letter > "~" and _is_missing(letter, font)):
+        letters = list(run)
+        codes = " ".join(f"{ord(letter):04X}" for letter in letters)
+        parts.append(f"[{codes}]" if missing else "".join(letters))
+    return "".join(parts)
+
+
+@lru_cache(maxsize=65536)
+def _is_missing(letter: str, font: FreeTypeFont) -> bool:
+    drawn, nothing = font.getmask(letter), font.getmask(_NO_CHARACTER)
+    return drawn.size == nothing.size and bytes(drawn) == bytes(nothing)
 
 
 def shorten(text: str, font: FreeTypeFont, width: float) -> str:
@@ -33,7 +62,7 @@ def shorten(text: str, font: FreeTypeFont, width: float) -> str:
 
 def wrap(text: str, font: FreeTypeFont, width: float, lines: int) -> list[str]:
     """Break a text into lines of a width, at blanks where possible; shorten the last one."""
-    rest = one_line(text)
+    rest = drawable(one_line(text)[:1000], font)
     found: list[str] = []
     while rest and len(found) < lines:
         if len(found) == lines - 1:

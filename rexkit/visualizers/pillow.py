@@ -13,7 +13,7 @@ from rexkit.registry import VISUALIZERS
 from rexkit.structures import Annotation, Instance, Prediction
 from rexkit.visualizers.canvas import Shape
 from rexkit.visualizers.colors import Color, Palette, parse_color, phrase_color, text_color
-from rexkit.visualizers.labels import one_line, place, shorten, wrap
+from rexkit.visualizers.labels import drawable, one_line, place, shorten, wrap
 
 PANEL = (480, 1024)
 """Minimum and maximum of the longer side of an image in `PillowVisualizer.side_by_side`."""
@@ -164,7 +164,7 @@ class PillowVisualizer:
         words, boxes, colors = [], [], []
         for shape in shapes:
             extent = shape.extent
-            line = shorten(_label(shape.instance), font, widest - 2 * pad)
+            line = shorten(drawable(_label(shape.instance), font), font, widest - 2 * pad)
             if extent is None or not line or height > canvas.height:
                 continue
             # A point has no extent of its own; its label keeps clear of the dot.

@@ -18,7 +18,7 @@ from rexkit.registry import VISUALIZERS
 from rexkit.structures import Annotation, Instance, Prediction, Problem
 from rexkit.visualizers import PillowVisualizer
 from rexkit.visualizers.colors import oklch, parse_color, phrase_color, text_color
-from rexkit.visualizers.labels import place, shorten, wrap
+from rexkit.visualizers.labels import drawable, place, shorten, wrap
 from rexkit.visualizers.pillow import load_font
 
 SIZE = (64, 48)
@@ -396,3 +396,16 @@ class TestImages:
 def test_a_palette_is_checked_when_the_visualizer_is_built(palette):
     with pytest.raises(ValueError, match=r"octarine|#12|three numbers"):
         PillowVisualizer(palette=palette)
+
+
+def test_characters_that_the_font_lacks_are_told_apart():
+    font = load_font(14)
+    assert drawable("red café", font) in ("red café", "red cafe")
+    assert drawable("a 杯子 b", font) == "a [676F 5B50] b"
+    assert drawable("كوب", font) != drawable("قطة", font)
+    images = []
+    for phrase in ("杯", "犬"):
+        found = Annotation((200, 100), [Instance(phrase, bbox=[20, 40, 180, 90])])
+        image = PillowVisualizer(palette={phrase: "red"}).draw(Image.new("RGB", (200, 100)), found)
+        images.append(image.tobytes())
+    assert images[0] != images[1]
