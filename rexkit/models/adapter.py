@@ -1,14 +1,48 @@
-"""Merging of LoRA adapters into the models they were trained on."""
+"""LoRA adapters: what they train, and merging them into the models they were trained on."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file
-from transformers import AutoModelForImageTextToText, PreTrainedModel
+from transformers import AutoModelForImageTextToText, AutoTokenizer, PreTrainedModel
 
-from rexkit.errors import UserError
+from rexkit.errors import ConfigError, UserError
+
+
+def lora_settings(model: Any, lora: Mapping[str, Any], added: Sequence[int]) -> dict[str, Any]:
+    """Return the arguments of ``peft.LoraConfig``, by which the rows of added tokens train too.
+
+    Args:
+        model: the model, with those rows.
+        lora: arguments of ``peft.LoraConfig``.
+        added: ids of the tokens that the model's own checkpoint does not have.
+
+    Raises:
+        ConfigError: ``modules_to_save`` names a layer whose matrix is that of another layer; peft
+            would train a copy, which plain transformers cannot load.
+    """
+    settings = dict(lora)
+    head = model.get_output_embeddings()
+    tied = head is None or head.weight is model.get_input_embeddings().weight
+    layers = ("embed_tokens", "lm_head")
+    whole = [name for name in layers if name in (settings.get("modules_to_save") or ())]
+    if tied and whole:
+        raise ConfigError(
+            f"model.lora.modules_to_save: {whole[0]} shares its matrix with the other end of this "
+            "model, which a copy in the adapter would undo; leave it out (rows of added tokens "
+            "train anyway), or name rows in trainable_token_indices"
+        )
+    rows = settings.get("trainable_token_indices") or {}
+    rows = dict(rows) if isinstance(rows, Mapping) else {"embed_tokens": list(rows)}
+    for layer in layers[:1] if tied else layers:
+        if added and layer not in whole:
+            rows[layer] = sorted({*rows.get(layer, ()), *added})
+    if rows:
+        settings["trainable_token_indices"] = rows
+    return settings
 
 
 def merge_adapter(
@@ -31,11 +65,14 @@ def merge_adapter(
         raise UserError(f"{adapter} does not name the model it was trained on; give --base")
     model: Any = AutoModelForImageTextToText.from_pretrained(named, **options)
     rows = _embedding_rows(adapter)
-    if rows is not None and rows != model.get_input_embeddings().num_embeddings:
+    have = model.get_input_embeddings().num_embeddings
+    has_tokens = (adapter / "tokenizer_config.json").is_file()
+    if rows is None and has_tokens:
+        rows = max(have, len(AutoTokenizer.from_pretrained(str(adapter))))
+    if rows is not None and rows != have:
         # Coordinate tokens were added before the adapter was trained.
         model.resize_token_embeddings(rows, mean_resizing=False)
     merged: PreTrainedModel = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    has_tokens = (adapter / "tokenizer_config.json").is_file()
     return merged, str(adapter) if has_tokens else str(named)
 
 

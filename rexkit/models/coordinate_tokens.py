@@ -30,20 +30,20 @@ def coordinate_ids(tokenizer: Any) -> list[int]:
     return [known[token] for token in COORD_TOKENS]
 
 
-def add_coordinate_tokens(model: PreTrainedModel, tokenizer: Any) -> int:
+def add_coordinate_tokens(model: PreTrainedModel, tokenizer: Any) -> list[int]:
     """Add the tokens of the grammar that a checkpoint lacks; a second call adds nothing.
 
     New coordinate rows start on a smooth curve, so that neighbouring bins start as neighbouring
     vectors; their mean and spread are those of the rows already there.
 
     Returns:
-        How many tokens were added.
+        The ids of the tokens that were added, in ascending order.
     """
     known = tokenizer.get_vocab()
     plain = [token for token in COORD_TOKENS if token not in known]
     special = [token for token in GRAMMAR_TOKENS if token not in known]
     if not plain and not special:
-        return 0
+        return []
     trained_rows = len(tokenizer)
     tokenizer.add_tokens(special, special_tokens=True)
     tokenizer.add_tokens(plain)
@@ -55,7 +55,7 @@ def add_coordinate_tokens(model: PreTrainedModel, tokenizer: Any) -> int:
     tables = {id(layer.weight): layer.weight for layer in _embedding_layers(model)}
     for weight in tables.values():
         start_smoothly(weight, new, bins, trained_rows)
-    return len(plain) + len(special)
+    return sorted(tokenizer.convert_tokens_to_ids(token) for token in plain + special)
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText
 
-from rexkit.models.adapter import merge_adapter
+from rexkit.models.adapter import lora_settings, merge_adapter
 from rexkit.models.coordinate_tokens import add_coordinate_tokens
 from rexkit.models.hardware import hardware_attention, hardware_dtype
 from rexkit.models.processors import family_of, load_processor
@@ -37,12 +37,14 @@ class PretrainedVLM(VLM):
         device_map: as transformers takes it; left out, the trainer or backend places the model.
         lora: trains a LoRA adapter and nothing else, the arguments of ``peft.LoraConfig``, such as
             ``dict(r=16, target_modules="all-linear")``; its checkpoints hold the adapter alone.
+            The rows of tokens that were added to the vocabulary train too, and no others.
         freeze, max_length: as in `VLM`.
         system_prompt: the system message; None takes that of `checkpoint_settings`, and an empty
             string leaves it to the chat template.
 
     Raises:
-        ConfigError: the checkpoint is of another family.
+        ConfigError: the checkpoint is of another family, or ``lora`` trains a whole matrix of
+            token vectors that is input and output layer at once.
     """
 
     def __init__(
@@ -82,11 +84,11 @@ class PretrainedVLM(VLM):
         processor = load_processor(
             home, model.config.model_type, min_pixels, max_pixels, system_prompt
         )
-        add_coordinate_tokens(model, processor.tokenizer)
+        added = add_coordinate_tokens(model, processor.tokenizer)
         if lora is not None:
             from peft import LoraConfig, get_peft_model
 
-            model = get_peft_model(model, LoraConfig(**lora))
+            model = get_peft_model(model, LoraConfig(**lora_settings(model, lora, added)))
         super().__init__(
             model,
             processor,

@@ -131,8 +131,8 @@ def test_missing_coordinate_tokens_are_added_once_and_neighbours_start_alike():
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     before = model.get_input_embeddings().weight.detach().clone()
     added = add_coordinate_tokens(model, tokenizer)
-    assert added == len(COORD_TOKENS) + len(GRAMMAR_TOKENS)
-    assert add_coordinate_tokens(model, tokenizer) == 0
+    assert len(added) == len(COORD_TOKENS) + len(GRAMMAR_TOKENS)
+    assert add_coordinate_tokens(model, tokenizer) == []
     weight = model.get_input_embeddings().weight
     assert torch.equal(weight[: len(before)], before)
     rows = weight[torch.tensor(coordinate_ids(tokenizer))]
