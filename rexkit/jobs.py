@@ -16,13 +16,14 @@ from rexkit.evaluation.results_folder import write_metrics
 from rexkit.plugins import call_hook
 from rexkit.run import Run
 from rexkit.training.curves import plot_curves
+from rexkit.training.run_identity import claimed
 
 __all__ = ["test", "train"]
 
 logger = logging.getLogger(__name__)
 
 
-def train(run: Run, resume: bool = False) -> dict[str, float]:
+def train(run: Run, resume: bool = False, overwrite: bool = False) -> dict[str, float]:
     """Train, and test before and after.
 
     Writes to ``work_dir``: ``config.py`` (resolved), ``log.jsonl``, ``curves.png``, TensorBoard
@@ -32,10 +33,21 @@ def train(run: Run, resume: bool = False) -> dict[str, float]:
     Args:
         run: a run of the job "train".
         resume: continue from the last whole checkpoint in ``work_dir``.
+        overwrite: remove what an earlier run left in ``work_dir``.
 
     Returns:
         The metrics of the test, those of the untrained model under ``before/``.
+
+    Raises:
+        UserError: ``work_dir`` is in use, or holds a run that this one would mix with.
     """
+    if not is_main_process():  # the first process holds the work directory
+        return _train(run, resume)
+    with claimed(run.work_dir, run.config.to_dict(), resume, overwrite):
+        return _train(run, resume)
+
+
+def _train(run: Run, resume: bool) -> dict[str, float]:
     main = is_main_process()
     run.save_config()
     metrics: dict[str, float] = {}

@@ -135,7 +135,9 @@ class Run:
         """Write ``config.py`` and ``config.json`` to the work dir, in the first process only."""
         if is_main_process():
             self.work_dir.mkdir(parents=True, exist_ok=True)
-            self.config.dump(str(self.work_dir / "config.py"))
+            partial = self.work_dir / ".config.partial.py"
+            self.config.dump(str(partial))
+            partial.replace(self.work_dir / "config.py")  # never half written
             write_plain(self.config.to_dict(), self.work_dir / "config.json")
 
 

@@ -17,7 +17,7 @@ the trainer's own. Flags and KEY=VALUE words of the public Rex-Omni scripts set 
 
 _OWN = {
     **dict.fromkeys(("--import", "--work-dir", "--output_dir"), 1),
-    **dict.fromkeys(("--resume", "--dry-run", "--help"), 0),
+    **dict.fromkeys(("--resume", "--overwrite", "--dry-run", "--help"), 0),
     "--cfg-options": None,
 }
 """The options of the parser below, with the number of their values."""
@@ -28,6 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="rexkit train", description=__doc__, epilog=EPILOG)
     add_config_options(parser, flag=True)
     parser.add_argument("--resume", action="store_true", help="continue from the last checkpoint")
+    parser.add_argument(
+        "--overwrite", action="store_true", help="remove what an earlier run left in the work dir"
+    )
     parser.add_argument(
         "--dry-run",
         action="store_true",
@@ -46,7 +49,10 @@ def main(argv: list[str] | None = None) -> int:
         with TemporaryDirectory() as folder:
             show_run(Run.from_config(config, "train", work_dir=folder), args.config)
         return 0
-    metrics = train(Run.from_config(config, "train"), resume=args.resume)
+    if args.resume and args.overwrite:
+        parser.error("--resume and --overwrite exclude each other")
+    run = Run.from_config(config, "train")
+    metrics = train(run, resume=args.resume, overwrite=args.overwrite)
     if metrics:
         show_metrics(metrics, f"{args.config}: results in {config.work_dir}")
     return 0

@@ -65,7 +65,7 @@ def test_train_then_test(config, tmp_path, capsys):
 def test_the_familiar_flags_are_overrides(config, monkeypatch):
     seen = {}
     monkeypatch.setattr("rexkit.run.Run.from_config", lambda config, job: seen.update(config))
-    monkeypatch.setattr("rexkit.jobs.train", lambda run, resume: {})
+    monkeypatch.setattr("rexkit.jobs.train", lambda run, resume, overwrite: {})
     train_command.main(
         [
             config,

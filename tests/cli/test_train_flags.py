@@ -75,7 +75,7 @@ def configs(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "rexkit.run.Run.from_config", lambda config, job: seen.update(config.to_dict())
     )
-    monkeypatch.setattr("rexkit.jobs.train", lambda run, resume: {})
+    monkeypatch.setattr("rexkit.jobs.train", lambda run, resume, overwrite: {})
     monkeypatch.chdir(tmp_path)
     for name, trainer, more in (
         ("sft.py", "SFTTrainer", ""),
