@@ -90,7 +90,7 @@ class TransformersBackend(Backend):
         """Return the names of the sampling parameters."""
         return SamplingParams.names()
 
-    @torch.inference_mode()
+    @torch.no_grad()  # inference tensors would stay in the model under ZeRO-3
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Return one generation for each request, in order."""
         model = self.vlm.model

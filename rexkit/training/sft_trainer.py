@@ -212,5 +212,4 @@ class SigmaSchedule(TrainerCallback):
         """Set the spread of the current step."""
         done = state.global_step / max(1, state.max_steps)
         sigma = math.exp((1 - done) * math.log(self.first) + done * math.log(self.last))
-        if abs(sigma / self.loss.coord_sigma - 1) > 0.02:
-            self.loss.coord_sigma = sigma
+        self.loss.coord_sigma = sigma  # of the step alone, so that a resumed run has the same

@@ -142,17 +142,20 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         generation = dict(arguments.pop("generation_kwargs", None) or {})
         forbidden = {*vlm.forbidden_ids(), *generation.pop("suppress_tokens", ())}
         accelerated = torch.cuda.is_available()
-        config = GRPOConfig(
-            output_dir=str(work_dir),
-            generation_kwargs={**generation, "suppress_tokens": sorted(forbidden)},
-            **{
-                "report_to": "none",
-                "seed": seed,
-                "use_cpu": not accelerated,
-                "bf16": accelerated,
-                **arguments,
-            },
-        )
+        try:
+            config = GRPOConfig(
+                output_dir=str(work_dir),
+                generation_kwargs={**generation, "suppress_tokens": sorted(forbidden)},
+                **{
+                    "report_to": "none",
+                    "seed": seed,
+                    "use_cpu": not accelerated,
+                    "bf16": accelerated,
+                    **arguments,
+                },
+            )
+        except ValueError as error:  # such as a num_generations that does not divide the batch
+            raise ConfigError(f"trainer: {error}") from error
         if config.repetition_penalty != 1 and (rollout is None or not shared_prefix):
             missing = "rollout" if rollout is None else "shared_prefix"
             raise ConfigError(

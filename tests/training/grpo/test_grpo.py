@@ -386,3 +386,8 @@ def test_a_wrong_name_in_a_config_is_found_when_it_is_loaded(change, words):
         load_config(path, change)
     for word in words:
         assert word in str(error.value)
+
+
+def test_groups_that_do_not_fill_the_batch_are_a_config_error(tmp_path):
+    with pytest.raises(ConfigError, match=r"trainer: .*\(8\).*num_generations \(5\)"):
+        trainer(tmp_path, per_device_train_batch_size=8, num_generations=5)
