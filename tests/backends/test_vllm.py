@@ -15,7 +15,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx2
@@ -48,6 +47,7 @@ os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, where there is no G
 
 ENGINE = {"dtype": "float32", "max_model_len": 2048, "enforce_eager": True}
 LONGEST = 96
+KEY = "secret"
 HAND = {"name": "small hand", "keypoints": ["wrist", "thumb"], "sigmas": 0.1}
 TASKS = [
     GroundingTask(),
@@ -77,7 +77,7 @@ def server(folder, tmp_path_factory) -> Iterator[str]:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     words = ["serve", folder, "--port", str(port), "--dtype", "float32", "--enforce-eager"]
-    words += ["--take-weights"]
+    words += ["--take-weights", "--api-key", KEY]
     log = tmp_path_factory.mktemp("server") / "log"
     with log.open("w") as file:
         process = subprocess.Popen(
@@ -86,7 +86,9 @@ def server(folder, tmp_path_factory) -> Iterator[str]:
             stderr=subprocess.STDOUT,
             env=os.environ | {"NO_PROXY": "127.0.0.1"},
         )
-    yield f"http://127.0.0.1:{port}/v1"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("OPENAI_API_KEY", KEY)
+        yield f"http://127.0.0.1:{port}/v1"
     process.terminate()
     process.wait(60)
 
@@ -102,7 +104,8 @@ def served(folder, server, engine) -> OpenAIBackend:
     deadline = time.monotonic() + 240
     while True:
         try:
-            if httpx2.get(f"{server}/models").is_success:
+            headers = {"authorization": f"Bearer {KEY}"}
+            if httpx2.get(f"{server}/models", headers=headers).is_success:
                 break
         except httpx2.TransportError:
             assert time.monotonic() < deadline, "the server does not start"
@@ -246,60 +249,14 @@ def test_samples_are_drawn_by_a_seed_each(engine, served):
         assert [a.token_ids for a in generations] == [a.token_ids for a in again]
 
 
-@pytest.mark.parametrize(("takes", "host"), [("0", "127.0.0.1"), ("1", "10.0.0.9")])
-def test_weights_are_refused(monkeypatch, takes, host):
-    """Unless the server was started to take them, and by other machines."""
-    from starlette.applications import Starlette
-    from starlette.middleware.base import BaseHTTPMiddleware
-    from starlette.testclient import TestClient
-
-    from rexkit.backends.vllm_request import TAKES_WEIGHTS
-    from rexkit.backends.vllm_server import extra_endpoints
-
-    loaded: list[Any] = []
-
-    async def collective_rpc(*words: Any, **named: Any) -> list[Any]:
-        loaded.append(words)
-        return []
-
-    monkeypatch.setenv(TAKES_WEIGHTS, takes)
-    app = Starlette()
-    app.state.engine_client = SimpleNamespace(collective_rpc=collective_rpc)
-    app.add_middleware(BaseHTTPMiddleware, dispatch=extra_endpoints)
-    response = TestClient(app, client=(host, 1)).post("/v1/rexkit/weights", json={"file": "x"})
-    assert response.status_code == 403
-    assert not loaded
-
-
-@pytest.mark.parametrize("path", ["records", "weights"])
-def test_the_key_is_asked_for_first_and_browsers_are_refused(monkeypatch, path):
-    from starlette.applications import Starlette
-    from starlette.middleware.base import BaseHTTPMiddleware
-    from starlette.testclient import TestClient
-
-    from rexkit.backends.vllm_server import extra_endpoints
-
-    monkeypatch.delenv("VLLM_API_KEY", raising=False)
-    app = Starlette()
-    app.state.engine_client = None  # nothing may reach it
-    app.state.args = SimpleNamespace(api_key=["first", "second"])
-    app.add_middleware(BaseHTTPMiddleware, dispatch=extra_endpoints)
-    client = TestClient(app, client=("127.0.0.1", 1))
-
-    def status(**headers: str) -> int:
-        named = {"content-type": "application/json", **headers}
-        return client.post(f"/v1/rexkit/{path}", content="{not json", headers=named).status_code
-
-    for wrong in ({}, {"authorization": "Bearer third"}, {"authorization": "Basic first"}):
-        assert status(**wrong) == 401
-    assert status(authorization="Bearer second", origin="http://page") == 403
-    assert status(**{"authorization": "Bearer first", "sec-fetch-site": "cross-site"}) == 403
-    assert status(**{"authorization": "Bearer first", "content-type": "text/plain"}) == 415
-    app.state.args = SimpleNamespace(api_key=None)
-    monkeypatch.setenv("VLLM_API_KEY", "third")
-    assert status() == 401
-    monkeypatch.delenv("VLLM_API_KEY")
-    assert status(origin="http://page") == 403
+def test_extra_paths_ask_for_the_key_and_refuse_browsers(server, served):
+    for path in ("records", "weights"):
+        url, key = f"{server}/rexkit/{path}", {"authorization": f"Bearer {KEY}"}
+        assert httpx2.post(url, json={}).status_code == 401
+        assert (
+            httpx2.post(url, json={}, headers={**key, "origin": "http://page"}).status_code == 403
+        )
+    assert httpx2.post(f"{server}/chat/completions", json={}).status_code == 401
 
 
 @pytest.mark.parametrize("which", ["engine", "served"])
