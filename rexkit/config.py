@@ -7,7 +7,6 @@ keys in `KEYS`; any other top-level name is a variable of the file, which string
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import re
@@ -20,11 +19,10 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
-import yaml
 from mmengine.config import Config
-from mmengine.fileio import BaseFileHandler, register_handler
 
 from rexkit.component_arguments import accepted_arguments, check_names
+from rexkit.config_files import read_config
 from rexkit.errors import ConfigError, ErrorCollector, UserError, did_you_mean
 from rexkit.registry import REGISTRIES, Registry
 from rexkit.shipped_configs import config_folder, find_config
@@ -134,7 +132,7 @@ def values_named() -> Iterator[None]:
 def _load(path: str | Path, overrides: Mapping[str, Any], imports: Iterable[str]) -> Config:
     # So that a config anywhere can have a shipped one as its _base_: mmengine fills in variables.
     os.environ["REXKIT_CONFIGS"] = str(config_folder())
-    config = _read(path)
+    config = read_config(path)
     errors = ErrorCollector()
     for name in config:
         near = get_close_matches(name, KEYS, n=1, cutoff=0.8)
@@ -158,65 +156,6 @@ def _load(path: str | Path, overrides: Mapping[str, Any], imports: Iterable[str]
             check_names(registry.component(cfg, place), own, place)
     errors.raise_all()
     return Config(filled, filename=str(path))
-
-
-def write_plain(config: Mapping[str, Any], path: Path) -> None:
-    """Write a config as JSON, which can be read without running anything, by rename.
-
-    Classes and functions are written as their names, tuples as lists.
-    """
-    text = json.dumps(config, default=lambda value: getattr(value, "__name__", repr(value)))
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text(f"{text}\n", "utf-8")
-    partial.replace(path)
-
-
-def read_plain(path: Path) -> dict[str, Any]:
-    """Read a config that `write_plain` wrote; nothing that it names is imported.
-
-    Raises:
-        ConfigError: it is no JSON object.
-    """
-    try:
-        config = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: it is not a config in JSON ({error})") from error
-    if not isinstance(config, dict):
-        raise ConfigError(f"{path}: a config must be a JSON object")
-    return config
-
-
-@register_handler(["yaml", "yml"])  # type: ignore[untyped-decorator]
-class _SafeYaml(BaseFileHandler):  # type: ignore[misc]
-    """Reads YAML without making objects of it, unlike mmengine's own handler."""
-
-    def load_from_fileobj(self, file: Any, **options: Any) -> Any:
-        return yaml.safe_load(file)
-
-    def dump_to_fileobj(self, obj: Any, file: Any, **options: Any) -> None:
-        yaml.safe_dump(obj, file)
-
-    def dump_to_str(self, obj: Any, **options: Any) -> str:
-        return str(yaml.safe_dump(obj))
-
-
-def _read(path: str | Path) -> dict[str, Any]:
-    """Return what a config file says; whatever is wrong with it becomes one `ConfigError`."""
-    try:
-        loaded = Config.fromfile(str(path), import_custom_modules=False).to_dict()
-    except (UserError, FileNotFoundError):
-        raise
-    except RecursionError as error:
-        raise ConfigError(f"{path}: it includes itself by _base_, or is nested too deep") from error
-    except Exception as error:  # a Python config may raise anything
-        text = " ".join(str(error).split())[:300]
-        raise ConfigError(
-            f"{path}: it cannot be read as a config ({type(error).__name__}: {text})"
-        ) from error
-    strange = next((name for name in loaded if not isinstance(name, str)), None)
-    if strange is not None:
-        raise ConfigError(f"{path}: the key {strange!r} must be a name")
-    return dict(loaded)
 
 
 def require(config: Mapping[str, Any], key: str) -> Any:

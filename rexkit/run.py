@@ -15,7 +15,8 @@ from transformers import set_seed
 
 from rexkit.backends import Backend, model_source
 from rexkit.component_arguments import accepted_arguments
-from rexkit.config import require, values_named, write_plain
+from rexkit.config import require, values_named
+from rexkit.config_files import write_plain
 from rexkit.errors import ConfigError, ErrorCollector
 from rexkit.evaluation.distributed import is_main_process, use_own_accelerator
 from rexkit.evaluation.evaluator import evaluate
@@ -29,6 +30,7 @@ from rexkit.registry import (
     VISUALIZERS,
 )
 from rexkit.source_check import CheckedSource, MetricConfigs, check_source
+from rexkit.whole_files import write_whole
 
 __all__ = ["Run"]
 
@@ -135,9 +137,7 @@ class Run:
         """Write ``config.py`` and ``config.json`` to the work dir, in the first process only."""
         if is_main_process():
             self.work_dir.mkdir(parents=True, exist_ok=True)
-            partial = self.work_dir / ".config.partial.py"
-            self.config.dump(str(partial))
-            partial.replace(self.work_dir / "config.py")  # never half written
+            write_whole(self.work_dir / "config.py", self.config.pretty_text)
             write_plain(self.config.to_dict(), self.work_dir / "config.json")
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rexkit.errors import UserError
 from rexkit.formats.answer_records import ANSWERS
 from rexkit.formats.predictions import COMPLETIONS, PREDICTIONS, PredictionRecord, to_line
+from rexkit.whole_files import write_whole
 
 if TYPE_CHECKING:
     from rexkit.metrics.metric import Metric
@@ -169,7 +170,7 @@ def write_per_category(metrics: Iterable[Metric], folder: Path) -> None:
 def write_metrics(values: MetricValues, folder: Path) -> None:
     """Write ``metrics.json`` into a folder, which is created if needed."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / METRICS).write_text(json.dumps(values, indent=2) + "\n", "utf-8")
+    write_whole(folder / METRICS, json.dumps(values, indent=2) + "\n")
 
 
 def find_results(folder: Path) -> dict[ResultName, MetricValues]:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexkit.config import read_plain
+from rexkit.config_files import read_plain
 from rexkit.errors import DataError, UserError
 from rexkit.evaluation.analysis import Case
 from rexkit.examples import ExampleDataset, build_examples

@@ -16,6 +16,7 @@ from rexkit.errors import UserError
 from rexkit.formats.predictions import PREDICTIONS, PredictionRecord, to_line
 from rexkit.inference.inputs import is_video, open_inputs
 from rexkit.inference.result import Result
+from rexkit.whole_files import write_whole
 
 if TYPE_CHECKING:
     from rexkit.inference.predictor import Predictor
@@ -116,9 +117,7 @@ class PredictionWriter:
             folder = self.out_dir / IMAGES
             folder.mkdir(exist_ok=True)
             path = folder / drawing_name(key)
-            unfinished = path.with_suffix(".part")
-            unfinished.write_bytes(drawn)
-            unfinished.replace(path)
+            write_whole(path, drawn)
             record.drawing = f"{IMAGES}/{path.name}"
         self._file.write(to_line(record.to_dict()))
         self._file.flush()
@@ -188,7 +187,7 @@ def drawing_name(key: str) -> str:
 def _same_run(file: Path, run: dict[str, Any]) -> None:
     """Write the arguments of the run, or compare them with those already there."""
     if not file.is_file():
-        file.write_text(json.dumps(run, indent=2, ensure_ascii=False) + "\n", "utf-8")
+        write_whole(file, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
         return
     try:
         before = json.loads(file.read_text("utf-8"))

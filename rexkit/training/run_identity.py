@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from typing import Any
 
 from rexkit.errors import UserError
 from rexkit.models.checkpoints import FINAL, numbered_checkpoints
+from rexkit.whole_files import write_whole
 
 logger = logging.getLogger(__name__)
 
@@ -115,13 +115,3 @@ def flat(value: Any, key: str = "") -> dict[str, Any]:
     for name, part in items:
         leaves |= flat(part, f"{key}.{name}" if key else str(name))
     return leaves or {key: value}
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file under a temporary name and rename it, so that it is never half written."""
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
-    try:
-        partial.write_text(text, "utf-8")
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -61,6 +61,14 @@ def test_train_then_test(config, tmp_path, capsys):
     assert again == {k: v for k, v in metrics.items() if not k.startswith("before/")}
     assert len(list((tmp_path / "shown").glob("*.png"))) == 8
 
+    weights = (work / "final" / "model.safetensors").stat().st_mtime_ns
+    words = [config, "--work-dir", str(work)]
+    assert run(train_command.main, words) == 2
+    assert "holds an earlier run" in capsys.readouterr().err
+    assert (work / "final" / "model.safetensors").stat().st_mtime_ns == weights
+    with pytest.raises(SystemExit):
+        train_command.main([config, "--resume", "--overwrite"])
+
 
 def test_the_familiar_flags_are_overrides(config, monkeypatch):
     seen = {}

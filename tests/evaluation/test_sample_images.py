@@ -11,7 +11,8 @@ from PIL import Image
 from scripted_backend import Scripted
 
 from rexkit.cli import main
-from rexkit.config import load_config, write_plain
+from rexkit.config import load_config
+from rexkit.config_files import write_plain
 from rexkit.errors import ConfigError, UserError
 from rexkit.evaluation.evaluator import evaluate
 from rexkit.evaluation.sample_images import SampleImages

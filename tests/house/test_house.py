@@ -16,9 +16,9 @@ PACKAGE = Path(rexkit.__file__).parent
 # From the ground up: a room may import the rooms before it.
 ROOMS = [
     *("lazy_names", "errors", "structures", "phrases", "keypoints", "geometry", "instances"),
-    "edit_distance",
+    *("edit_distance", "whole_files"),
     *("interfaces", "component_arguments", "component_check", "plugins", "registry"),
-    *("shipped_configs", "config"),
+    *("shipped_configs", "config_files", "config"),
     *("grammar", "formats", "datasets"),
     *("tasks", "parsers", "rewards", "metrics", "visualizers", "examples"),
     *("_compat", "models", "packing", "backends", "inference", "compat", "evaluation", "training"),

@@ -14,7 +14,7 @@ from paths import ROOT
 import rexkit
 
 LIST = Path(__file__).with_name("public_names.txt")
-PRIVATE = {"rexkit.lazy_names", "rexkit.shipped_configs"}
+PRIVATE = {f"rexkit.{n}" for n in ("config_files", "lazy_names", "shipped_configs", "whole_files")}
 MODULES = [
     "rexkit",
     *(

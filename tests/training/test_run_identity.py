@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from rexkit.errors import UserError
-from rexkit.training.run_identity import RUN, claimed, write_whole
+from rexkit.training.run_identity import RUN, claimed
 
 CONFIG = {"seed": 1, "trainer": {"learning_rate": 0.1, "max_steps": 4}, "train_data": [{"n": 2}]}
 
@@ -62,10 +62,3 @@ def test_a_change_that_is_applied_is_reported(tmp_path, caplog):
     with caplog.at_level(logging.INFO), claimed(tmp_path, with_trainer(max_steps=8), resume=True):
         pass
     assert "changed and applied: trainer.max_steps: 4 -> 8" in caplog.text
-
-
-def test_a_file_that_cannot_be_written_whole_keeps_its_old_text(tmp_path):
-    write_whole(tmp_path / "a.json", "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(tmp_path / "a.json", "\ud800")
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.json", "old")]
