@@ -169,7 +169,7 @@ class OpenAIBackend(Backend):
         ``error``.
 
         Raises:
-            ServerError: every request was refused, or one failed after every retry; or
+            ServerError: several requests were all refused, or one failed after every retry; or
                 ``constrain`` or ``presence="marginal"`` is set and rexkit did not start the server.
         """
         started = time.perf_counter()
@@ -232,7 +232,7 @@ class OpenAIBackend(Backend):
             raise failed.exceptions[0] from None
         generations = [task.result() for task in tasks]
         refused = [g.error for g in generations if g.error is not None]
-        if refused and len(refused) == len(generations):  # the fault is not that of one image
+        if len(refused) == len(generations) > 1:  # the fault is not that of one image
             raise refused[0]
         for error in refused:
             logger.warning("%s", error)

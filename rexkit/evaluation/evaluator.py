@@ -239,4 +239,5 @@ def _record(
         num_prompt_tokens=generation.prompt_tokens,
         num_output_tokens=len(generation.token_ids),
         seconds=round(generation.seconds, 4),
+        error=None if generation.error is None else str(generation.error),
     )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from numpy.typing import ArrayLike
 
 from rexkit.backends import Backend, Generation, Request
-from rexkit.backends.http_client import REFUSED
 from rexkit.errors import DataError, UserError, did_you_mean
 from rexkit.formats.image_sources import ImageSource, describe_source, open_source
 from rexkit.formats.images import Color, rgb_color
@@ -223,13 +222,7 @@ class Predictor:
             else:
                 result.seconds = opened.seconds
                 requests[position] = build_request(opened.image, row.task, question)
-        try:
-            generations = self.backend.generate(list(requests.values())) if requests else []
-        except UserError as error:
-            # The only image of a window may be the one that its server refuses.
-            if len(requests) > 1 or getattr(error, "status", None) not in REFUSED:
-                raise
-            generations = [Generation("", [], 0, 0.0, False, error=error)]
+        generations = self.backend.generate(list(requests.values())) if requests else []
         for position, generation in zip(requests, generations, strict=True):
             if generation.error is not None:
                 if on_error == "raise":

@@ -14,8 +14,10 @@ from scripted_backend import Scripted
 from rexkit.backends import Generation, Request, TransformersBackend
 from rexkit.backends.presence import MarginalPresence
 from rexkit.datasets import ShapesDataset
+from rexkit.errors import UserError
 from rexkit.evaluation.evaluator import evaluate
 from rexkit.examples import ExampleDataset, Source
+from rexkit.formats.predictions import read_predictions
 from rexkit.grammar.tokens import BOX_START
 from rexkit.models import TinyVLM
 from rexkit.registry import VISUALIZERS
@@ -49,6 +51,22 @@ def test_a_wrong_response_lowers_the_metrics(tmp_path):
     wrong = Scripted(examples, lambda text: text.replace("None", "<1><1><9><9>"))
     assert evaluate(wrong, examples)["rejection_accuracy"] == 0.0
     assert evaluate(wrong, examples)["f1@0.5"] < 1.0
+
+
+def test_a_refused_request_counts_as_no_prediction_and_is_recorded(tmp_path):
+    examples = data(GroundingTask(), size=4)
+    backend = Scripted(examples)
+    generate = backend.generate
+
+    def refusing(requests):
+        error = UserError("request 2: status 400")
+        return [*generate(requests[:-1]), Generation("", [], 0, 0.0, False, error=error)]
+
+    backend.generate = refusing
+    values = evaluate(backend, examples, out_dir=tmp_path)
+    assert 0 < values["recall@0.5"] < 1
+    rows = list(read_predictions(tmp_path / "box_eval" / "Shapes" / "predictions.jsonl"))
+    assert [row.error for row in rows] == [None, None, None, "request 2: status 400"]
 
 
 def test_predictions_are_written_with_their_problems(tmp_path):

@@ -11,7 +11,7 @@ import numpy as np
 from rexkit._compat.trl import generation_model
 from rexkit.backends import Backend, Generation, SamplingParams, model_source
 from rexkit.component_arguments import accepted_arguments
-from rexkit.errors import ConfigError
+from rexkit.errors import ConfigError, UserError
 from rexkit.inference.requests import build_request
 from rexkit.models.whole_weights import whole_weights
 from rexkit.registry import BACKENDS
@@ -100,6 +100,8 @@ class BackendRollouts:
         return int(np.random.SeedSequence(parts).generate_state(1)[0])
 
     def _check(self, example: Example, num_tokens: int, generation: Generation) -> None:
+        if generation.error is not None:
+            raise UserError(f"{example.source}: {generation.error}")
         name, completion = type(self.backend).__name__, generation.token_ids
         if generation.prompt_tokens != num_tokens:
             raise ValueError(

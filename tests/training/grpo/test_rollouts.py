@@ -15,7 +15,13 @@ from safetensors.torch import load_model
 from test_grpo import SMALL, first_batch, rows, trainer
 from transformers import AutoModelForImageTextToText, RepetitionPenaltyLogitsProcessor
 
-from rexkit.backends import Backend, Generation, OpenAIBackend, TransformersBackend
+from rexkit.backends import (
+    Backend,
+    Generation,
+    OpenAIBackend,
+    ServerError,
+    TransformersBackend,
+)
 from rexkit.config import load_config
 from rexkit.datasets import ShapesDataset
 from rexkit.errors import ConfigError, UserError
@@ -380,6 +386,7 @@ def test_several_processes_do_not_share_a_server(monkeypatch):
         (dict(prompt_tokens=3), "read the prompt as 3 tokens"),
         (dict(token_ids=[-1, -1]), "gives no token ids"),
         (dict(token_ids=[5, None]), "a vision token"),
+        (dict(prompt_tokens=0, error=ServerError("status 400", 400)), "status 400"),
     ],
 )
 def test_an_answer_that_cannot_be_learned_from_names_the_sample(tmp_path, change, words):
