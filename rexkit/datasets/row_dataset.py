@@ -140,20 +140,21 @@ class RowDataset:
         return Sample(image, annotation, source, path), record, encoded
 
     def _report_flat(self, annotation: Annotation, source: str) -> None:
-        if self._flat_reported:
+        """Warn of the first box of the dataset without width or height."""
+        boxed = [i for i in annotation.instances if i.bbox is not None and not i.ignore]
+        if self._flat_reported or not boxed:
             return
-        for instance in annotation.instances:
-            box = instance.bbox
-            if box is not None and not instance.ignore and (box[2:] <= box[:2]).any():
-                self._flat_reported = True
-                logger.warning(
-                    "%s: the box %s of %r has no width or no height; tasks that ask for boxes "
-                    "ignore it and others like it",
-                    source,
-                    box.tolist(),
-                    instance.phrase,
-                )
-                return
+        boxes = np.array([i.bbox for i in boxed])
+        flat = np.flatnonzero((boxes[:, 2:] <= boxes[:, :2]).any(axis=1))
+        if flat.size:
+            self._flat_reported = True
+            logger.warning(
+                "%s: the box %s of %r has no width or no height; tasks that ask for boxes "
+                "ignore it and others like it",
+                source,
+                boxes[flat[0]].tolist(),
+                boxed[flat[0]].phrase,
+            )
 
     def _count_clamped(
         self, row: int, source: str, clamped: Sequence[str], numbers: ClampedBoxes

@@ -20,7 +20,6 @@ from rexkit.grammar.tokens import (
 from rexkit.grammar.writer import (
     Geometry,
     Transcription,
-    legal_phrase,
     write,
     write_keypoints,
     write_references,
@@ -45,7 +44,6 @@ __all__ = [
     "KeypointForm",
     "SpanForm",
     "Transcription",
-    "legal_phrase",
     "read",
     "read_references",
     "to_bins",

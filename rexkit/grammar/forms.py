@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from rexkit.grammar.writer import Geometry, Transcription, legal_phrase
+from rexkit.grammar.writer import Geometry, Transcription
+from rexkit.phrases import clean_phrase
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class SpanForm:
     max_points: int | None = None
 
     def __post_init__(self) -> None:
-        phrases = tuple(dict.fromkeys(legal_phrase(phrase) for phrase in self.phrases))
+        phrases = tuple(dict.fromkeys(clean_phrase(phrase) for phrase in self.phrases))
         object.__setattr__(self, "phrases", phrases)
         if self.geometry not in ("bbox", "point", "polygon"):
             raise ValueError(f"geometry: must be bbox, point or polygon, got {self.geometry!r}")
@@ -92,8 +93,8 @@ class KeypointForm:
     max_items: int | None = None
 
     def __post_init__(self) -> None:
-        phrases = tuple(dict.fromkeys(legal_phrase(phrase) for phrase in self.phrases))
-        names = tuple(legal_phrase(name) for name in self.keypoints)
+        phrases = tuple(dict.fromkeys(clean_phrase(phrase) for phrase in self.phrases))
+        names = tuple(clean_phrase(name) for name in self.keypoints)
         object.__setattr__(self, "phrases", phrases)
         object.__setattr__(self, "keypoints", names)
         if not phrases:

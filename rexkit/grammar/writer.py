@@ -76,8 +76,8 @@ def write(
         return write_keypoints(found, image_size)
     groups: dict[str, list[Instance]] = {}
     if phrases is not None:
-        requested = [legal_phrase(phrase) for phrase in phrases]
-        present = {legal_phrase(i.phrase) for i in found}
+        requested = [clean_phrase(phrase) for phrase in phrases]
+        present = {clean_phrase(i.phrase) for i in found}
         if unexpected := present.difference(requested):
             raise ValueError(
                 f"phrase {min(unexpected)!r} is not among the phrases to write: {requested}"
@@ -88,7 +88,7 @@ def write(
         label = instance.text if transcription == "phrase" else instance.phrase
         if label is None:
             raise ValueError(f"an instance of {instance.phrase!r} has no text to write")
-        groups.setdefault(legal_phrase(label), []).append(instance)
+        groups.setdefault(clean_phrase(label), []).append(instance)
     return SPAN_SEPARATOR.join(
         _span(label, _items(group, image_size, geometry, transcription))
         for label, group in groups.items()
@@ -120,7 +120,7 @@ def write_keypoints(instances: Iterable[Instance], image_size: ImageSize) -> str
     for instance in instances:
         if instance.keypoints is None or instance.bbox is None:
             raise ValueError(f"an instance of {instance.phrase!r} needs a bbox and keypoints")
-        phrase = legal_phrase(instance.phrase)
+        phrase = clean_phrase(instance.phrase)
         numbers[phrase] = numbers.get(phrase, 0) + 1
         name = instance.name or f"{phrase}{numbers[phrase]}"
         if name.rstrip(_DIGITS).strip() != phrase:
@@ -130,7 +130,7 @@ def write_keypoints(instances: Iterable[Instance], image_size: ImageSize) -> str
         records[name] = {
             "bbox": _spaced(_shaped(instance, "bbox"), image_size),
             "keypoints": {
-                legal_phrase(key): INVISIBLE if xy is None else _spaced(xy, image_size)
+                clean_phrase(key): INVISIBLE if xy is None else _spaced(xy, image_size)
                 for key, xy in instance.keypoints.items()
             },
         }
@@ -163,24 +163,6 @@ def write_references(
     if joined:
         return json.dumps({name: ", ".join(items) for name, items in spelled.items()})
     return json.dumps(spelled, ensure_ascii=False)
-
-
-def legal_phrase(phrase: str) -> str:
-    """Return a phrase as it is written; see `rexkit.phrases.clean_phrase`.
-
-    Args:
-        phrase: the phrase.
-
-    Returns:
-        One line of text in NFC, without surrounding white space.
-
-    Raises:
-        DataError: it is empty, or contains markup such as ``<|box_end|>`` or a coordinate.
-
-    >>> legal_phrase(" cup ")
-    'cup'
-    """
-    return clean_phrase(phrase)
 
 
 def _span(phrase: str, items: list[str]) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 
 from rexkit.errors import DataError
 from rexkit.grammar.forms import KeypointForm
-from rexkit.grammar.writer import legal_phrase, write_keypoints
+from rexkit.grammar.writer import write_keypoints
 from rexkit.keypoints import KeypointSchema, find_schema
+from rexkit.phrases import clean_phrase
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.instance_order import sort_from_left
@@ -88,7 +89,7 @@ class KeypointTask(PhraseTask):
         given = arguments.keypoint_type
         schema = self.schema if given is None else find_schema(given)
         categories = arguments.categories or [schema.name]
-        phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(categories)]
+        phrases = [clean_phrase(phrase) for phrase in dict.fromkeys(categories)]
         prompt = self.prompt(phrases, schema=schema)
         return Question(prompt, phrases, self.name, tuple(schema.keypoints))
 

@@ -12,7 +12,8 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.geometry import box_corners, order_polygon, polygon_bounds
 from rexkit.grammar.forms import SpanForm
-from rexkit.grammar.writer import Transcription, legal_phrase, write
+from rexkit.grammar.writer import Transcription, write
+from rexkit.phrases import clean_phrase
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.reading_order import reading_order
@@ -71,7 +72,7 @@ class OCRTask(Task):
 
     def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
         """Return the question for the given categories; without any, for the task's level."""
-        phrases = [legal_phrase(p) for p in dict.fromkeys(arguments.categories or [self.level])]
+        phrases = [clean_phrase(p) for p in dict.fromkeys(arguments.categories or [self.level])]
         return Question(self.prompt(phrases), phrases, self.name)
 
     def answer_form(self, question: Question) -> SpanForm:
@@ -84,10 +85,8 @@ class OCRTask(Task):
         annotation = writable(sample.annotation, sample.source)
         listed = () if training else annotation.extra.get("categories", ())
         if self.geometry == "polygon":  # corners of boxes
-            sized = with_area(annotation.instances, annotation.image_size)
-            annotation = replace(annotation, instances=sized)
-        target = self._target(replace(sample, annotation=annotation), listed)
-        target = replace(target, instances=with_area(target.instances, target.image_size))
+            annotation = with_area(annotation)
+        target = with_area(self._target(replace(sample, annotation=annotation), listed))
         phrases = list(dict.fromkeys(listed)) or [self.level]
         prompt = self.prompt(phrases, rng if training else None)
         response = self._response(target, sample.source)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from rexkit.errors import DataError
 from rexkit.grammar.forms import AnswerForm, SpanForm
-from rexkit.grammar.writer import Geometry, legal_phrase, write
+from rexkit.grammar.writer import Geometry, write
 from rexkit.phrases import clean_phrase, normalise_phrase
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.instance_order import sort_from_left
@@ -91,7 +90,7 @@ class PhraseTask(Task):
         """Return the question for the given categories, each once."""
         if not arguments.categories:
             raise ValueError(f"categories: the task {self.name!r} needs at least one")
-        phrases = [legal_phrase(phrase) for phrase in dict.fromkeys(arguments.categories)]
+        phrases = [clean_phrase(phrase) for phrase in dict.fromkeys(arguments.categories)]
         return Question(self.prompt(phrases), phrases, self.name)
 
     def answer_form(self, question: Question) -> AnswerForm:
@@ -125,9 +124,7 @@ class PhraseTask(Task):
     def _usable(self, sample: Sample) -> Annotation:
         """Return the annotation as a response of this task can state it exactly."""
         annotation = writable(sample.annotation, sample.source)
-        if self.geometry != "bbox":
-            return annotation
-        return replace(annotation, instances=with_area(annotation.instances, annotation.image_size))
+        return with_area(annotation) if self.geometry == "bbox" else annotation
 
     def _phrases(
         self, annotation: Annotation, rng: np.random.Generator, training: bool
@@ -161,7 +158,7 @@ class PhraseTask(Task):
 
 def _listed(annotation: Annotation) -> list[str]:
     """Return the categories that the dataset asks for, in its order; none if it does not say."""
-    return list(dict.fromkeys(p for p in annotation.extra.get("categories", ())))
+    return list(dict.fromkeys(annotation.extra.get("categories", ())))
 
 
 def _in_order(phrases: Sequence[str], annotation: Annotation) -> list[str]:

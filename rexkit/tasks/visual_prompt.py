@@ -119,9 +119,7 @@ class VisualPromptTask(Task):
 
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """Return one question about a sample; see `Task.example`."""
-        annotation = writable(sample.annotation, sample.source)
-        sized = with_area(annotation.instances, annotation.image_size)
-        annotation = replace(annotation, instances=sized)
+        annotation = with_area(writable(sample.annotation, sample.source))
         usable = replace(sample, annotation=annotation)
         draw = rng if training else np.random.default_rng(_digest(annotation))
         given = {} if training else annotation.extra.get("visual_prompt") or {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +10,7 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.grammar.bins import LAST_BIN, to_bins, to_pixels
 from rexkit.phrases import clean_phrase, clean_text
-from rexkit.structures import Annotation, ImageSize, Instance
+from rexkit.structures import Annotation
 
 
 def writable(annotation: Annotation, source: str) -> Annotation:
@@ -53,29 +52,30 @@ def writable(annotation: Annotation, source: str) -> Annotation:
     return Annotation(annotation.image_size, instances, absent, extra=extra)
 
 
-def with_area(instances: Sequence[Instance], image_size: ImageSize) -> list[Instance]:
-    """Return instances whose boxes have an area in bins too, as the grammar asks of a box.
+def with_area(annotation: Annotation) -> Annotation:
+    """Return an annotation whose boxes have an area in bins too, as the grammar asks of a box.
 
     A box without width or height is ignored, neither trained on nor scored. One that is narrower
     than a coordinate bin becomes one bin wide, and all of it lies on bins: the box that its
     response states is then the box of the target.
 
     Args:
-        instances: are not changed.
-        image_size: (width, height) of their image.
+        annotation: is not changed.
 
     >>> line, sliver = Instance("rope", bbox=[5, 5, 90, 5]), Instance("rope", bbox=[5, 5, 90, 5.4])
-    >>> ignored, wide = with_area([line, sliver], (999, 999))
+    >>> ignored, wide = with_area(Annotation((999, 999), [line, sliver])).instances
     >>> ignored.ignore, wide.bbox.tolist()
     (True, [5.0, 5.0, 90.0, 6.0])
     """
-    found = list(instances)
+    found, image_size = list(annotation.instances), annotation.image_size
     boxed = [number for number, i in enumerate(found) if i.bbox is not None and not i.ignore]
     if not boxed:
-        return found
+        return annotation
     boxes = np.array([found[number].bbox for number in boxed])
     bins = to_bins(boxes, image_size)
     flat = (bins[:, :2] == bins[:, 2:]).any(axis=1)
+    if not flat.any():
+        return annotation
     for row in np.flatnonzero(flat).tolist():
         instance, box = found[boxed[row]], boxes[row]
         if (box[:2] == box[2:]).any():
@@ -89,7 +89,7 @@ def with_area(instances: Sequence[Instance], image_size: ImageSize) -> list[Inst
         low -= narrow & (low == LAST_BIN)
         wide = to_pixels(np.concatenate([low, high]), image_size)
         found[boxed[row]] = replace(instance, bbox=wide)
-    return found
+    return replace(annotation, instances=found)
 
 
 def _clean_keys(keypoints: Any) -> Any:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainingArguments
 
 from rexkit._compat.transformers import TrainerWithSampler
-from rexkit.errors import did_you_mean
 from rexkit.examples import ExampleDataset, Key
 from rexkit.grammar.tokens import BOX_START
 from rexkit.models.vlm import VLM, Part
@@ -86,9 +85,6 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
         callbacks: list[TrainerCallback] | None = None,
         **training_arguments: Any,
     ):
-        if attention is not None and attention not in get_args(AttentionKind):
-            known = get_args(AttentionKind)
-            raise ValueError(f"attention: {attention!r}; {did_you_mean(str(attention), known)}")
         if type(max_row_tokens) is not int or max_row_tokens < 1:
             raise ValueError(f"max_row_tokens: must be 1 or more, got {max_row_tokens!r}")
         self.vlm = vlm
