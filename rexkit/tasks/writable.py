@@ -62,6 +62,7 @@ def with_area(annotation: Annotation) -> Annotation:
     Args:
         annotation: is not changed.
 
+    >>> from rexkit.structures import Instance
     >>> line, sliver = Instance("rope", bbox=[5, 5, 90, 5]), Instance("rope", bbox=[5, 5, 90, 5.4])
     >>> ignored, wide = with_area(Annotation((999, 999), [line, sliver])).instances
     >>> ignored.ignore, wide.bbox.tolist()
@@ -73,10 +74,12 @@ def with_area(annotation: Annotation) -> Annotation:
         return annotation
     boxes = np.array([found[number].bbox for number in boxed])
     bins = to_bins(boxes, image_size)
-    flat = (bins[:, :2] == bins[:, 2:]).any(axis=1)
-    if not flat.any():
+    # Across a border of bins too, where a box of half a bin would be stated as a whole one.
+    small = ((boxes[:, 2:] - boxes[:, :2]) * LAST_BIN < image_size).any(axis=1)
+    small |= (bins[:, :2] == bins[:, 2:]).any(axis=1)
+    if not small.any():
         return annotation
-    for row in np.flatnonzero(flat).tolist():
+    for row in np.flatnonzero(small).tolist():
         instance, box = found[boxed[row]], boxes[row]
         if (box[:2] == box[2:]).any():
             # Not as a crowd, which would match any number of predictions.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from rexkit.cli import main, run, train_command
+from rexkit.errors import UserError
 
 CONFIG = """
 model = dict(type="TinyVLM", weights=None, hidden_size=64, layers=1, heads=1)
@@ -68,6 +71,19 @@ def test_train_then_test(config, tmp_path, capsys):
     assert (work / "final" / "model.safetensors").stat().st_mtime_ns == weights
     with pytest.raises(SystemExit):
         train_command.main([config, "--resume", "--overwrite"])
+
+
+def test_control_characters_do_not_reach_the_terminal(capsys):
+    def fail(words):
+        raise UserError("\x1b[2Jgone")
+
+    assert run(fail, []) == 2
+    assert capsys.readouterr().err == "error: \\x1b[2Jgone\n"
+    command = "from rexkit.cli.options import start_logging; import logging; start_logging(); "
+    command += "logging.getLogger('rexkit').warning('a file \\x1b[2J')"
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True)
+    assert "a file \\x1b[2J" in done.stdout + done.stderr
+    assert "\x1b[2J" not in done.stdout + done.stderr
 
 
 def test_the_familiar_flags_are_overrides(config, monkeypatch):

@@ -54,6 +54,17 @@ def test_raise_reads_nothing_beforehand(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(read) == 3
 
 
+def test_the_first_flat_box_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write(tmp_path)
+    boxes = '{"bbox": [1, 1, 9, 7], "phrase": "cup"}, {"bbox": [2, 3, 9, 3], "phrase": "rope"}'
+    (tmp_path / "flat.jsonl").write_text(f'{{"image": "a.png", "boxes": [{boxes}]}}\n' * 2)
+    dataset = JsonlDataset(tmp_path / "flat.jsonl")
+    with caplog.at_level(logging.WARNING):
+        assert [len(sample.annotation.instances) for sample in dataset] == [2, 2]
+    [record] = [r for r in caplog.records if "no width or no height" in r.message]
+    assert "flat.jsonl:1: the box [2.0, 3.0, 9.0, 3.0] of 'rope'" in record.message
+
+
 def test_an_index_means_the_same_row_in_every_process(tmp_path: Path) -> None:
     path = write(tmp_path, size=600, bad=(3, 300))
     here = JsonlDataset(path, on_error="skip")

@@ -93,6 +93,18 @@ def test_from_results_to_page(tested, capsys):
     assert page.count("<section>") == 3
 
 
+def test_control_characters_and_markup_of_records_do_not_reach_the_terminal(tested, capsys):
+    [file] = tested.glob("box_eval/shapes/predictions.jsonl")
+    rows = [json.loads(line) for line in file.read_text().splitlines()]
+    for row in rows:
+        row["source"] = "\x1b[2J[/b]"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert main(["analyse", str(tested)]) == 0
+    shown = capsys.readouterr().out
+    assert "\\x1b[2J[/b]" in shown
+    assert "\x1b[2J" not in shown
+
+
 def test_looking_executes_nothing_of_the_folder(tested, capsys, monkeypatch):
     evil = f"open({str(tested / 'ran')!r}, 'w')"
     (tested / "config.py").write_text(evil)

@@ -80,6 +80,11 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert pixels[:24, :32].mean() > 100 > pixels[24:, 32:].mean()
 
 
+def test_premultiplied_grey_is_laid_on_white() -> None:
+    clear = Image.new("LA", (4, 4), (0, 51)).convert("La")
+    assert to_rgb(clear).getpixel((0, 0)) == (204, 204, 204)
+
+
 def test_16_bit_grey_is_scaled_and_not_clipped() -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
     pixels = np.asarray(decode_image(encoded(Image.fromarray(ramp), "PNG")))

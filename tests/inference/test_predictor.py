@@ -71,6 +71,15 @@ def test_one_image_and_its_result(predictor):
     assert result.image.size == (1000, 500)
 
 
+def test_clear_pixels_have_the_colour_that_is_set(rule):
+    clear = Image.new("RGBA", (80, 60))
+    for options, color in (({}, (255, 255, 255)), ({"background": "red"}, (255, 0, 0))):
+        predictor = Predictor("none", rule, **options)
+        [result] = predictor.predict(clear, categories="cup")
+        assert rule.batches[-1][0].image.getpixel((9, 9)) == color
+        assert result.image.getpixel((9, 9)) == color
+
+
 def test_the_record_of_the_public_wrapper(predictor):
     record = predictor.predict(blank(), categories="cup")[0].to_dict()
     assert set(record) == {

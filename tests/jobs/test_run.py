@@ -84,6 +84,10 @@ def run_of(file: Path, overrides: dict[str, Any], job: str = "train") -> Run:
         ),
         ({"train_data.parser": dict(type="SpanParser", transcription="txt")}, r"\.transcription: "),
         ({"trainer.attention": "flx"}, r"^trainer\.attention: must be .*; did you mean 'flex'"),
+        ({"trainer.max_row_tokens": 0}, r"^trainer\.max_row_tokens: must be 1 or more, got 0$"),
+        ({"seed": -1}, r"^seed: must be a whole number below 2\*\*32, got -1$"),
+        ({"seed": 1.5}, r"^seed: must be a whole number .*got 1\.5$"),
+        ({"work_dir": 5}, r"^work_dir: must be a path, got 5$"),
         ({"trainer": None}, r"^the config has no 'trainer'"),
     ],
 )

@@ -64,12 +64,16 @@ def test_added_rows_train_and_are_exported(tmp_path, tied, lora, spare):
     batch = vlm.encoder.examples([data[0], data[1]])
     batch.pop("labels")
     before = vlm.model.get_input_embeddings()(torch.tensor(vlm.coordinate_ids)).detach().clone()
+    named = vlm.model.get_input_embeddings()(torch.arange(8)).detach().clone()
     SFTTrainer(
         vlm, data, tmp_path / "run", per_device_train_batch_size=4, max_steps=4,
         learning_rate=1e-2, save_strategy="no", disable_tqdm=True, packing=True,
     ).fit()  # fmt: skip
     after = vlm.model.get_input_embeddings()(torch.tensor(vlm.coordinate_ids)).detach()
     assert (after != before).any(dim=1).sum() > 10
+    table = vlm.model.get_input_embeddings()
+    for row in lora.get("trainable_token_indices", ()):  # beside the added ones
+        assert not torch.equal(table(torch.tensor(row)), named[row])
     export(tmp_path / "run", tmp_path / "plain")
     plain = PretrainedVLM(str(tmp_path / "plain"))
     with torch.no_grad():

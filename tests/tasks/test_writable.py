@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from PIL import Image
 
 from rexkit.errors import DataError, UserError
 from rexkit.formats.annotation_records import read_record
-from rexkit.grammar import COORD_TOKENS, read
+from rexkit.grammar import COORD_TOKENS, read, to_bins
 from rexkit.keypoints import KeypointSchema
 from rexkit.models.tiny_tokenizer import build_tiny_tokenizer
 from rexkit.rewards import WeightedRewards
@@ -21,6 +22,7 @@ from rexkit.tasks import (
     GroundingTask,
     KeypointTask,
     OCRBoxTask,
+    OCRPolygonTask,
     PointingTask,
     VisualPromptTask,
 )
@@ -60,7 +62,13 @@ def test_the_response_for_any_flat_box_is_read_without_a_problem(boxes):
         assert len(parsed.instances) == sum(not i.ignore for i in made.target.instances)
 
 
-@pytest.mark.parametrize("box", [[5, 9.1, 900, 10.5], [3996.1, 0, 3999.5, 3000], [9, 8, 9.5, 8.5]])
+@pytest.mark.parametrize(
+    "box",
+    [
+        *([5, 9.1, 900, 10.5], [3996.1, 0, 3999.5, 3000], [9, 8, 9.5, 8.5]),
+        *([3999.5, 0, 4000, 3000], [np.nextafter(4000, 0), 0, 4000, 3000], [7.9, 9, 8.1, 900]),
+    ],
+)
 def test_boxes_flat_in_bins_earn_full_marks(box):
     made = example(GroundingTask(), Instance("rope", bbox=box), DOG)
     rewards = WeightedRewards(["box_f1", "format"])
@@ -71,8 +79,16 @@ def test_boxes_flat_in_bins_earn_full_marks(box):
     }
 
 
+def test_corners_of_flat_boxes_are_those_of_wide_ones():
+    made = example(OCRPolygonTask(), Instance("word", bbox=[5, 9.1, 900, 10.5], text="rope"))
+    [polygon] = [i.polygon for i in read(made.response, SIZE).instances]
+    assert (to_bins(polygon.max(axis=0), SIZE) > to_bins(polygon.min(axis=0), SIZE)).all()
+
+
 def test_boxes_without_area_are_ignored_and_their_points_kept():
     line = Instance("rope", bbox=[10, 10, 10, 100])
+    dogs = example(GroundingTask(), replace(DOG, bbox=[9, 9, 9, 99]), DOG).target.instances
+    assert [(i.ignore, i.extra.get("iscrowd")) for i in dogs] == [(True, False), (False, None)]
     assert example(GroundingTask(), line, DOG).phrases == ["dog"]
     with pytest.raises(DataError, match=r"a\.jsonl:3: .*nothing to ask for"):
         example(GroundingTask(), line)

@@ -65,6 +65,10 @@ def test_wrap():
     assert all(font.getlength(line) <= 80 for line in unbroken)
 
 
+def test_lines_have_the_numbers_of_what_the_font_lacks():
+    assert wrap("a 杯 b", load_font(14), 500, 2) == ["a [676F] b"]
+
+
 def test_characters_that_the_font_lacks_are_told_apart():
     font = load_font(14)
     assert drawable("red café", font) in ("red café", "red cafe")
