@@ -1,6 +1,6 @@
 """Compare rexkit with the public Rex-Omni code, run beside it, and print where they differ.
 
-    python -m benchmarks.fidelity --public CHECKOUT [--coco FILE] [--write docs/fidelity.md]
+    python -m benchmarks.fidelity --public CHECKOUT [--coco FILE…] [--jsonl FILE…] [--write FILE]
 
 CHECKOUT is a copy of https://github.com/IDEA-Research/Rex-Omni; qwen-vl-utils must be installed.
 No weights are needed: both sides get the same responses. The last line is JSON.
@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.fidelity.evaluation import Figure, evaluation_figures, real_figures
 from benchmarks.fidelity.inference import inference_rows
 from benchmarks.fidelity.rewards import NUM_CASES, NUM_CUT, reward_figures
+from benchmarks.fidelity.training import training_rows
 
 CLOSE = 1e-9
 """Figures that differ by no more are the same."""
@@ -43,16 +44,24 @@ class Line(NamedTuple):
     why: str = ""
 
 
-def compare(public: Path, coco_files: Iterable[Path] = ()) -> list[Line]:
+def compare(
+    public: Path, coco_files: Sequence[Path] = (), jsonl_files: Sequence[Path] = ()
+) -> list[Line]:
     """Return the lines of the table.
 
     Args:
         public: a checkout of the public repository.
-        coco_files: COCO JSON files, of which evaluation figures are compared too.
+        coco_files: COCO JSON files, of which evaluation figures and training samples are compared
+            too.
+        jsonl_files: JSONL files, of which training samples are compared too.
     """
     lines = [
         Line("inference", what, cases, _result(different, cases), note)
         for what, cases, different, note in inference_rows(public)
+    ]
+    lines += [
+        Line("training", what, cases, _result(different, cases), note)
+        for what, cases, different, note in training_rows(public, coco_files, jsonl_files)
     ]
     for name, ours, theirs, note in reward_figures(public):
         cases = NUM_CUT if "cut" in name else NUM_CASES
@@ -94,14 +103,19 @@ def main() -> None:
     """Print the table, and write the page if asked to."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fidelity", description=__doc__)
     parser.add_argument("--public", type=Path, required=True, help="a checkout of Rex-Omni")
-    parser.add_argument("--coco", type=Path, nargs="*", default=[], help="COCO files to score too")
+    parser.add_argument(
+        "--coco", type=Path, nargs="*", default=[], help="COCO files to compare too"
+    )
+    parser.add_argument("--jsonl", type=Path, nargs="*", default=[], help="JSONL files, likewise")
     parser.add_argument("--write", type=Path, help="the page to write, docs/fidelity.md")
     args = parser.parse_args()
-    lines = compare(args.public, args.coco)
+    lines = compare(args.public, args.coco, args.jsonl)
     table = _table(lines)
     print(table)
     if args.write is not None:
-        command = "python -m benchmarks.fidelity --public CHECKOUT --coco FILE --write FILE"
+        command = (
+            "python -m benchmarks.fidelity --public CHECKOUT --coco FILE --jsonl FILE --write FILE"
+        )
         args.write.write_text(PAGE.format(command=command, table=table), "utf-8")
     same = sum(line.result == "same" for line in lines)
     print(json.dumps({"lines": len(lines), "same": same}))
