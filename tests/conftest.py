@@ -13,6 +13,9 @@ import pytest
 # With several test processes on few cores one thread each is fastest. Set before importing torch.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# No test asks the model hub, so that all give the same with a network as without, and at once.
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
 # DeepSpeed compiles an operator on first use, anew wherever the environment is another one.
 EXTENSIONS = Path(os.environ.setdefault("TORCH_EXTENSIONS_DIR", f"{sys.prefix}/torch_extensions"))
 

@@ -47,7 +47,7 @@ ASKED = {
     "pointing": {"categories": THINGS},
     "visual_prompting": {"visual_prompt_boxes": [[1, 2, 30, 40]]},
 }
-COMPLETIONS = 500
+COMPLETIONS = 150
 
 
 @pytest.fixture(scope="module")
