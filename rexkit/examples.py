@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rexkit.config import SOURCE_KEYS
-from rexkit.datasets.clamped_boxes import describe_clamped
+from rexkit.datasets.row_counts import describe_clamped, describe_left_out
 from rexkit.errors import ConfigError, DataError, ErrorCollector, did_you_mean
 from rexkit.registry import DATASETS, PARSERS, TASK_FNS, TRANSFORMS, errors_at
 from rexkit.structures import Example, Sample
@@ -147,13 +147,15 @@ class ExampleDataset:
 
     @property
     def clamped(self) -> list[str]:
-        """A report on each dataset that has boxes that leave their image, of the rows read."""
+        """Reports on clamped boxes and on outlines left out of each dataset, of the rows read."""
         datasets = {id(source.dataset): source.dataset for source in self.sources}.values()
-        return [
-            describe_clamped(boxes, dataset.clamped_rows)
-            for dataset in datasets
-            if (boxes := getattr(dataset, "clamped_boxes", 0))
-        ]
+        reports = []
+        for dataset in datasets:
+            if boxes := getattr(dataset, "clamped_boxes", 0):
+                reports.append(describe_clamped(boxes, dataset.clamped_rows))
+            if outlines := getattr(dataset, "left_out_outlines", 0):
+                reports.append(describe_left_out(outlines, dataset.left_out_rows))
+        return reports
 
 
 @contextmanager

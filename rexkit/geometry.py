@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from rexkit.run_lengths import Mask, decode_mask
 from rexkit.structures import Array
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "polygon_iou",
 ]
 
-Mask = NDArray[np.bool_]
 Indices = NDArray[np.int64]
 
 
@@ -178,24 +178,6 @@ def points_in_mask(points: ArrayLike, rle: Mapping[str, Any]) -> Mask:
     return np.asarray(inside & mask[y, x])
 
 
-def decode_mask(rle: Mapping[str, Any]) -> Mask:
-    """Decode a mask.
-
-    Args:
-        rle: COCO run lengths, ``{"size": [height, width], "counts": ...}`` with the counts as a
-            string, as bytes or as a list of numbers.
-
-    Returns:
-        (height, width) bool.
-    """
-    from pycocotools import mask as coco_mask
-
-    packed = dict(rle)
-    if isinstance(packed["counts"], list):
-        packed = coco_mask.frPyObjects(packed, *packed["size"])
-    return np.asarray(coco_mask.decode(packed), dtype=np.bool_)
-
-
 def order_polygon(polygon: ArrayLike) -> Array:
     """Order the corners of a polygon clockwise on the screen, from its top left corner.
 
@@ -236,6 +218,16 @@ def polygon_bounds(polygon: ArrayLike) -> Array:
     """
     xy = _rows(polygon, 2)
     return np.append(xy.min(axis=0), xy.max(axis=0))
+
+
+def polygon_area(polygon: ArrayLike) -> float:
+    """Return the area of a polygon (K, 2), by the formula of Gauss.
+
+    >>> polygon_area([[0, 0], [4, 0], [4, 3]])
+    6.0
+    """
+    x, y = np.asarray(polygon, dtype=np.float64).T
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
 def match(similarity: ArrayLike, threshold: float) -> tuple[Indices, Indices]:

@@ -14,6 +14,7 @@ from rexkit.geometry import (
     points_in_polygon,
     polygon_bounds,
 )
+from rexkit.run_lengths import mask_box
 from rexkit.structures import Array, Instance
 
 __all__ = ["area", "extent", "has_outline", "in_boxes", "in_outlines", "outline", "same_phrase"]
@@ -56,10 +57,7 @@ def extent(instance: Instance) -> Array:
     if instance.polygon is not None:
         return polygon_bounds(instance.polygon)
     if instance.mask is not None:
-        from pycocotools import mask as coco_mask
-
-        x, y, width, height = coco_mask.toBbox(instance.mask)
-        return np.array([x, y, x + width, y + height])
+        return mask_box(instance.mask)
     seen = [xy for xy in (instance.keypoints or {}).values() if xy is not None]
     if seen:
         return polygon_bounds(seen)

@@ -45,7 +45,8 @@ class Dataset(Protocol):
     - ``skipped``, a list of the `DataError` of each row that it leaves out;
     - ``on_error``, "skip" to leave out the rows too that a task cannot ask about;
     - ``clamped_boxes`` and ``clamped_rows``, the number of boxes that were clamped to their image
-      and the places of their rows, for the report at the end of a run.
+      and the places of their rows, for the report at the end of a run; ``left_out_outlines`` and
+      ``left_out_rows``, those of polygons and masks that cannot be used.
     """
 
     def __len__(self) -> int:

@@ -54,7 +54,7 @@ def clean_phrase(phrase: str) -> str:
             f"phrase {clean!r} contains {found.group()!r}, which is a special token (a coordinate "
             "or markup) of the models; spell it differently"
         )
-    if _SURROGATE.search(clean):
+    if has_surrogate(clean):
         raise DataError(
             f"phrase {clean!r} contains half of a surrogate pair, which is no character; correct "
             "its encoding"
@@ -69,6 +69,11 @@ def clean_text(text: str) -> str:
     'café bar'
     """
     return unicodedata.normalize("NFC", _CONTROLS.sub(" ", text)).strip()
+
+
+def has_surrogate(text: str) -> bool:
+    """Return whether a text has half of a surrogate pair, which is no character."""
+    return bool(_SURROGATE.search(text))
 
 
 @lru_cache(maxsize=65536)

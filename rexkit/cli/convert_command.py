@@ -28,9 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--format", choices=("jsonl", "coco"), help="default: by content")
     args = parser.parse_args(argv)
 
-    from rexkit.datasets.clamped_boxes import describe_clamped
     from rexkit.datasets.coco_dataset import CocoDataset
     from rexkit.datasets.jsonl_dataset import JsonlDataset
+    from rexkit.datasets.row_counts import describe_clamped
     from rexkit.errors import DataError
     from rexkit.formats.coco import is_coco
     from rexkit.formats.images import image_bytes_to_store

@@ -49,6 +49,16 @@ class ConcatDataset:
         return [row for d in self.datasets for row in getattr(d, "clamped_rows", ())]
 
     @property
+    def left_out_outlines(self) -> int:
+        """The number of outlines that cannot be used, of the rows read so far."""
+        return sum(getattr(d, "left_out_outlines", 0) for d in self.datasets)
+
+    @property
+    def left_out_rows(self) -> list[str]:
+        """The places of the rows that have such outlines, of those read so far."""
+        return [row for d in self.datasets for row in getattr(d, "left_out_rows", ())]
+
+    @property
     def on_error(self) -> OnError:
         """What is done about rows that cannot be used: "skip" if every part skips them."""
         skip = all(getattr(d, "on_error", "raise") == "skip" for d in self.datasets)

@@ -28,6 +28,8 @@ class InstanceMaskDataset(JsonlDataset):
     images are relative to ``image_dir``.
     """
 
+    needs_outlines = True
+
     def record(self, fields: Mapping[str, Any]) -> Any:
         """Return the annotation record in the fields of a row."""
         record = super().record(fields)

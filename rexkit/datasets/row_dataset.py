@@ -7,11 +7,11 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from rexkit.datasets.clamped_boxes import ClampedBoxes, describe_clamped
+from rexkit.datasets.row_counts import RowCounts, describe_clamped, describe_left_out
 from rexkit.errors import ConfigError, DataError, did_you_mean
 from rexkit.formats.annotation_records import read_record
 from rexkit.formats.coordinates import BoxFormat, OnOutside
@@ -38,7 +38,8 @@ class RowDataset:
     Boxes that leave their image are clamped to it, counted, and logged: the first one when it is
     read, all of them at the end of a run, or before it with ``on_error="skip"``. A box outside the
     image altogether is an error. With ``on_outside="raise"`` every box that leaves the image by
-    more than a pixel is.
+    more than a pixel is. Polygons and masks that cannot be used are left out where their instance
+    has another geometry, and counted and logged in the same way.
 
     A subclass calls this constructor last, defines `row_source` and `load_row`, and keeps nothing
     open that cannot be pickled or forked.
@@ -52,9 +53,13 @@ class RowDataset:
             `rexkit.formats.images.Color`.
 
     Attributes:
+        needs_outlines: whether an outline that cannot be used makes its row unusable; a class
+            attribute.
         skipped: the error of each row that is skipped.
         on_error: as given.
     """
+
+    needs_outlines: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -75,7 +80,8 @@ class RowDataset:
         self.box_format = box_format
         self.on_error: OnError = on_error
         self.skipped: list[DataError] = []
-        self._clamped = ClampedBoxes(num_rows) if on_outside == "clamp" else None
+        self._clamped = RowCounts(num_rows) if on_outside == "clamp" else None
+        self._left_out = RowCounts(num_rows)
         self._scanning = False
         self._flat_reported = False
         self._rows: Sequence[int] | np.ndarray = range(num_rows)
@@ -104,6 +110,16 @@ class RowDataset:
         """The places of the rows that have clamped boxes, of those read so far."""
         return [] if self._clamped is None else list(map(self.row_source, self._clamped.rows))
 
+    @property
+    def left_out_outlines(self) -> int:
+        """The number of polygons and masks that cannot be used, of the rows read so far."""
+        return self._left_out.total
+
+    @property
+    def left_out_rows(self) -> list[str]:
+        """The places of the rows that have such outlines, of those read so far."""
+        return list(map(self.row_source, self._left_out.rows))
+
     def __len__(self) -> int:
         return len(self._rows)
 
@@ -126,15 +142,22 @@ class RowDataset:
     def _read(self, row: int) -> tuple[Sample, Any, bytes]:
         source = self.row_source(row)
         clamped: list[str] | None = None if self._clamped is None else []
+        left_out: list[str] | None = None if self.needs_outlines else []
         try:
             record, found = self.load_row(row)
             encoded = read_image(found) if isinstance(found, Path) else found
             image = decode_image(encoded, self._background)
-            annotation = read_record(record, image.size, self.box_format, clamped)
+            annotation = read_record(record, image.size, self.box_format, clamped, left_out)
         except DataError as error:
             raise error.at(source) from error
         if self._clamped is not None and clamped:
             self._count_clamped(row, source, clamped, self._clamped)
+        if left_out and self._left_out.set(row, len(left_out)) and not self._scanning:
+            logger.warning(
+                "%s: %s; this outline is left out, and others like it are counted",
+                source,
+                left_out[0],
+            )
         self._report_flat(annotation, source)
         path = str(found) if isinstance(found, Path) else None
         return Sample(image, annotation, source, path), record, encoded
@@ -157,7 +180,7 @@ class RowDataset:
             )
 
     def _count_clamped(
-        self, row: int, source: str, clamped: Sequence[str], numbers: ClampedBoxes
+        self, row: int, source: str, clamped: Sequence[str], numbers: RowCounts
     ) -> None:
         if numbers.set(row, len(clamped)) and not self._scanning:
             logger.warning(
@@ -181,6 +204,8 @@ class RowDataset:
         self._scanning = False
         if self.clamped_boxes:
             logger.warning("%s", describe_clamped(self.clamped_boxes, self.clamped_rows))
+        if self.left_out_outlines:
+            logger.warning("%s", describe_left_out(self.left_out_outlines, self.left_out_rows))
 
     def _failures(self, rows: Sequence[int]) -> list[tuple[int, DataError]]:
         failures = []

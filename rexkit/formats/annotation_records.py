@@ -12,7 +12,8 @@ list means nothing more, except that ``points`` beside ``boxes`` are the points 
 - ``point``: x y
 - ``polygon``: x y x y …, or pairs; three points or more
 - ``mask``: COCO run lengths, ``{"size": [height, width], "counts": …}``
-- ``segmentation``: run lengths, or COCO's list of polygons (one is a polygon, several a mask)
+- ``segmentation``: run lengths, or COCO's list of polygons (one is a polygon, several a mask);
+  a polygon by itself, x y x y … or pairs, is read too
 - ``keypoints``: ``{name: [x, y] or null}``
 - ``text``: a transcription; ``ignore``: neither trained on nor scored; ``score``: a confidence
 
@@ -23,7 +24,9 @@ object with other fields of it, those of ``Annotation.extra``.
 
 Coordinates refer to the upright image, with its EXIF orientation applied. They may be up to one
 pixel outside, since labelling tools round, and are then moved to the edge. Boxes that leave the
-image further are clamped to it and reported, or are an error.
+image further are clamped to it and reported, or are an error. An outline (polygon, mask or
+segmentation) that cannot be used is left out and reported where its entry has another geometry: a
+box is not lost for an outline that nobody asks for. Otherwise it is an error.
 """
 
 from __future__ import annotations
@@ -35,7 +38,7 @@ from rexkit.errors import DataError, near_misses
 from rexkit.formats.coordinates import BoxFormat, read_boxes, read_points, read_polygon, short
 from rexkit.formats.masks import read_mask, union_of_polygons
 from rexkit.formats.paired_lists import ListedInstance, pair_points
-from rexkit.phrases import clean_phrase, clean_text
+from rexkit.phrases import clean_phrase, clean_text, has_surrogate
 from rexkit.structures import Annotation, Array, ImageSize, Instance
 
 LISTS = ("boxes", "points", "polygons", "masks", "instances")
@@ -47,6 +50,7 @@ def read_record(
     image_size: ImageSize,
     box_format: BoxFormat = "xyxy",
     clamped: list[str] | None = None,
+    left_out: list[str] | None = None,
 ) -> Annotation:
     """Return the annotation in a record, with every check.
 
@@ -56,6 +60,8 @@ def read_record(
         box_format: what ``bbox`` means.
         clamped: as in `rexkit.formats.coordinates.read_boxes`: a list to which each box that was
             clamped to the image is added; without it such a box is an error.
+        left_out: a list to which a sentence is added for each outline that cannot be used and is
+            left out; without it such an outline is an error.
 
     Raises:
         DataError: anything that cannot be used. The caller adds its ``source``.
@@ -85,16 +91,19 @@ def read_record(
     points = read_points(take_all("point"), locations, image_size)
     listed = []
     for i, (list_name, location, phrase, entry) in enumerate(found):
-        polygon, mask = _take_outline(entry, location, image_size)
+        box = boxes_xyxy[i] if boxes[i] is None else boxes[i]
+        keypoints = _take_keypoints(entry, location, image_size)
+        alone = box is None and points[i] is None and keypoints is None
+        polygon, mask = _take_outline(entry, location, image_size, None if alone else left_out)
         instance = Instance(
             phrase,
-            bbox=boxes_xyxy[i] if boxes[i] is None else boxes[i],
+            bbox=box,
             point=points[i],
             polygon=polygon,
-            keypoints=_take_keypoints(entry, location, image_size),
+            keypoints=keypoints,
             mask=mask,
             text=_take_text(entry, location),
-            score=_take(entry, location, "score", float, int),
+            score=_take_score(entry, location),
             ignore=bool(_take(entry, location, "ignore", bool, int)),
             extra=entry,
         )
@@ -102,10 +111,7 @@ def read_record(
     instances = pair_points(listed)
     present = {instance.phrase for instance in instances}
     absent = [phrase for phrase in dict.fromkeys(absent) if phrase not in present]
-    extra = record.get("extra")
-    if not isinstance(extra, Mapping | None):
-        raise DataError(f"extra must be a JSON object, got {short(extra)}")
-    return Annotation(image_size, instances, absent, extra=dict(extra or {}))
+    return Annotation(image_size, instances, absent, extra=_read_extra(record.get("extra")))
 
 
 def to_record(annotation: Annotation) -> dict[str, Any]:
@@ -135,9 +141,19 @@ def _check_size(record: Mapping[str, Any], image_size: ImageSize) -> None:
     stated = (record.get("width"), record.get("height"))
     if None not in stated and stated != image_size:
         raise DataError(
-            f"the annotation is for an image of {stated[0]}x{stated[1]}, this one has "
-            f"{image_size[0]}x{image_size[1]} (upright, by its EXIF orientation)"
+            f"the annotation is for an image of {short(stated[0])}x{short(stated[1])}, this one "
+            f"has {image_size[0]}x{image_size[1]} (upright, by its EXIF orientation)"
         )
+
+
+def _read_extra(extra: Any) -> dict[str, Any]:
+    if not isinstance(extra, Mapping | None):
+        raise DataError(f"extra must be a JSON object, got {short(extra)}")
+    found = dict(extra or {})
+    listed = found.get("categories", [])
+    if not isinstance(listed, list) or not all(isinstance(phrase, str) for phrase in listed):
+        raise DataError(f"extra.categories must be a list of phrases, got {short(listed)}")
+    return found
 
 
 def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
@@ -155,7 +171,7 @@ def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, An
             if not isinstance(entry, Mapping):
                 raise DataError(f"{location} must be a JSON object, got {short(entry)}")
             if "id" in entry:
-                location += f" (id {entry['id']})"
+                location += f" (id {short(entry['id'])})"
             yield name, location, dict(entry)
 
 
@@ -173,7 +189,7 @@ def _take_phrase(entry: dict[str, Any], label: Any, location: str) -> str:
 
 def _drop_nulls(entry: dict[str, Any], location: str) -> bool:
     """Take geometries that are null out of an entry; return whether there are no others."""
-    if entry.get("segmentation") == []:  # COCO's way to have none
+    if entry.get("segmentation") in ([], [[]]):  # COCO's ways to have none
         del entry["segmentation"]
     named = [key for key in GEOMETRIES if key in entry]
     if isinstance(entry.get("keypoints"), list):  # COCO's numbers have no names here
@@ -190,27 +206,49 @@ def _drop_nulls(entry: dict[str, Any], location: str) -> bool:
 
 
 def _take_outline(
-    entry: dict[str, Any], location: str, image_size: ImageSize
+    entry: dict[str, Any], location: str, image_size: ImageSize, left_out: list[str] | None
 ) -> tuple[Array | None, dict[str, Any] | None]:
-    """Polygon and mask."""
+    """Polygon and mask; those that cannot be used are added to ``left_out``, or raised."""
     polygon, mask = entry.pop("polygon", None), entry.pop("mask", None)
-    if polygon is not None:
-        polygon = read_polygon(polygon, location, image_size)
-    if mask is not None:
-        mask = read_mask(mask, location, image_size)
     segmentation = entry.get("segmentation")
-    if isinstance(segmentation, list):
-        parts = [read_polygon(part, location, image_size) for part in segmentation]
-        if len(parts) == 1 and polygon is None:
-            polygon = parts[0]
-            del entry["segmentation"]
-        elif len(parts) > 1 and mask is None:
-            mask = union_of_polygons(parts, image_size)
-            del entry["segmentation"]
-    elif segmentation is not None and mask is None:
-        mask = read_mask(segmentation, location, image_size)
+    try:
+        if polygon is not None:
+            polygon = read_polygon(polygon, location, image_size)
+        if mask is not None:
+            mask = read_mask(mask, location, image_size)
+        parts, lengths = _read_segmentation(segmentation, location, image_size)
+    except DataError as error:
+        if left_out is None:
+            raise
+        entry.pop("segmentation", None)
+        left_out.append(error.reason)
+        return None, None
+    if len(parts) == 1 and polygon is None:
+        polygon = parts[0]
+        del entry["segmentation"]
+    elif len(parts) > 1 and mask is None:
+        mask = union_of_polygons(parts, image_size)
+        del entry["segmentation"]
+    elif lengths is not None and mask is None:
+        mask = lengths
         del entry["segmentation"]
     return polygon, mask
+
+
+def _read_segmentation(
+    segmentation: Any, location: str, image_size: ImageSize
+) -> tuple[list[Array], dict[str, Any] | None]:
+    """Return the parts of a segmentation, or its run lengths."""
+    if segmentation is None:
+        return [], None
+    if not isinstance(segmentation, list):
+        return [], read_mask(segmentation, location, image_size)
+    # One polygon by itself: numbers, or pairs of numbers. Two numbers are no part.
+    alone = all(not isinstance(part, list) or len(part) == 2 for part in segmentation)
+    parts = [segmentation] if alone else segmentation
+    with_area = [part for part in parts if not isinstance(part, list) or len(part) > 4]
+    parts = with_area or parts  # COCO has parts of two points, which cover nothing
+    return [read_polygon(part, location, image_size) for part in parts], None
 
 
 def _take_keypoints(
@@ -231,7 +269,19 @@ def _take_keypoints(
 
 def _take_text(entry: dict[str, Any], location: str) -> str | None:
     text = _take(entry, location, "text", str)
+    if text is not None and has_surrogate(text):
+        raise DataError(
+            f"{location}: text {short(text)} contains half of a surrogate pair, which is no "
+            "character; correct its encoding"
+        )
     return None if text is None else clean_text(text)
+
+
+def _take_score(entry: dict[str, Any], location: str) -> float | None:
+    score: float | None = _take(entry, location, "score", float, int)
+    if score is not None and not 0 <= score <= 1:
+        raise DataError(f"{location}: score must be a number in [0, 1], got {short(score)}")
+    return score
 
 
 def _take(entry: dict[str, Any], location: str, name: str, *kinds: type) -> Any:

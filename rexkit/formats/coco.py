@@ -9,11 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
-from rexkit.geometry import polygon_bounds
+from rexkit.geometry import polygon_area, polygon_bounds
 from rexkit.keypoints import KeypointSchema
 from rexkit.structures import Array, Instance, Prediction
 
@@ -155,7 +153,7 @@ def to_coco(prediction: Prediction, file_name: str, image_id: int = 1) -> dict[s
             annotation["area"] = (x1 - x0) * (y1 - y0)
         if instance.polygon is not None:
             annotation["segmentation"] = [instance.polygon.ravel().tolist()]
-            annotation["area"] = _polygon_area(instance.polygon)
+            annotation["area"] = polygon_area(instance.polygon)
         if keypoints := keypoints_or_point(instance):
             points = [keypoints.get(name) for name in names[instance.phrase]]
             annotation["keypoints"] = [
@@ -205,8 +203,3 @@ def _with_file_name(image: Any) -> Any:
     if isinstance(image, dict) and "file_name" not in image and "coco_url" in image:
         return {**image, "file_name": "/".join(str(image["coco_url"]).split("/")[-2:])}
     return image
-
-
-def _polygon_area(polygon: Array) -> float:
-    x, y = polygon.T
-    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)

@@ -121,12 +121,34 @@ def _read_rows(
 
 
 def _numbers(value: Any) -> Array | None:
-    """Return an array, or None where a value is not made of numbers in rows of one length."""
-    try:
-        array = np.asarray(value)
-    except ValueError:
+    """Return an array, or None where a value is not made of numbers in rows of one length.
+
+    The types are checked first: numpy would make an array of strings as long as the longest.
+    """
+    if not isinstance(value, (list, tuple, np.ndarray)):
         return None
-    return array.astype(np.float64) if array.dtype.kind in "iuf" else None
+    rows = [value] if all(map(_is_number, value)) else value
+    for row in rows:
+        if not isinstance(row, (list, tuple, np.ndarray)) or not all(map(_is_number, row)):
+            return None
+    if len({len(row) for row in rows}) > 1:
+        return None
+    try:
+        return np.array(value, dtype=np.float64)
+    except OverflowError:  # a whole number beyond floats
+        table = np.array([[_as_float(x) for x in row] for row in rows])
+        return table[0] if rows is not value else table
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.number)) and not isinstance(value, bool)
+
+
+def _as_float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return np.inf
 
 
 def _inside(table: Array, image_size: ImageSize) -> Any:
@@ -148,5 +170,8 @@ def _error(location: str, name: str, value: Any, complaint: str) -> DataError:
 
 def short(value: Any) -> str:
     """Return a value as a message shows it, at most 80 characters."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except (RecursionError, ValueError):  # too deep, or a whole number of too many digits
+        text = f"a {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}…"

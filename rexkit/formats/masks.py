@@ -1,21 +1,20 @@
-"""COCO masks as run lengths, checked before anything decodes them.
-
-pycocotools does not check what it decodes: run lengths that do not cover the image leave the rest
-of the mask as it was in memory.
-"""
+"""Masks of files: COCO run lengths, outlines of several polygons, images of instance numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
 from rexkit.formats.images import decode_numbers
+from rexkit.run_lengths import encode_mask, packed_mask
 from rexkit.structures import Array, ImageSize
+
+_MOST = 2**16 - 1
+"""The largest number of an instance in a greyscale PNG."""
 
 
 def read_mask(rle: Any, location: str, image_size: ImageSize) -> dict[str, Any]:
@@ -43,14 +42,11 @@ def read_mask(rle: Any, location: str, image_size: ImageSize) -> dict[str, Any]:
             f"the image {[height, width]}"
         )
     counts = rle["counts"]
-    if isinstance(counts, bytes):
-        counts = counts.decode("latin-1")
-    lengths = run_lengths(counts) if isinstance(counts, str) else _whole_numbers(counts)
-    if lengths is None or (lengths < 0).any() or lengths.sum() != width * height:
-        raise DataError(
-            f"{location}: the mask's counts {short(counts)} do not cover its "
-            f"{width * height} pixels"
-        )
+    try:
+        packed_mask({"size": [height, width], "counts": counts})
+    except DataError as error:
+        raise DataError(f"{location}: {error.reason}, but are {short(counts)}") from error
+    counts = counts.decode("ascii") if isinstance(counts, bytes) else counts
     return {"size": [height, width], "counts": counts}
 
 
@@ -99,60 +95,11 @@ def mask_of_number(numbers: NDArray[Any], number: Any) -> dict[str, Any]:
         number: of the instance.
 
     Raises:
-        DataError: no pixel has it.
+        DataError: it is no such number, or no pixel has it.
     """
-    from pycocotools import mask as coco_mask
-
+    if type(number) is not int or not 0 <= number <= _MOST:
+        raise DataError(f"instance must be a whole number up to {_MOST}, got {short(number)}")
     pixels = numbers == number
     if not pixels.any():
-        raise DataError(f"no pixel of the instance_mask has the value {number!r}")
-    rle = coco_mask.encode(np.asfortranarray(pixels, dtype=np.uint8))
-    return {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
-
-
-def mask_bounds(mask: Mapping[str, Any]) -> list[float] | None:
-    """Return the box around a mask, x0 y0 x1 y1, or None where its counts cannot be decoded."""
-    if not isinstance(mask.get("counts"), str | list):
-        return None
-    from pycocotools import mask as coco_mask
-
-    try:
-        packed = dict(mask)
-        if isinstance(mask["counts"], list):
-            packed = coco_mask.frPyObjects(packed, *mask["size"])
-        x, y, width, height = coco_mask.toBbox(packed).tolist()
-    except (TypeError, ValueError, IndexError):
-        return None
-    return [x, y, x + width, y + height]
-
-
-def run_lengths(counts: str) -> NDArray[np.int64] | None:
-    """Return the run lengths in a compressed string, or None where it is not one.
-
-    The format is that of ``rleToString`` in pycocotools: each number in groups of five bits, low
-    ones first, 32 set where another group follows, the sign in the last group's fifth bit, 48 added
-    to each; from the fourth number on, the difference to the last but one.
-
-    >>> run_lengths("24").tolist()
-    [2, 4]
-    """
-    codes = np.frombuffer(counts.encode("latin-1", "replace"), np.uint8).astype(np.int64) - 48
-    last = (codes & 32) == 0
-    if not len(codes) or (codes < 0).any() or (codes > 63).any() or not last[-1]:
-        return None
-    ends = np.flatnonzero(last)
-    starts = np.append(0, ends[:-1] + 1)
-    groups = ends - starts + 1
-    if groups.max() > 7:  # more than 35 bits: no image is so large
-        return None
-    shift = np.arange(len(codes)) - np.repeat(starts, groups)
-    numbers = np.add.reduceat((codes & 31) << (5 * shift), starts)
-    numbers -= np.where(codes[ends] & 16, np.int64(1) << (5 * groups), 0)
-    numbers[1::2] = np.cumsum(numbers[1::2])
-    numbers[2::2] = np.cumsum(numbers[2::2])
-    return np.asarray(numbers)
-
-
-def _whole_numbers(counts: Any) -> NDArray[np.int64] | None:
-    ok = isinstance(counts, list) and all(type(count) is int for count in counts)
-    return np.array(counts, dtype=np.int64) if ok else None
+        raise DataError(f"no pixel of the instance_mask has the value {number}")
+    return encode_mask(pixels)

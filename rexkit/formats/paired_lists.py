@@ -21,8 +21,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from rexkit.errors import DataError
-from rexkit.geometry import decode_mask, match
+from rexkit.geometry import match
 from rexkit.instances import extent, has_outline, in_boxes, in_outlines
+from rexkit.run_lengths import decode_mask
 from rexkit.structures import Array, Instance
 
 REGION_LISTS = ("boxes", "masks", "polygons")

@@ -31,13 +31,14 @@ and write.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
-from rexkit.formats.masks import mask_bounds
 from rexkit.formats.phrase_geometries import decode_geometry
 from rexkit.phrases import normalise_phrase
+from rexkit.run_lengths import mask_box
 
 
 def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -153,9 +154,9 @@ def _references(fields: Mapping[str, Any]) -> Sequence[Any]:
 
 def _with_box(entry: dict[str, Any]) -> dict[str, Any]:
     """Add the bounding box of an entry's mask, where it has nothing else."""
-    mask = entry.get("mask")
-    if list(entry) != ["mask"] or not isinstance(mask, Mapping):
+    if list(entry) != ["mask"]:
         return entry
     # The record's own checks say what is wrong with a mask.
-    box = mask_bounds(mask)
-    return entry if box is None else {**entry, "bbox": box}
+    with suppress(DataError):
+        return {**entry, "bbox": mask_box(entry["mask"]).tolist()}
+    return entry

@@ -175,3 +175,18 @@ def test_clamped_boxes_of_worker_processes_are_counted(tmp_path: Path) -> None:
     worker.start()
     worker.join()
     assert (dataset.clamped_boxes, dataset.clamped_rows) == (2, [f"{path}:1", f"{path}:3"])
+
+
+def test_unusable_outlines_are_counted_and_the_first_is_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write_boxes(tmp_path, [INSIDE, INSIDE, INSIDE])
+    text = path.read_text().replace('"phrase"', '"segmentation": [[1, 2, 3, 4]], "phrase"')
+    path.write_text(text)
+    dataset = ConcatDataset([JsonlDataset(path)])
+    assert len([dataset[0], dataset[1], dataset[1]]) == 3
+    [warning] = caplog.messages
+    assert f"{path}:1: boxes[0] 'cup': polygon [1, 2, 3, 4] must be" in warning
+    assert (dataset.left_out_outlines, dataset.left_out_rows) == (2, [f"{path}:1", f"{path}:2"])
+    JsonlDataset(path, on_error="skip")
+    assert caplog.messages[1].startswith("3 outlines in 3 rows cannot be used and are left out: ")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
+from rexkit.geometry import decode_mask, polygon_area, polygon_bounds
+from rexkit.run_lengths import encode_mask
 from rexkit.structures import Annotation, Instance, Sample
 
 
@@ -67,10 +71,53 @@ def test_a_mirror_refuses_keypoints_it_does_not_know(sample):
             flip(sample, np.random.default_rng(0))
 
 
-def test_flip_refuses_a_mask(sample):
-    sample.annotation.instances[0].mask = {"size": [60, 100], "counts": ""}
-    with pytest.raises(ValueError, match="mask"):
-        RandomFlip(1.0)(sample, np.random.default_rng(0))
+@pytest.fixture
+def outlined(sample) -> Sample:
+    """The white pixels as a mask, as a crowd of run lengths, and as a polygon."""
+    pixels = np.asarray(sample.image.convert("L")) > 128
+    mask, box = encode_mask(pixels), np.array([20.0, 10, 40, 50])
+    crowd = {**mask, "counts": [10 + 20 * 60, *[40, 20] * 19, 40, 10 + 60 * 60]}
+    instances = [
+        Instance("cup", bbox=box, mask=mask),
+        Instance("cup", bbox=box, mask=crowd, ignore=True),
+        Instance("cup", polygon=box[[[0, 1], [2, 1], [2, 3], [0, 3]]]),
+        Instance("cup", mask=mask),
+    ]
+    return replace(sample, annotation=Annotation((100, 60), instances, ["dog"]))
+
+
+@pytest.mark.parametrize(
+    "transform", [RandomFlip(0.5, 0.5), RandomCrop((0.4, 0.9), min_visible=0.3)]
+)
+def test_outlines_follow_the_image(outlined, transform):
+    for seed in range(20):
+        changed = transform(outlined, np.random.default_rng(seed))
+        white = np.asarray(changed.image.convert("L")) > 128
+        assert len(changed.annotation.instances) == 4
+        for instance in changed.annotation.instances:
+            if instance.mask is not None:
+                assert np.array_equal(decode_mask(instance.mask), white)
+            if instance.bbox is not None:
+                assert instance.bbox.tolist() == painted(changed)
+            if instance.polygon is not None:
+                assert polygon_bounds(instance.polygon).tolist() == painted(changed)
+                assert polygon_area(instance.polygon) == white.sum()
+    assert outlined.annotation.instances[1].mask["counts"][0] == 1210
+
+
+def test_a_crop_cuts_a_polygon_at_its_edges(sample):
+    triangle = np.array([[20.0, 10], [40, 10], [40, 50]])
+    dart = np.array([[0.0, 0], [99, 30], [0, 59], [50, 30]])
+    for seed in range(20):
+        for corners in (triangle, dart):
+            instance = Instance("sail", polygon=corners)
+            sample.annotation = Annotation((100, 60), [instance])
+            cut = RandomCrop((0.5, 0.9), min_visible=0.01)(sample, np.random.default_rng(seed))
+            left = [i.polygon for i in cut.annotation.instances]
+            assert all(0 < polygon_area(p) <= polygon_area(corners) for p in left)
+            low, high = left[0].min(0), left[0].max(0)
+            assert (low >= 0).all()
+            assert (high <= cut.image.size).all()
 
 
 def test_crop_keeps_what_is_seen(sample):
@@ -94,9 +141,16 @@ def test_crop_never_leaves_an_image_without_instances(sample):
     assert any(cut is sample for cut in crops)
 
 
-def test_crop_refuses_what_it_cannot_cut(sample):
-    with pytest.raises(ValueError, match=r"here:1.*keypoints"):
-        RandomCrop()(sample, np.random.default_rng(0))
+def test_keypoints_outside_a_crop_are_not_visible(sample):
+    sample.annotation.instances[0].bbox = None
+    sample.annotation.instances[0].point = None
+    for seed in range(20):
+        cut = RandomCrop((0.4, 0.8))(sample, np.random.default_rng(seed))
+        (cup,) = cut.annotation.instances
+        assert cup.keypoints["neck"] is None
+        x, y = map(int, cup.keypoints["nose"])
+        assert painted(cut)[1] == y
+        assert cut.image.getpixel((min(x, cut.image.width - 1), y)) == (255, 255, 255)
 
 
 def test_jitter_changes_colours_only(sample):

@@ -126,6 +126,51 @@ def test_coco_segmentations() -> None:
     assert (none.polygon, none.mask, none.extra) == (None, None, {})
 
 
+@pytest.mark.parametrize(
+    "outline",
+    [
+        {"segmentation": [[10, 10, 20, 20]]},
+        {"segmentation": [[]]},
+        {"segmentation": [[], []]},
+        {"segmentation": [["a"]]},
+        {"segmentation": {"size": [0, 0], "counts": "11"}},
+        {"segmentation": {"size": [480, 640], "counts": [10**30]}},
+        {"segmentation": 7},
+        {"polygon": [1, 1, 9, 9999, 5, 5]},
+        {"polygon": "x"},
+        {"mask": {"size": [480, 640], "counts": "1"}},
+        {"mask": {"size": [2**63 - 1, 2**63 - 1], "counts": "1"}, "polygon": [0, 0, 9, 0, 9, 9]},
+    ],
+)
+@pytest.mark.parametrize("other", ["bbox", "bbox_xyxy", "point", "keypoints"])
+def test_an_unusable_outline_costs_no_other_geometry(outline: Any, other: str) -> None:
+    value: Any = {"point": [3, 7], "keypoints": {"nose": [3, 7]}}.get(other, [1, 2, 3, 4])
+    left_out: list[str] = []
+    record = {"boxes": [{"phrase": "cup", other: value, **outline}]}
+    (cup,) = read_record(record, SIZE, left_out=left_out).instances
+    assert getattr(cup, other.removesuffix("_xyxy")) is not None
+    assert (cup.polygon, cup.mask, cup.extra) == (None, None, {})
+    assert len(left_out) == (outline != {"segmentation": [[]]})
+    assert all(text.startswith("boxes[0] 'cup': ") for text in left_out)
+    if left_out:
+        with pytest.raises(DataError, match=r"boxes\[0\] 'cup': "):
+            read_record({"boxes": [{"phrase": "cup", **outline}]}, SIZE, left_out=[])
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        [10, 10, 20, 10, 20, 20],
+        [[10, 10], [20, 10], [20, 20]],
+        [[10, 10, 20, 10, 20, 20], [30, 30, 31, 31], []],
+    ],
+)
+def test_segmentations_of_one_polygon(segmentation: Any) -> None:
+    (cup,) = read({"phrase": "cup", "segmentation": segmentation}).instances
+    assert cup.polygon is not None
+    assert cup.polygon.tolist() == [[10, 10], [20, 10], [20, 20]]
+
+
 def test_rounding_is_moved_to_the_edge() -> None:
     annotation = read({"phrase": "cup", "bbox": [-1, -0.4, 640.7, 481]})
     assert annotation.boxes().tolist() == [[0, 0, 640, 480]]

@@ -15,7 +15,8 @@ PACKAGE = Path(rexkit.__file__).parent
 
 # From the ground up: a room may import the rooms before it.
 ROOMS = [
-    *("lazy_names", "errors", "structures", "phrases", "keypoints", "geometry", "instances"),
+    *("lazy_names", "errors", "structures", "phrases", "keypoints", "run_lengths"),
+    *("geometry", "instances"),
     *("edit_distance", "whole_files"),
     *("interfaces", "component_arguments", "component_check", "plugins", "registry"),
     *("shipped_configs", "config_files", "config"),

@@ -14,7 +14,10 @@ from paths import ROOT
 import rexkit
 
 LIST = Path(__file__).with_name("public_names.txt")
-PRIVATE = {f"rexkit.{n}" for n in ("config_files", "lazy_names", "shipped_configs", "whole_files")}
+PRIVATE = {
+    f"rexkit.{name}"
+    for name in ("config_files", "lazy_names", "run_lengths", "shipped_configs", "whole_files")
+}
 MODULES = [
     "rexkit",
     *(

@@ -1,4 +1,4 @@
-"""How many boxes of each row of a dataset were clamped to the image."""
+"""How many boxes of each row of a dataset were clamped, and how many outlines were left out."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ FEW = 3
 """How many rows a report names."""
 
 
-class ClampedBoxes:
-    """The number of clamped boxes of every row that was read.
+class RowCounts:
+    """A number for every row that was read, such as that of its clamped boxes.
 
     The numbers lie in memory that forked processes share, two bytes a row, so that those of a data
     loader's workers are counted too. A row that is read again counts once. A pickled copy goes on
@@ -38,7 +38,7 @@ class ClampedBoxes:
 
     @property
     def total(self) -> int:
-        """The number of boxes."""
+        """The sum of all numbers."""
         return int(self._numbers.sum(dtype=np.int64))
 
     @property
@@ -66,12 +66,31 @@ def describe_clamped(boxes: int, rows: Sequence[str]) -> str:
     '7 boxes in 4 rows leave their image and are clamped to it: train.jsonl:3, train.jsonl:5, \
 train.jsonl:6, …'
     """
-    places = ", ".join([*rows[:FEW], *(["…"] if len(rows) > FEW else [])])
     noun, verb = (
         ("box", "leaves its image and is") if boxes == 1 else ("boxes", "leave their image and are")
     )
-    where = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
-    return f"{boxes} {noun} in {where} {verb} clamped to it: {places}"
+    return f"{boxes} {noun} in {_in_rows(rows)} {verb} clamped to it: {places(rows)}"
+
+
+def describe_left_out(outlines: int, rows: Sequence[str]) -> str:
+    """Return the report of outlines that cannot be used; arguments as in `describe_clamped`.
+
+    >>> describe_left_out(1, ["train.json: image 3"])
+    '1 outline in 1 row cannot be used and is left out: train.json: image 3'
+    """
+    noun, verb = ("outline", "is") if outlines == 1 else ("outlines", "are")
+    return (
+        f"{outlines} {noun} in {_in_rows(rows)} cannot be used and {verb} left out: {places(rows)}"
+    )
+
+
+def places(rows: Sequence[str]) -> str:
+    """Return the first few places of some rows."""
+    return ", ".join([*rows[:FEW], *(["…"] if len(rows) > FEW else [])])
+
+
+def _in_rows(rows: Sequence[str]) -> str:
+    return "1 row" if len(rows) == 1 else f"{len(rows)} rows"
 
 
 def _shared(num_rows: int) -> NDArray[np.uint16]:
