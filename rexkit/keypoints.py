@@ -6,8 +6,9 @@ A schema names its keypoints as the Rex-Omni prompts and responses do, in lower 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -36,6 +37,7 @@ class KeypointSchema:
         sigmas: the spread of annotators for `oks`, as a share of the object's size: one for each
             keypoint, or one number for all.
         pairs: (left, right) names, which are exchanged by a horizontal flip.
+        aliases: other names that files have for the keypoints, each with the name here.
 
     Raises:
         ValueError: the fields contradict each other.
@@ -51,6 +53,7 @@ class KeypointSchema:
     skeleton: Sequence[tuple[str, str]] = ()
     sigmas: Sequence[float] | float = ()
     pairs: Sequence[tuple[str, str]] = ()
+    aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", clean_phrase(self.name))
@@ -65,15 +68,18 @@ class KeypointSchema:
                 f"{len(names)} keypoints, got {sigmas}"
             )
         lines = {"skeleton": self.skeleton, "pairs": self.pairs}
-        for field, ends in lines.items():
+        for title, ends in lines.items():
             cleaned = tuple((clean_phrase(a), clean_phrase(b)) for a, b in ends)
             for name in [name for end in cleaned for name in end]:
                 if name not in names:
                     raise ValueError(
-                        f"{self.name}: {field} has {name!r}, which is no keypoint; "
+                        f"{self.name}: {title} has {name!r}, which is no keypoint; "
                         f"{did_you_mean(name, names)}"
                     )
-            object.__setattr__(self, field, cleaned)
+            object.__setattr__(self, title, cleaned)
+        for alias, name in self.aliases.items():
+            if name not in names:
+                raise ValueError(f"{self.name}: the alias {alias!r} is of {name!r}, no keypoint")
         object.__setattr__(self, "keypoints", names)
         object.__setattr__(self, "sigmas", sigmas)
 
@@ -110,9 +116,13 @@ class KeypointSchema:
     def rename(self, names: Sequence[str]) -> list[str]:
         """Return the schema's names for the keypoints of a file, in the file's order.
 
-        Where the file has the schema's names ("left_ear" is "left ear"), they may be in any order.
-        Otherwise it must have as many, and they are assigned in order; a name that both have must
-        then be at the same position.
+        The file's names may be in any order, and in another spelling: "left_ear", "LeftEar" and
+        "l_ear" are "left ear"; so may names of `aliases`. Names that are numbered alike, such as
+        "joint_0", "joint_1", say nothing, so they are assigned in order; names of the schema among
+        them must then be at their place.
+
+        Args:
+            names: of the file, as many as the schema has.
 
         Raises:
             ValueError: the file's keypoints are not those of the schema.
@@ -120,21 +130,30 @@ class KeypointSchema:
         >>> SCHEMAS["hand"].rename(["wrist", *(f"joint_{i}" for i in range(20))])[1]
         'thumb root'
         """
-        plain = [" ".join(name.lower().replace("_", " ").split()) for name in names]
-        if sorted(plain) == sorted(self.keypoints):
-            return plain
         if len(names) != len(self.keypoints):
             raise ValueError(
                 f"the schema {self.name!r} has {len(self.keypoints)} keypoints, "
-                f"the file has {len(names)}: {', '.join(names)}"
+                f"the file has {len(names)}: {', '.join(map(str, names))}"
             )
-        for i, name in enumerate(plain):
-            if name in self.keypoints and name != self.keypoints[i]:
-                raise ValueError(
-                    f"keypoint {i} of the file is {names[i]!r}, that of the schema "
-                    f"{self.name!r} is {self.keypoints[i]!r}; is it the right schema?"
-                )
-        return list(self.keypoints)
+        aliases = {_plain(alias): name for alias, name in self.aliases.items()}
+        known = {_plain(name): name for name in self.keypoints} | aliases
+        found = [known.get(_plain(name)) for name in names]
+        strangers = [i for i, name in enumerate(found) if name is None]
+        if not strangers and len(set(found)) == len(found):
+            return [name for name in found if name is not None]
+        stems = {re.sub(r"\d+", "", _plain(names[i])) for i in strangers}
+        numbered = all(re.search(r"\d", _plain(names[i])) for i in strangers)
+        in_place = all(name in (None, own) for name, own in zip(found, self.keypoints, strict=True))
+        if strangers and len(stems) == 1 and numbered and in_place:
+            return list(self.keypoints)
+        first = (
+            strangers[0] if strangers else next(i for i, n in enumerate(found) if n in found[:i])
+        )
+        raise ValueError(
+            f"keypoint {first} of the file, {names[first]!r}, is none of the schema {self.name!r} "
+            f"or is there twice; {did_you_mean(str(names[first]), self.keypoints)}; where it "
+            "is the same, add it to the schema's aliases, else describe a schema of the file's own"
+        )
 
 
 def find_schema(schema: str | Mapping[str, Any] | KeypointSchema) -> KeypointSchema:
@@ -207,6 +226,17 @@ def oks(found: ArrayLike, true: ArrayLike, sigmas: ArrayLike, areas: ArrayLike) 
     return np.asarray(alike / np.maximum(labelled.sum(axis=1), 1))
 
 
+def _plain(name: str) -> str:
+    """Return a keypoint's name without the habits of files: "L_EarBase" is "left ear base".
+
+    >>> _plain("LeftEar"), _plain("r-ankle"), _plain("forefinger 1")
+    ('left ear', 'right ankle', 'forefinger1')
+    """
+    apart = re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-\s]+", " ", str(name)).lower().split()
+    whole = " ".join({"l": "left", "r": "right"}.get(part, part) for part in apart)
+    return re.sub(r" (?=\d)", "", whole)
+
+
 def _both(part: str) -> tuple[str, str]:
     return f"left {part}", f"right {part}"
 
@@ -275,7 +305,17 @@ def _hand() -> KeypointSchema:
     ]
     skeleton = _lines(*(" - ".join(["wrist", *finger]) for finger in fingers))
     keypoints = ["wrist", *(name for finger in fingers for name in finger)]
-    return KeypointSchema("hand", keypoints, skeleton, sigmas)
+    # OneHand10K, FreiHAND, and COCO-WholeBody number the joints of a finger from its root.
+    aliases = {
+        f"{finger}{end}{number}": name
+        for parts, names in zip(
+            ("thumb", "fore index", "middle", "ring", "pinky little"), fingers, strict=True
+        )
+        for number, name in enumerate(names, 1)
+        for finger in parts.split()
+        for end in ("", " finger", "finger")
+    }
+    return KeypointSchema("hand", keypoints, skeleton, sigmas, aliases=aliases)
 
 
 def _figure() -> KeypointSchema:

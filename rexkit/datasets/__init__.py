@@ -9,24 +9,26 @@ from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.datasets.lvis_dataset import LvisDataset
 from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
 from rexkit.datasets.rexomni_eval_dataset import RexOmniEvalDataset
-from rexkit.datasets.row_dataset import OnError, RowDataset
+from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset
 from rexkit.datasets.shapes_dataset import ShapesDataset
 from rexkit.datasets.stick_figures_dataset import StickFiguresDataset
 from rexkit.datasets.synthetic_dataset import SyntheticDataset
 from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
 from rexkit.datasets.tsv_dataset import TSVDataset
-from rexkit.formats.coordinates import OnOutside
+from rexkit.formats.coordinates import Coordinates, OnOutside
 
 __all__ = [
     "CocoDataset",
     "ColorJitter",
     "ConcatDataset",
+    "Coordinates",
     "IcdarDataset",
     "InstanceMaskDataset",
     "JsonlDataset",
     "LvisDataset",
     "OnError",
     "OnOutside",
+    "Orientation",
     "RandomCrop",
     "RandomFlip",
     "RenderedTextDataset",

@@ -2,37 +2,49 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rexkit.datasets.row_dataset import OnError, RowDataset
+from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset
 from rexkit.errors import DataError
-from rexkit.formats.coco import category_keypoints, coco_entry, read_coco
-from rexkit.formats.coordinates import OnOutside, short
+from rexkit.formats.coco import (
+    category_keypoints,
+    coco_entry,
+    grouping_categories,
+    read_coco,
+)
+from rexkit.formats.coordinates import BoxFormat, Coordinates, OnOutside, short
 from rexkit.formats.images import Color
 from rexkit.keypoints import find_schema
 from rexkit.registry import DATASETS
+
+logger = logging.getLogger(__name__)
 
 
 @DATASETS.register_module()
 class CocoDataset(RowDataset):
     """A COCO JSON file and a folder of images: a row for each image, in the file's order.
 
-    Phrases are category names, ``iscrowd`` is ``Instance.ignore``, a segmentation is a polygon, or
-    a mask if it has several parts or is run lengths; other fields are in ``Instance.extra``, and so
-    are keypoints unless ``keypoints`` names them. Coordinates refer to the upright image, by its
-    EXIF orientation. The parsed file stays in memory, and forked workers come to copy it; a data
-    set of a million annotations is better converted to TSV.
+    Phrases are category names; ``iscrowd`` or ``ignore`` is ``Instance.ignore``; a segmentation is
+    a polygon, or a mask if it has several parts or is run lengths; other fields are in
+    ``Instance.extra``, and so are keypoints unless ``keypoints`` names them. An annotation without
+    a box has the one around its segmentation, and is an error without that; so has and is a
+    rotated one (``rotation`` or ``attributes.rotation``, as CVAT writes it). The parsed file stays
+    in memory, and forked workers come to copy it; a data set of a million annotations is better
+    converted to TSV.
 
     Args:
         ann_file: the JSON file.
         image_dir: the folder of ``file_name``; left out, that of ``ann_file``.
         exhaustive: whether every category was looked for in every image. If so, those without an
             annotation are known to be absent. COCO does so for its 80, federated sets such as LVIS
-            do not, and the file does not say.
+            do not, and the file does not say. Supercategories without any annotation, such as the
+            first category of Roboflow's exports, are not asked for, nor is anything of images with
+            PoseTrack's ``"is_labeled": false``.
         keypoints: the schema of the file's keypoints, a name or a config
             (`rexkit.keypoints.find_schema`). Those labelled, hidden ones (v = 1) too, have a place
             in ``Instance.keypoints``; the others (v = 0) are None.
@@ -40,6 +52,9 @@ class CocoDataset(RowDataset):
             whose image the file does not list are a row that cannot be used.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
         background: the colour behind the transparent pixels of images, as there.
+        orientation: "upright" or "stored", what coordinates refer to, as there.
+        coordinates: "pixels", or the range of other coordinates, such as "0-1", as there.
+        box_format: what ``bbox`` means; COCO's is "xywh".
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
@@ -56,12 +71,20 @@ class CocoDataset(RowDataset):
         on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
         background: Color = "white",
+        orientation: Orientation | None = None,
+        coordinates: Coordinates | None = None,
+        box_format: BoxFormat = "xywh",
     ):
         self._path = Path(ann_file)
         self._image_dir = self._path.parent if image_dir is None else Path(image_dir)
         self._exhaustive = exhaustive
         data = read_coco(self._path)
         self._categories = {category["id"]: category for category in data["categories"]}
+        groups = grouping_categories(data["categories"], data["annotations"])
+        self._asked = [c for number, c in self._categories.items() if number not in groups]
+        if exhaustive and groups:
+            names = ", ".join(repr(self._categories[number]["name"]) for number in groups)
+            logger.warning("%s: %s only groups others and is not asked for", self._path, names)
         self._keypoints: dict[Any, list[str]] = {}
         if keypoints is not None:
             self._keypoints = category_keypoints(
@@ -72,7 +95,15 @@ class CocoDataset(RowDataset):
         for annotation in data["annotations"]:
             annotations[annotation["image_id"]].append(annotation)
         self._images = [(i, images.get(i), annotations[i]) for i in {**images, **annotations}]
-        super().__init__(len(self._images), "xyxy", on_error, on_outside, background)
+        super().__init__(
+            len(self._images),
+            box_format,
+            on_error,
+            on_outside,
+            background,
+            orientation,
+            coordinates,
+        )
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""
@@ -97,7 +128,8 @@ class CocoDataset(RowDataset):
 
     def _annotated_phrases(self, image: dict[str, Any]) -> list[Any]:
         """Phrases that have an annotation in an image if they are in it at all."""
-        return [self._name(c) for c in self._categories.values()] if self._exhaustive else []
+        looked_for = self._exhaustive and image.get("is_labeled") is not False
+        return [self._name(c) for c in self._asked] if looked_for else []
 
     def _entry(self, annotation: dict[str, Any], image: dict[str, Any]) -> dict[str, Any]:
         """Return the entry of an annotation record that a COCO annotation stands for."""

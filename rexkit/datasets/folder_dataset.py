@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 from rexkit.datasets.coco_dataset import CocoDataset
-from rexkit.datasets.row_dataset import OnError
+from rexkit.datasets.row_dataset import OnError, Orientation
 from rexkit.datasets.tsv_dataset import TSVDataset
-from rexkit.formats.coordinates import OnOutside
+from rexkit.formats.coordinates import Coordinates, OnOutside
 from rexkit.formats.images import Color
 from rexkit.registry import DATASETS
 
@@ -21,6 +21,8 @@ def folder_dataset(
     on_error: OnError = "raise",
     on_outside: OnOutside = "clamp",
     background: Color = "white",
+    orientation: Orientation | None = None,
+    coordinates: Coordinates | None = None,
 ) -> TSVDataset | CocoDataset:
     """Open one split of a folder that holds TSV files, or COCO JSON and images.
 
@@ -35,6 +37,8 @@ def folder_dataset(
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
         background: the colour behind the transparent pixels of images, as there.
+        orientation: "upright" or "stored", what coordinates refer to, as there.
+        coordinates: "pixels", or the range of other coordinates, such as "0-1", as there.
 
     Raises:
         FileNotFoundError: the folder holds neither.
@@ -49,6 +53,8 @@ def folder_dataset(
             on_error=on_error,
             on_outside=on_outside,
             background=background,
+            orientation=orientation,
+            coordinates=coordinates,
         )
     if (folder / f"{split}.json").is_file():
         return CocoDataset(
@@ -58,6 +64,8 @@ def folder_dataset(
             on_error=on_error,
             on_outside=on_outside,
             background=background,
+            orientation=orientation,
+            coordinates=coordinates,
         )
     raise FileNotFoundError(
         f"{folder} has neither {split}.images.tsv nor {split}.json; "

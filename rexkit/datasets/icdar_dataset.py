@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rexkit.datasets.row_dataset import OnError, RowDataset
+from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset
 from rexkit.errors import DataError
 from rexkit.formats.icdar import read_icdar, sort_key
 from rexkit.formats.images import IMAGE_SUFFIXES, Color
@@ -15,7 +15,7 @@ from rexkit.registry import DATASETS
 
 @DATASETS.register_module()
 class IcdarDataset(RowDataset):
-    """The text files of the Robust Reading Competition, as those of ICDAR 2015.
+    """The text files of the Robust Reading Competition, as ICDAR 2015's, and their relatives.
 
     ``gt_img_1.txt`` describes ``img_1.jpg``, a line for each text::
 
@@ -23,9 +23,23 @@ class IcdarDataset(RowDataset):
         374,155,409,155,409,170,374,170,###
 
     Four corners clockwise from the top left of the text, then all the rest of the line is the
-    transcription, commas and quotes included. The files are UTF-8, with or without a byte order
-    mark. An empty file is an image without text; an image without a file, or a file without an
-    image, is a row that cannot be used. Rows are in the order of the names, img_2 before img_10.
+    transcription, commas included; quotes around all of it, as CVAT writes them, are taken off. The
+    files are UTF-8, with or without a byte order mark. An empty file is an image without text; an
+    image without a file, or a file without an image, is a row that cannot be used. Rows are in the
+    order of the names, img_2 before img_10.
+
+    These are told from it and read, too:
+
+    - MLT 2017 and 2019: a script before each transcription, ``…,Latin,EXIT``. It becomes
+      ``extra["script"]``;
+    - ICDAR 2013: ``38, 43, 920, 215, "Tiredness"``, the corners of an upright box;
+    - CTW1500 (test set) and what follows it: a polygon, then ``####`` and the transcription;
+    - RCTW-17: ``…,0,"TEXT"``, where 1 stands for a text that is difficult to read, which is
+      ``ignore``;
+    - Total-Text: ``x: [[…]], y: [[…]], ornt: [u'c'], transcriptions: [u'EXIT']``, where "#" is
+      ``ignore`` (``prefix="poly_gt_"``).
+
+    Lines with more numbers than eight and no ``####`` are an error.
 
     Args:
         ann_dir: the folder of the text files; those that are not named ``PREFIX*.txt`` are
@@ -36,6 +50,7 @@ class IcdarDataset(RowDataset):
         illegible: the transcription that stands for "cannot be read", which is ``ignore``.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
         background: the colour behind the transparent pixels of images, as there.
+        orientation: "upright" or "stored", what coordinates refer to, as there.
 
     Raises:
         FileNotFoundError: a folder is missing, or holds nothing of the kind. Whatever is wrong with
@@ -51,6 +66,7 @@ class IcdarDataset(RowDataset):
         illegible: str = "###",
         on_error: OnError = "raise",
         background: Color = "white",
+        orientation: Orientation | None = None,
     ):
         self._ann_dir = Path(ann_dir)
         self._image_dir = self._ann_dir if image_dir is None else Path(image_dir)
@@ -71,7 +87,9 @@ class IcdarDataset(RowDataset):
                 "the names of the images"
             )
         self._names = sorted(described | set(self._images), key=sort_key)
-        super().__init__(len(self._names), "xyxy", on_error, background=background)
+        super().__init__(
+            len(self._names), "xyxy", on_error, "clamp", background, orientation, "pixels"
+        )
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""
@@ -86,10 +104,11 @@ class IcdarDataset(RowDataset):
             {
                 "phrase": self._phrase,
                 "polygon": found.polygon,
-                "text": found.transcription,
-                "ignore": found.transcription == self._illegible,
+                "text": found.transcription or self._illegible,
+                "ignore": found.transcription is None,
                 "id": found.line,
+                **({} if found.script is None else {"script": found.script}),
             }
-            for found in read_icdar(Path(self.row_source(row)))
+            for found in read_icdar(Path(self.row_source(row)), self._illegible)
         ]
         return {"instances": entries}, self._images[name]

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rexkit.datasets.row_dataset import OnError, RowDataset
+from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset
 from rexkit.errors import DataError
-from rexkit.formats.coordinates import BoxFormat, OnOutside
+from rexkit.formats.coordinates import BoxFormat, Coordinates, OnOutside
+from rexkit.formats.foreign_formats import foreign_format
 from rexkit.formats.images import Color
 from rexkit.formats.json_lines import JsonLinesFile
 from rexkit.registry import DATASETS
@@ -31,14 +32,17 @@ class JsonlDataset(RowDataset):
     Args:
         ann_file: the JSONL file.
         image_dir: the folder that paths are relative to; left out, that of ``ann_file``.
-        box_format: "xyxy" or "xywh", what ``bbox`` means.
+        box_format: what ``bbox`` means: "xyxy", "xywh" or "cxcywh".
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
         background: the colour behind the transparent pixels of images, as there.
+        orientation: "upright" or "stored", what coordinates refer to, as there.
+        coordinates: "pixels", or the range of other coordinates, such as "0-1", as there.
 
     Raises:
-        FileNotFoundError: ``ann_file`` is missing. Whatever is wrong with a row is raised when it
-            is read.
+        FileNotFoundError: ``ann_file`` is missing.
+        DataError: it is one JSON list or object instead of lines. Whatever is wrong with a row is
+            raised when it is read.
     """
 
     image_keys: ClassVar[tuple[str, ...]] = ("image", "image_name")
@@ -51,10 +55,20 @@ class JsonlDataset(RowDataset):
         on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
         background: Color = "white",
+        orientation: Orientation | None = None,
+        coordinates: Coordinates | None = None,
     ):
         self._file = JsonLinesFile(ann_file)
         self._image_dir = self._file.path.parent if image_dir is None else Path(image_dir)
-        super().__init__(self.count_rows(), box_format, on_error, on_outside, background)
+        super().__init__(
+            self.count_rows(),
+            box_format,
+            on_error,
+            on_outside,
+            background,
+            orientation,
+            coordinates,
+        )
 
     def count_rows(self) -> int:
         """Return the number of rows, once the file is open."""
@@ -72,7 +86,10 @@ class JsonlDataset(RowDataset):
         name = next((fields[key] for key in self.image_keys if key in fields), None)
         if not isinstance(name, str):
             keys = " or ".join(map(repr, self.image_keys))
-            raise DataError(f"a row must name its {keys}; it has {list(fields)}")
+            hint = foreign_format(fields)
+            raise DataError(
+                f"a row must name its {keys}; it has {list(fields)}{f'; {hint}' if hint else ''}"
+            )
         return self.record(fields), self._image_dir / name
 
     def record(self, fields: Mapping[str, Any]) -> Any:

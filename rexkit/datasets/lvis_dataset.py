@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from rexkit.datasets.coco_dataset import CocoDataset
-from rexkit.datasets.row_dataset import OnError
+from rexkit.datasets.row_dataset import OnError, Orientation
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import OnOutside
 from rexkit.formats.images import Color
@@ -35,6 +35,7 @@ class LvisDataset(CocoDataset):
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
         background: the colour behind the transparent pixels of images, as there.
+        orientation: "upright" or "stored", what coordinates refer to, as there.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
@@ -49,9 +50,16 @@ class LvisDataset(CocoDataset):
         on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
         background: Color = "white",
+        orientation: Orientation | None = None,
     ):
         super().__init__(
-            ann_file, image_dir, on_error=on_error, on_outside=on_outside, background=background
+            ann_file,
+            image_dir,
+            on_error=on_error,
+            on_outside=on_outside,
+            background=background,
+            orientation=orientation,
+            coordinates="pixels",
         )
         names = [self._name(category) for category in self._categories.values()]
         if twice := {name for name in names if names.count(name) > 1}:

@@ -83,6 +83,8 @@ class RexOmniEvalDataset(JsonlDataset):
             on_error=on_error,
             on_outside=on_outside,
             background=background,
+            orientation="upright",
+            coordinates="pixels",
         )
 
     def count_rows(self) -> int:

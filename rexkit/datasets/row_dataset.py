@@ -7,18 +7,24 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
+from rexkit.datasets.coordinate_range import CoordinateRange
+from rexkit.datasets.orientation import turned, upright_size
 from rexkit.datasets.row_counts import RowCounts, describe_clamped, describe_left_out
 from rexkit.errors import ConfigError, DataError, did_you_mean
-from rexkit.formats.annotation_records import read_record
-from rexkit.formats.coordinates import BoxFormat, OnOutside
-from rexkit.formats.images import Color, decode_image, read_image, rgb_color
+from rexkit.formats.annotation_records import LISTS, read_record, to_record, with_corners
+from rexkit.formats.coordinates import BoxFormat, Coordinates, OnOutside
+from rexkit.formats.images import Color, decode_oriented, read_image, rgb_color
 from rexkit.structures import Annotation, Sample
 
 OnError = Literal["raise", "skip"]
+
+Orientation = Literal["upright", "stored"]
+"""What coordinates refer to: the image turned upright by its EXIF orientation, or its pixels in the
+order in which the file stores them, as tools without knowledge of EXIF show them."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +47,14 @@ class RowDataset:
     more than a pixel is. Polygons and masks that cannot be used are left out where their instance
     has another geometry, and counted and logged in the same way.
 
+    Coordinates refer to the upright image, unless ``orientation="stored"``: then they are turned
+    with the image. Where neither is set and an image is turned although its record does not state
+    a size that tells, this is logged once.
+
+    Coordinates are pixels, unless ``coordinates`` is the range that stands for the image's width
+    and height, such as "0-1". Where it is not set, coordinates that all lie between 0 and 1 are an
+    error, and so are those of a dataset that seem to be thousandths of the image's size.
+
     A subclass calls this constructor last, defines `row_source` and `load_row`, and keeps nothing
     open that cannot be pickled or forked.
 
@@ -51,6 +65,8 @@ class RowDataset:
         on_outside: "clamp" or "raise".
         background: the colour behind the transparent pixels of images; see
             `rexkit.formats.images.Color`.
+        orientation: "upright" or "stored"; None is "upright" with a warning where it is unclear.
+        coordinates: "pixels", or the range of other coordinates; None is "pixels", checked.
 
     Attributes:
         needs_outlines: whether an outline that cannot be used makes its row unusable; a class
@@ -68,18 +84,26 @@ class RowDataset:
         on_error: OnError,
         on_outside: OnOutside = "clamp",
         background: Color = "white",
+        orientation: Orientation | None = None,
+        coordinates: Coordinates | None = None,
     ):
         self._background = rgb_color(background)
         for name, value, known in (
-            ("box_format", box_format, ("xyxy", "xywh")),
-            ("on_error", on_error, ("raise", "skip")),
-            ("on_outside", on_outside, ("clamp", "raise")),
+            ("box_format", box_format, get_args(BoxFormat)),
+            ("on_error", on_error, get_args(OnError)),
+            ("on_outside", on_outside, get_args(OnOutside)),
+            ("orientation", orientation or "upright", get_args(Orientation)),
+            ("coordinates", coordinates or "pixels", get_args(Coordinates)),
         ):
             if value not in known:
                 raise ConfigError(f"{name}: {value!r} is not one; {did_you_mean(value, known)}")
         self.box_format = box_format
         self.on_error: OnError = on_error
         self.skipped: list[DataError] = []
+        self._orientation = orientation
+        self._orientation_reported = orientation is not None
+        self._coordinates: Coordinates = coordinates or "pixels"
+        self._range = CoordinateRange(num_rows) if coordinates is None else None
         self._clamped = RowCounts(num_rows) if on_outside == "clamp" else None
         self._left_out = RowCounts(num_rows)
         self._scanning = False
@@ -131,8 +155,20 @@ class RowDataset:
             raise DataError(f"{error.reason}; {hint}", error.source) from error
 
     def stored(self, index: int) -> tuple[Sample, Any, bytes]:
-        """Return a sample, with its record and its encoded image as the files hold them."""
-        return self._read(self._row(index))
+        """Return a sample, a record of it in pixels, and its encoded image as the files hold it.
+
+        The record is that of the row, which `read_record` reads without options. Where the row is
+        in other coordinates, its boxes, or all of its geometries, are written anew.
+        """
+        sample, record, encoded = self._read(self._row(index))
+        if self._coordinates != "pixels" or self._orientation == "stored":
+            sizes = dict(zip(("width", "height"), sample.annotation.image_size, strict=True))
+            kept = {k: v for k, v in record.items() if k not in LISTS}
+            record = kept | {k: v for k, v in sizes.items() if k in kept}
+            record |= to_record(sample.annotation)
+        elif self.box_format != "xyxy":
+            record = with_corners(record, self.box_format)
+        return sample, record, encoded
 
     def _row(self, index: int) -> int:
         if not 0 <= index < len(self):
@@ -146,8 +182,12 @@ class RowDataset:
         try:
             record, found = self.load_row(row)
             encoded = read_image(found) if isinstance(found, Path) else found
-            image = decode_image(encoded, self._background)
-            annotation = read_record(record, image.size, self.box_format, clamped, left_out)
+            image, turn = decode_oriented(encoded, self._background)
+            stored = self._orientation == "stored"
+            size = upright_size(image.size, turn) if stored else image.size
+            annotation = self._annotation(row, record, size, clamped, left_out)
+            if stored:
+                annotation = turned(annotation, turn)
         except DataError as error:
             raise error.at(source) from error
         if self._clamped is not None and clamped:
@@ -159,8 +199,49 @@ class RowDataset:
                 left_out[0],
             )
         self._report_flat(annotation, source)
+        if turn != 1 and not self._orientation_reported:
+            self._report_orientation(record, image.size, turn, source)
         path = str(found) if isinstance(found, Path) else None
         return Sample(image, annotation, source, path), record, encoded
+
+    def _annotation(
+        self,
+        row: int,
+        record: Any,
+        size: tuple[int, int],
+        clamped: list[str] | None,
+        left_out: list[str] | None,
+    ) -> Annotation:
+        """Read a record, and check whether its coordinates seem to be pixels."""
+        far_out = self._range is not None and self._range.see(row, record, size, self.box_format)
+        try:
+            annotation = read_record(
+                record, size, self.box_format, clamped, left_out, self._coordinates
+            )
+        except DataError as error:
+            if not far_out or "outside the image" not in error.reason:
+                raise
+            hint = "if these are thousandths of the image's size, set coordinates='0-1000'"
+            raise DataError(f"{error.reason}; {hint}") from error
+        if self._range is not None and far_out and not self._scanning:
+            self._range.check()
+        return annotation
+
+    def _report_orientation(
+        self, record: Any, size: tuple[int, int], turn: int, source: str
+    ) -> None:
+        """Warn of the first image of which its size does not tell what coordinates refer to."""
+        stated = (record.get("width"), record.get("height"))
+        if turn >= 5 and size[0] != size[1] and stated == size:
+            return
+        self._orientation_reported = True
+        logger.warning(
+            "%s: the image has the EXIF orientation %d, and its coordinates are taken for those of "
+            "the upright image. Set orientation='stored' if they refer to the pixels as the file "
+            "stores them, or orientation='upright' to confirm",
+            source,
+            turn,
+        )
 
     def _report_flat(self, annotation: Annotation, source: str) -> None:
         """Warn of the first box of the dataset without width or height."""
@@ -184,8 +265,8 @@ class RowDataset:
     ) -> None:
         if numbers.set(row, len(clamped)) and not self._scanning:
             logger.warning(
-                "%s: %s and is clamped to it; others are counted. Set box_format if the numbers "
-                "mean something else, or on_outside='raise' to make such boxes errors",
+                "%s: %s and is clamped to it; others are counted. Set box_format or coordinates if "
+                "the numbers mean something else, or on_outside='raise' to make such boxes errors",
                 source,
                 clamped[0],
             )
@@ -202,6 +283,11 @@ class RowDataset:
             number, first = len(failures), self.skipped[0]
             logger.warning("%d of %d rows are skipped; the first: %s", number, len(rows), first)
         self._scanning = False
+        if self._range is not None and len(rows):
+            try:
+                self._range.check()
+            except DataError as error:
+                raise error.at(self.row_source(0)) from error
         if self.clamped_boxes:
             logger.warning("%s", describe_clamped(self.clamped_boxes, self.clamped_rows))
         if self.left_out_outlines:

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from rexkit.datasets.row_dataset import OnError, RowDataset
-from rexkit.formats.coordinates import BoxFormat, OnOutside
+from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset
+from rexkit.formats.coordinates import BoxFormat, Coordinates, OnOutside
 from rexkit.formats.images import Color
 from rexkit.formats.tsv import TSVReader
 from rexkit.registry import DATASETS
@@ -32,10 +32,12 @@ class TSVDataset(RowDataset):
         img_tsv_file: the images.
         ann_tsv_file: the annotations.
         ann_lineidx_file: the index of the annotations.
-        box_format: "xyxy" or "xywh", what ``bbox`` means.
+        box_format: what ``bbox`` means: "xyxy", "xywh" or "cxcywh".
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
         background: the colour behind the transparent pixels of images, as there.
+        orientation: "upright" or "stored", what coordinates refer to, as there.
+        coordinates: "pixels", or the range of other coordinates, such as "0-1", as there.
 
     Raises:
         FileNotFoundError: one of the files is missing.
@@ -51,9 +53,19 @@ class TSVDataset(RowDataset):
         on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
         background: Color = "white",
+        orientation: Orientation | None = None,
+        coordinates: Coordinates | None = None,
     ):
         self._files = TSVReader(img_tsv_file, ann_tsv_file, ann_lineidx_file)
-        super().__init__(len(self._files), box_format, on_error, on_outside, background)
+        super().__init__(
+            len(self._files),
+            box_format,
+            on_error,
+            on_outside,
+            background,
+            orientation,
+            coordinates,
+        )
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""

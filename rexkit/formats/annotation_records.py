@@ -7,8 +7,9 @@ list means nothing more, except that ``points`` beside ``boxes`` are the points 
 
 - ``phrase``, ``caption`` or ``label``: the phrase; else the ``label`` of the record, else "text"
   where the entry has one
-- ``bbox``: x0 y0 x1 y1 in pixels, or x y width height with ``box_format="xywh"``
+- ``bbox``: x0 y0 x1 y1 in pixels, or what ``box_format`` and ``coordinates`` say
 - ``bbox_xyxy``: x0 y0 x1 y1 whatever ``box_format`` is, read where there is no ``bbox``
+- ``bbox_around_outline``: true where the box is the one around the outline
 - ``point``: x y
 - ``polygon``: x y x y …, or pairs; three points or more
 - ``mask``: COCO run lengths, ``{"size": [height, width], "counts": …}``
@@ -34,10 +35,24 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from rexkit.errors import DataError, near_misses
-from rexkit.formats.coordinates import BoxFormat, read_boxes, read_points, read_polygon, short
+from rexkit.formats.coordinates import (
+    BoxFormat,
+    Coordinates,
+    coordinate_scale,
+    read_boxes,
+    read_points,
+    read_polygon,
+    short,
+    to_corners,
+)
+from rexkit.formats.foreign_formats import foreign_format
 from rexkit.formats.masks import read_mask, union_of_polygons
 from rexkit.formats.paired_lists import ListedInstance, pair_points
+from rexkit.geometry import polygon_bounds
+from rexkit.instances import extent, has_outline
 from rexkit.phrases import clean_phrase, clean_text, has_surrogate
 from rexkit.structures import Annotation, Array, ImageSize, Instance
 
@@ -51,6 +66,7 @@ def read_record(
     box_format: BoxFormat = "xyxy",
     clamped: list[str] | None = None,
     left_out: list[str] | None = None,
+    coordinates: Coordinates = "pixels",
 ) -> Annotation:
     """Return the annotation in a record, with every check.
 
@@ -62,6 +78,7 @@ def read_record(
             clamped to the image is added; without it such a box is an error.
         left_out: a list to which a sentence is added for each outline that cannot be used and is
             left out; without it such an outline is an error.
+        coordinates: what the coordinates of boxes, points, polygons and keypoints are.
 
     Raises:
         DataError: anything that cannot be used. The caller adds its ``source``.
@@ -74,6 +91,7 @@ def read_record(
     if not isinstance(record, Mapping):
         raise DataError(f"the annotation must be a JSON object, got {short(record)}")
     _check_size(record, image_size)
+    scale = coordinate_scale(coordinates, image_size)
     found, absent = [], []
     for list_name, location, entry in _entries(record):
         phrase = _take_phrase(entry, record.get("label"), location)
@@ -86,15 +104,19 @@ def read_record(
     def take_all(name: str) -> list[Any]:
         return [entry.pop(name, None) for _, _, _, entry in found]
 
-    boxes = read_boxes(take_all("bbox"), locations, image_size, box_format, clamped)
-    boxes_xyxy = read_boxes(take_all("bbox_xyxy"), locations, image_size, "xyxy", clamped)
-    points = read_points(take_all("point"), locations, image_size)
+    boxes = read_boxes(take_all("bbox"), locations, image_size, box_format, clamped, scale)
+    boxes_xyxy = read_boxes(take_all("bbox_xyxy"), locations, image_size, "xyxy", clamped, scale)
+    points = read_points(take_all("point"), locations, image_size, scale)
     listed = []
     for i, (list_name, location, phrase, entry) in enumerate(found):
         box = boxes_xyxy[i] if boxes[i] is None else boxes[i]
-        keypoints = _take_keypoints(entry, location, image_size)
+        keypoints = _take_keypoints(entry, location, image_size, scale)
         alone = box is None and points[i] is None and keypoints is None
-        polygon, mask = _take_outline(entry, location, image_size, None if alone else left_out)
+        around = entry.pop("bbox_around_outline", None) is True
+        needed = alone or (around and box is None)
+        polygon, mask, parts = _take_outline(
+            entry, location, image_size, scale, None if needed else left_out
+        )
         instance = Instance(
             phrase,
             bbox=box,
@@ -107,11 +129,30 @@ def read_record(
             ignore=bool(_take(entry, location, "ignore", bool, int)),
             extra=entry,
         )
+        if around and box is None and has_outline(instance):
+            instance.bbox = polygon_bounds(np.concatenate(parts)) if parts else extent(instance)
         listed.append(ListedInstance(list_name, location, instance))
     instances = pair_points(listed)
     present = {instance.phrase for instance in instances}
     absent = [phrase for phrase in dict.fromkeys(absent) if phrase not in present]
     return Annotation(image_size, instances, absent, extra=_read_extra(record.get("extra")))
+
+
+def with_corners(record: Mapping[str, Any], box_format: BoxFormat) -> dict[str, Any]:
+    """Return a record that was read with a ``box_format``, its ``bbox`` as x0 y0 x1 y1.
+
+    >>> with_corners({"boxes": [{"bbox": [5, 5, 4, 2], "phrase": "cup"}]}, "xywh")
+    {'boxes': [{'bbox': [5, 5, 9, 7], 'phrase': 'cup'}]}
+    """
+
+    def entry(fields: Any) -> Any:
+        if not isinstance(fields, Mapping) or fields.get("bbox") is None:
+            return fields
+        corners = to_corners(np.asarray([fields["bbox"]]), box_format)
+        return {**fields, "bbox": corners[0].tolist()}
+
+    lists = {name: [*map(entry, record[name])] for name in LISTS if record.get(name)}
+    return {**record, **lists}
 
 
 def to_record(annotation: Annotation) -> dict[str, Any]:
@@ -140,9 +181,11 @@ def to_record(annotation: Annotation) -> dict[str, Any]:
 def _check_size(record: Mapping[str, Any], image_size: ImageSize) -> None:
     stated = (record.get("width"), record.get("height"))
     if None not in stated and stated != image_size:
+        on_its_side = stated == image_size[::-1]
         raise DataError(
             f"the annotation is for an image of {short(stated[0])}x{short(stated[1])}, this one "
             f"has {image_size[0]}x{image_size[1]} (upright, by its EXIF orientation)"
+            + ("; orientation='stored' reads coordinates of the pixels as stored" * on_its_side)
         )
 
 
@@ -161,7 +204,8 @@ def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, An
     known = [name for name in LISTS if name in record]
     if not known:
         near = next((n for key in record for n in near_misses(str(key), LISTS)), None)
-        hint = f"; did you mean {near!r}?" if near else ""
+        hint = f"did you mean {near!r}?" if near else foreign_format(record)
+        hint = f"; {hint}" if hint else ""
         raise DataError(f"the annotation holds none of {LISTS}, only {list(record)}{hint}")
     for name in known:
         if not isinstance(record[name], list):
@@ -206,23 +250,27 @@ def _drop_nulls(entry: dict[str, Any], location: str) -> bool:
 
 
 def _take_outline(
-    entry: dict[str, Any], location: str, image_size: ImageSize, left_out: list[str] | None
-) -> tuple[Array | None, dict[str, Any] | None]:
-    """Polygon and mask; those that cannot be used are added to ``left_out``, or raised."""
+    entry: dict[str, Any],
+    location: str,
+    image_size: ImageSize,
+    scale: tuple[float, float],
+    left_out: list[str] | None,
+) -> tuple[Array | None, dict[str, Any] | None, list[Array]]:
+    """Polygon, mask and parts; what cannot be used is added to ``left_out``, or raised."""
     polygon, mask = entry.pop("polygon", None), entry.pop("mask", None)
     segmentation = entry.get("segmentation")
     try:
         if polygon is not None:
-            polygon = read_polygon(polygon, location, image_size)
+            polygon = read_polygon(polygon, location, image_size, scale)
         if mask is not None:
             mask = read_mask(mask, location, image_size)
-        parts, lengths = _read_segmentation(segmentation, location, image_size)
+        parts, lengths = _read_segmentation(segmentation, location, image_size, scale)
     except DataError as error:
         if left_out is None:
             raise
         entry.pop("segmentation", None)
         left_out.append(error.reason)
-        return None, None
+        return None, None, []
     if len(parts) == 1 and polygon is None:
         polygon = parts[0]
         del entry["segmentation"]
@@ -232,11 +280,11 @@ def _take_outline(
     elif lengths is not None and mask is None:
         mask = lengths
         del entry["segmentation"]
-    return polygon, mask
+    return polygon, mask, parts
 
 
 def _read_segmentation(
-    segmentation: Any, location: str, image_size: ImageSize
+    segmentation: Any, location: str, image_size: ImageSize, scale: tuple[float, float]
 ) -> tuple[list[Array], dict[str, Any] | None]:
     """Return the parts of a segmentation, or its run lengths."""
     if segmentation is None:
@@ -248,11 +296,11 @@ def _read_segmentation(
     parts = [segmentation] if alone else segmentation
     with_area = [part for part in parts if not isinstance(part, list) or len(part) > 4]
     parts = with_area or parts  # COCO has parts of two points, which cover nothing
-    return [read_polygon(part, location, image_size) for part in parts], None
+    return [read_polygon(part, location, image_size, scale) for part in parts], None
 
 
 def _take_keypoints(
-    entry: dict[str, Any], location: str, image_size: ImageSize
+    entry: dict[str, Any], location: str, image_size: ImageSize, scale: tuple[float, float]
 ) -> dict[str, Array | None] | None:
     """Named keypoints; COCO's flat list of numbers stays where it is."""
     if not isinstance(entry.get("keypoints"), Mapping):
@@ -264,7 +312,8 @@ def _take_keypoints(
         raise DataError(f"{location}: keypoints: {error.reason}") from error
     if len(named) != len(locations):
         raise DataError(f"{location}: two keypoints have the same name but for its spelling")
-    return dict(zip(named, read_points(list(named.values()), locations, image_size), strict=True))
+    points = read_points(list(named.values()), locations, image_size, scale)
+    return dict(zip(named, points, strict=True))
 
 
 def _take_text(entry: dict[str, Any], location: str) -> str | None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import codecs
-import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
+from rexkit.formats.foreign_formats import foreign_format
+from rexkit.formats.json_lines import JsonStart, parse_json
 from rexkit.geometry import polygon_area, polygon_bounds
 from rexkit.keypoints import KeypointSchema
 from rexkit.structures import Array, Instance, Prediction
@@ -20,18 +20,16 @@ _REQUIRED = {
     "annotations": ("image_id", "category_id"),
     "categories": ("id", "name"),
 }
-_FIRST_KEY = re.compile(rb'\s*{\s*($|"(info|licenses|images|annotations|categories)"\s*:)')
+_ROTATIONS = ("rotation", "angle")
 
 
 def is_coco(path: Path) -> bool:
-    """Return whether a file looks like COCO JSON rather than JSON Lines, by its first line."""
-    with path.open("rb") as file:
-        line = file.readline().removeprefix(codecs.BOM_UTF8)
-    try:
-        first = json.loads(line)
-    except ValueError:  # an object over several lines
-        return bool(_FIRST_KEY.match(line))
-    return isinstance(first, dict) and isinstance(first.get("images"), list)
+    """Return whether a file is COCO JSON rather than JSON Lines, by its keys."""
+    start = JsonStart.of(path)
+    lists = {key for key, opening in start.keys.items() if opening == "["}
+    if start.closed:  # a row of JSON Lines may have a list "images" too
+        return start.alone and "images" in lists and bool(lists & {"annotations", "categories"})
+    return bool(lists & {*_REQUIRED}) and not start.keys.keys() & {"image", "image_name"}
 
 
 def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
@@ -42,28 +40,61 @@ def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
 
     Returns:
         ``images``, ``annotations`` and ``categories``. An image without ``file_name`` has it from
-        its ``coco_url``, as in LVIS.
+        its ``coco_url``, as in LVIS. The ids in annotations are those that the other lists have,
+        where they differ in type only: "7" and "007" are 7.
 
     Raises:
-        DataError: it is not JSON, a list or a field is missing, or an id is there twice.
+        DataError: it is not JSON, a list or a field is missing, or an id is there twice or is
+            neither a number nor a string.
     """
     try:
-        data: Any = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"bad JSON ({error})", str(path)) from error
+        data = parse_json(path.read_bytes())
+    except DataError as error:
+        raise error.at(str(path)) from error
     if isinstance(data, dict) and isinstance(data.get("images"), list):
         data["images"] = [_with_file_name(image) for image in data["images"]]
     for name, fields in _REQUIRED.items():
         entries = data.get(name) if isinstance(data, dict) else None
         if not isinstance(entries, list):
-            raise DataError(f"COCO JSON has a list {name!r}; this file has none", str(path))
+            hint = foreign_format(data)
+            raise DataError(
+                f"COCO JSON has a list {name!r}; this file has none{f': {hint}' if hint else ''}",
+                str(path),
+            )
         for number, entry in enumerate(entries):
             missing = [f for f in fields if not isinstance(entry, dict) or f not in entry]
             if missing:
                 raise DataError(f"{name}[{number}] has no {missing[0]!r}", str(path))
-        if "id" in fields and len({entry["id"] for entry in entries}) != len(entries):
-            raise DataError(f"two of {name!r} have the same id", str(path))
+    for name in ("images", "categories"):
+        _check_ids(name, data[name], path)
+    images, categories = (_Ids(data[name]) for name in ("images", "categories"))
+    for annotation in data["annotations"]:
+        annotation["image_id"] = images.find(annotation["image_id"])
+        annotation["category_id"] = categories.find(annotation["category_id"])
     return {name: data[name] for name in _REQUIRED}
+
+
+def grouping_categories(
+    categories: Sequence[Mapping[str, Any]], annotations: Sequence[Mapping[str, Any]]
+) -> list[Any]:
+    """Return the ids of categories that only group others.
+
+    These are the supercategories of others that have no annotation themselves. Exports of Roboflow
+    begin with one that has the project's name.
+
+    Args:
+        categories: of the file.
+        annotations: of the file, as `read_coco` returns them.
+
+    >>> root, cup = {"id": 0, "name": "kitchen"}, {"id": 1, "name": "cup"}
+    >>> grouping_categories([root, cup | {"supercategory": "kitchen"}], [{"category_id": 1}])
+    [0]
+    """
+    annotated = {annotation["category_id"] for annotation in annotations}
+    groups = {
+        str(c.get("supercategory")) for c in categories if c.get("supercategory") != c["name"]
+    }
+    return [c["id"] for c in categories if c["name"] in groups and c["id"] not in annotated]
 
 
 def coco_entry(
@@ -76,18 +107,24 @@ def coco_entry(
         phrase: what its category is called.
         keypoint_names: of its keypoints, in order; left out, they stay a flat list.
 
+    Returns:
+        The entry; ``bbox`` is as in the file. Where it is missing or null, or the annotation has a
+        rotation other than 0, it is to be the box around the segmentation.
+
     Raises:
-        DataError: it has another number of keypoints.
+        DataError: it has another number of keypoints, or neither a box nor a segmentation.
     """
     entry = {"phrase": phrase, **annotation}
     for field in ("image_id", "category_id"):
         del entry[field]
-    entry["ignore"] = entry.pop("iscrowd", 0)
-    bbox = entry.get("bbox")
-    # What is no box stays as it is, for the checks to name.
-    if isinstance(bbox, list) and [type(x) in (int, float) for x in bbox] == [True] * 4:
-        x, y, width, height = bbox
-        entry["bbox"] = [x, y, x + width, y + height]
+    marks = [entry.pop(field, 0) for field in ("iscrowd", "ignore")]
+    # What is no number stays as it is, for the checks to name.
+    entry["ignore"] = next((m for m in marks if not isinstance(m, int | float | None)), any(marks))
+    turned = _rotation(annotation)
+    if turned or not entry.get("bbox"):
+        entry.pop("bbox", None)
+        _check_outline(annotation, turned)
+        entry["bbox_around_outline"] = True
     if keypoint_names is not None and "keypoints" in entry:
         entry["keypoints"] = _named_keypoints(entry["keypoints"], keypoint_names)
     return entry
@@ -196,6 +233,72 @@ def _named_keypoints(triples: Any, names: Sequence[str]) -> dict[str, list[float
         raise DataError(f"keypoints must be {len(names)} times x, y, v; got {short(triples)}")
     points = zip(triples[0::3], triples[1::3], triples[2::3], strict=True)
     return {name: [x, y] if v else None for name, (x, y, v) in zip(names, points, strict=True)}
+
+
+def _rotation(annotation: Mapping[str, Any]) -> float:
+    """Degrees by which the box of an annotation is turned, as CVAT and others write it."""
+    attributes = annotation.get("attributes")
+    for holder in (annotation, attributes if isinstance(attributes, Mapping) else {}):
+        for key in _ROTATIONS:
+            if isinstance(value := holder.get(key), int | float) and value % 360:
+                return value
+    return 0
+
+
+def _check_outline(annotation: Mapping[str, Any], turned: float) -> None:
+    """Check that an annotation without a box, or with one before a rotation, has an outline."""
+    if annotation.get("segmentation") not in (None, [], [[]]):
+        return
+    place = f"annotation {annotation.get('id')}"
+    if turned:
+        raise DataError(
+            f"{place} is rotated by {turned:g} degrees, and its bbox is the one before the "
+            "rotation; export rotated boxes as polygons ('segmentation')"
+        )
+    has = "keypoints but no bbox" if annotation.get("keypoints") else "no bbox"
+    raise DataError(
+        f"{place} has {has}; add the box of the whole object as 'bbox': [x, y, width, height], or "
+        "its outline as 'segmentation'"
+    )
+
+
+class _Ids:
+    """The ids of a list, and values that differ from one of them in type only."""
+
+    def __init__(self, entries: Sequence[Mapping[str, Any]]):
+        self._ids = {entry["id"] for entry in entries}
+        self._alike: dict[Any, set[Any]] = {}
+        for number in self._ids:
+            self._alike.setdefault(_plain_id(number), set()).add(number)
+
+    def find(self, value: Any) -> Any:
+        """Return the id that a value means; the value, or its text, if it means none."""
+        if not isinstance(value, Hashable):
+            return repr(value)
+        alike = self._alike.get(_plain_id(value), set())
+        return next(iter(alike)) if value not in self._ids and len(alike) == 1 else value
+
+
+def _plain_id(value: Any) -> Any:
+    """Return the number for the text of a whole number."""
+    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,30}\s*", value):
+        return int(value)
+    return value
+
+
+def _check_ids(name: str, entries: Sequence[Mapping[str, Any]], path: Path) -> None:
+    seen = set()
+    for number, entry in enumerate(entries):
+        value = entry["id"]
+        if not isinstance(value, int | float | str):
+            raise DataError(
+                f"{name}[{number}] has the id {short(value)}, which is neither a number nor a "
+                "string",
+                str(path),
+            )
+        if value in seen:
+            raise DataError(f"two of {name!r} have the same id, {short(value)}", str(path))
+        seen.add(value)
 
 
 def _with_file_name(image: Any) -> Any:

@@ -10,7 +10,12 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.structures import Array, ImageSize
 
-BoxFormat = Literal["xyxy", "xywh"]
+BoxFormat = Literal["xyxy", "xywh", "cxcywh"]
+"""The four numbers of a box: two corners; a corner, width and height; or the centre and these."""
+
+Coordinates = Literal["pixels", "0-1", "0-100", "0-999", "0-1000"]
+"""What coordinates are: pixels, or numbers up to the one that stands for the image's width, in x,
+or height, in y."""
 
 OnOutside = Literal["clamp", "raise"]
 """What becomes of a box that leaves its image: it is clamped to the image, or is an error."""
@@ -22,8 +27,37 @@ ROUNDING = 1.0
 _INVERTED = {
     "xyxy": "ends before it begins; if it is x y width height, set box_format='xywh'",
     "xywh": "has a negative width or height",
+    "cxcywh": "has a negative width or height",
 }
-_OUTSIDE_HINT = {"xyxy": "", "xywh": "; if it is x0 y0 x1 y1, set box_format='xyxy'"}
+_OUTSIDE_HINT = {"xyxy": "", "xywh": "; if it is x0 y0 x1 y1, set box_format='xyxy'", "cxcywh": ""}
+_NO_SCALE = (1.0, 1.0)
+
+
+def coordinate_scale(coordinates: Coordinates, image_size: ImageSize) -> tuple[float, float]:
+    """Return the pixels for each unit of x and of y.
+
+    >>> coordinate_scale("0-1000", (640, 480))
+    (0.64, 0.48)
+    """
+    if coordinates == "pixels":
+        return _NO_SCALE
+    most = float(coordinates.partition("-")[2])
+    return image_size[0] / most, image_size[1] / most
+
+
+def to_corners(boxes: Array, box_format: BoxFormat) -> Array:
+    """Return boxes as x0 y0 x1 y1.
+
+    Args:
+        boxes: (N, 4).
+        box_format: what their numbers are.
+    """
+    if box_format == "xyxy":
+        return boxes
+    first, size = boxes[:, :2], boxes[:, 2:]
+    if box_format == "cxcywh":
+        first = first - size / 2
+    return np.concatenate([first, first + size], axis=1)
 
 
 def read_boxes(
@@ -32,6 +66,7 @@ def read_boxes(
     image_size: ImageSize,
     box_format: BoxFormat,
     clamped: list[str] | None = None,
+    scale: tuple[float, float] = _NO_SCALE,
 ) -> list[Array | None]:
     """Return boxes: (4,) xyxy in pixels for each value, None for None.
 
@@ -42,6 +77,7 @@ def read_boxes(
         box_format: what the four numbers mean.
         clamped: where a sentence is added for each box that reaches more than `ROUNDING` pixels
             out of the image and was clamped to it; None makes such a box an error.
+        scale: the pixels for each unit of x and of y.
 
     Raises:
         DataError: the first that is not four numbers, not finite, inverted, or outside the image
@@ -53,25 +89,31 @@ def read_boxes(
     >>> clamped
     ['boxes[0]: bbox [5, 5, 12, 8] leaves the image of 10x10']
     """
-    return _read_rows("bbox", 4, values, locations, image_size, box_format, clamped)
+    return _read_rows("bbox", 4, values, locations, image_size, box_format, clamped, scale)
 
 
 def read_points(
-    values: Sequence[Any], locations: Sequence[str], image_size: ImageSize
+    values: Sequence[Any],
+    locations: Sequence[str],
+    image_size: ImageSize,
+    scale: tuple[float, float] = _NO_SCALE,
 ) -> list[Array | None]:
     """Return points: (2,) in pixels for each value, None for None; otherwise as `read_boxes`."""
-    return _read_rows("point", 2, values, locations, image_size, "xyxy")
+    return _read_rows("point", 2, values, locations, image_size, "xyxy", None, scale)
 
 
-def read_polygon(value: Any, location: str, image_size: ImageSize) -> Array:
+def read_polygon(
+    value: Any, location: str, image_size: ImageSize, scale: tuple[float, float] = _NO_SCALE
+) -> Array:
     """Return a polygon of three points or more, from a flat list or from pairs: (N, 2)."""
-    array = _numbers(value)
+    array = number_array(value)
     if array is not None and array.ndim == 1 and array.size % 2 == 0:
         array = array.reshape(-1, 2)
     if array is None or array.ndim != 2 or array.shape[1] != 2 or len(array) < 3:
         raise _error(location, "polygon", value, "must be x y x y … with three points or more")
     if not np.isfinite(array).all():
         raise _error(location, "polygon", value, "holds a number that is not finite")
+    array = array * scale
     if not _inside(array, image_size).all():
         raise _error(location, "polygon", value, _outside(image_size))
     return _moved_in(array, image_size)
@@ -84,7 +126,8 @@ def _read_rows(
     locations: Sequence[str],
     image_size: ImageSize,
     box_format: BoxFormat,
-    clamped: list[str] | None = None,
+    clamped: list[str] | None,
+    scale: tuple[float, float],
 ) -> list[Array | None]:
     given = [i for i, value in enumerate(values) if value is not None]
     rows: list[Array | None] = [None] * len(values)
@@ -96,16 +139,18 @@ def _read_rows(
             bad = given[int(np.argmin(good))]
             raise _error(locations[bad], name, values[bad], complaint)
 
-    table = _numbers([values[i] for i in given])
+    table = number_array([values[i] for i in given])
     if table is None or table.shape != (len(given), width):
-        shapes = [None if row is None else row.shape for row in map(_numbers, values)]
-        require(np.array([shapes[i] == (width,) for i in given]), f"must be {width} numbers")
+        shapes = [None if row is None else row.shape for row in map(number_array, values)]
+        hint = "; write a rotated box as a polygon, its corners" if (5,) in shapes else ""
+        good = np.array([shapes[i] == (width,) for i in given])
+        require(good, f"must be {width} numbers{hint}")
     assert table is not None  # rows that fit one by one fit together
     require(np.isfinite(table).all(axis=1), "holds a number that is not finite")
     if width == 4:
-        if box_format == "xywh":
-            table[:, 2:] += table[:, :2]
+        table = to_corners(table, box_format)
         require((table[:, :2] <= table[:, 2:]).all(axis=1), _INVERTED[box_format])
+    table = table * np.resize(scale, width)
     moved, inside = _moved_in(table, image_size), _inside(table, image_size)
     usable = inside
     if clamped is not None:
@@ -120,7 +165,7 @@ def _read_rows(
     return rows
 
 
-def _numbers(value: Any) -> Array | None:
+def number_array(value: Any) -> Array | None:
     """Return an array, or None where a value is not made of numbers in rows of one length.
 
     The types are checked first: numpy would make an array of strings as long as the longest.

@@ -108,6 +108,11 @@ def decode_image(data: bytes, background: Color = "white") -> Image.Image:
         DataError: it is of another format, truncated or damaged, or has more pixels than
             ``PIL.Image.MAX_IMAGE_PIXELS`` (89,478,485, unless the program sets another number).
     """
+    return decode_oriented(data, background)[0]
+
+
+def decode_oriented(data: bytes, background: Color = "white") -> tuple[Image.Image, int]:
+    """Decode an image as `decode_image` does; return it and its EXIF orientation, 1 to 8."""
     return _decode(data, lambda image: _upright_rgb(image, data, background))
 
 
@@ -243,19 +248,22 @@ def _decode(data: bytes, use: Callable[[Image.Image], T]) -> T:
         raise undecodable(error) from error
 
 
-def _upright_rgb(image: Image.Image, data: bytes, background: Color) -> Image.Image:
+def _upright_rgb(image: Image.Image, data: bytes, background: Color) -> tuple[Image.Image, int]:
     has_high_bytes = _deep_tiles(image)
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    if orientation not in range(1, 9):  # not turned by Pillow
+        orientation = 1
     ImageOps.exif_transpose(image, in_place=True)
     if image.format == "JPEG" and image.mode == "RGB":
-        return image  # to_rgb would copy it
+        return image, orientation  # to_rgb would copy it
     # Of 16-bit colour, Pillow keeps the high bytes. If 14 bits hold it, they are all dark.
     if has_high_bytes and np.asarray(image).max(initial=0) < 64:
         low = open_image(BytesIO(data))
         low.tile = _deep_tiles(low)  # type: ignore[attr-defined]
         ImageOps.exif_transpose(low, in_place=True)
         numbers = (np.asarray(image).astype(np.uint16) << 8) + np.asarray(low)
-        return Image.fromarray(to_8_bits(numbers))
-    return to_rgb(image, background)
+        return Image.fromarray(to_8_bits(numbers)), orientation
+    return to_rgb(image, background), orientation
 
 
 def _deep_tiles(image: Image.Image) -> list[Any]:

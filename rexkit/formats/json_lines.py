@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rexkit.errors import DataError
+from rexkit.formats.foreign_formats import foreign_format
 from rexkit.formats.mapped_file import MappedFile
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_START = 2**18
+_TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[][{}:]|\n|[^][{}:"\s]+')
 
 
 class JsonLinesFile:
@@ -25,10 +33,12 @@ class JsonLinesFile:
 
     Raises:
         FileNotFoundError: it is missing.
+        DataError: it is one JSON value over all its lines, or is not UTF-8.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self._file = MappedFile(path)
+        _check_lines(self._file.path)
         self._offsets, self._numbers = _find_lines(self._file.path)
 
     @property
@@ -56,16 +66,101 @@ class JsonLinesFile:
         return text in self._file.line(int(self._offsets[index]))
 
 
+@dataclass
+class JsonStart:
+    """What the first 256 KiB of a JSON file show of its first value.
+
+    Attributes:
+        opening: its first character: "{", "[", or another.
+        keys: the keys of an object, each with the first character of its value.
+        closed: whether it ends on the line that it begins on.
+        alone: whether nothing follows it.
+        over_lines: whether it goes on after its first line.
+    """
+
+    opening: str = ""
+    keys: dict[str, str] = field(default_factory=dict)
+    closed: bool = False
+    alone: bool = True
+    over_lines: bool = False
+
+    @classmethod
+    def of(cls, path: Path) -> JsonStart:
+        """Look at a file, with or without a byte order mark."""
+        with path.open("rb") as file:
+            start = file.read(_START)
+        text = start.decode("utf-16" if start.startswith(_UTF16) else "utf-8-sig", "replace")
+        found = cls()
+        found._read(text.lstrip())
+        return found
+
+    def _read(self, text: str) -> None:
+        depth, lines, last = 0, 0, ""
+        for match in _TOKEN.finditer(text):
+            token = match.group()
+            if token == "\n":
+                lines += 1
+                continue
+            if depth == 0 and self.opening:
+                self.alone = False
+                return
+            self.opening = self.opening or token[0]
+            if lines and not self.over_lines and depth:
+                # After a broken line, the next row begins.
+                if depth == 1 and self.opening == token == "{":
+                    return
+                self.over_lines = True
+            if depth == 1 and last.startswith('"') and token == ":" and self.opening == "{":
+                value = text[match.end() : match.end() + 80].lstrip()
+                self.keys[last[1:-1]] = value[:1]
+            if token in ("{", "["):
+                depth += 1
+            elif token in ("}", "]"):
+                depth -= 1
+            if depth <= 0:
+                self.closed = not lines
+                depth = 0
+            last = token
+
+
 def parse_json(text: bytes) -> Any:
     """Return the JSON value in a line.
 
     Raises:
-        DataError: it is not JSON, or not UTF-8.
+        DataError: it is not JSON, not UTF-8, or an object of it has a key twice.
     """
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_unique)
     except (ValueError, RecursionError) as error:
         raise DataError(f"bad JSON ({error})") from error
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in found if keys.count(key) > 1)
+        raise ValueError(f"an object has the key {twice!r} twice; its keys are {keys[:12]}")
+    return found
+
+
+def _check_lines(path: Path) -> None:
+    """Refuse a file that is one value over several lines, or whose lines cannot be told."""
+    with path.open("rb") as file:
+        if file.read(2) in _UTF16:
+            raise DataError("the file is UTF-16; save it as UTF-8", str(path))
+    start = JsonStart.of(path)
+    if start.opening == "[" and (start.over_lines or start.alone):
+        kind, hint = "one JSON list", "write each of its items on a line of its own"
+        # A list of another format is named where the file is small enough to be parsed at once.
+        if path.stat().st_size <= 2**24:
+            hint = foreign_format(parse_json(path.read_bytes())) or hint
+    elif start.opening == "{" and start.over_lines:
+        kind = "one JSON object over several lines"
+        hint = foreign_format(start.keys) or "write one object a line"
+    else:
+        return
+    raise DataError(f"the file is {kind}, not JSON Lines; {hint}", str(path))
 
 
 def _find_lines(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -81,6 +81,98 @@ def test_fields(tmp_path: Path, coco: dict[str, Any]) -> None:
     assert dataset[1].annotation.phrases == []
 
 
+@pytest.mark.parametrize(
+    ("marks", "ignored"),
+    [
+        ({"ignore": 1}, True),
+        ({"ignore": 1, "iscrowd": 0}, True),
+        ({"ignore": 0, "iscrowd": 1}, True),
+        ({"ignore": False, "iscrowd": None}, False),
+        ({}, False),
+    ],
+)
+def test_ignore_and_iscrowd(
+    tmp_path: Path, coco: dict[str, Any], marks: dict[str, Any], ignored: bool
+) -> None:
+    del coco["annotations"][0]["iscrowd"]
+    coco["annotations"][0].update(marks)
+    assert write(tmp_path, coco)[0].annotation.instances[0].ignore is ignored
+
+
+@pytest.mark.parametrize(
+    ("images", "annotations"),
+    [([7, 2], ["7", "7"]), (["7", "2"], [7, 7]), ([7, 2], ["007", 7.0]), (["007", "2"], ["7", 7])],
+)
+def test_ids_that_differ_in_type_only(
+    tmp_path: Path, coco: dict[str, Any], images: list[Any], annotations: list[Any]
+) -> None:
+    for image, number in zip(coco["images"], images, strict=True):
+        image["id"] = number
+    for annotation, number in zip(coco["annotations"], annotations, strict=True):
+        annotation.update(image_id=number, category_id=str(annotation["category_id"]))
+    dataset = write(tmp_path, coco, exhaustive=True)
+    assert [s.annotation.phrases for s in dataset] == [["dog", "cup", "cat"], ["cup", "dog", "cat"]]
+    assert len(dataset[0].annotation.boxes()) == 2
+
+
+def test_ids_that_are_in_the_file_mean_themselves(tmp_path: Path, coco: dict[str, Any]) -> None:
+    coco["images"][0]["id"], coco["images"][1]["id"] = 7, "7"
+    coco["annotations"][0]["image_id"] = "7"
+    assert [len(s.annotation.instances) for s in write(tmp_path, coco)] == [1, 1]
+    coco["annotations"][1]["image_id"] = "07"  # which of the two is not known
+    with pytest.raises(DataError, match="image 07: 1 annotations name this image"):
+        list(write(tmp_path, coco))
+
+
+def test_boxes_that_are_missing_or_turned_are_around_the_outline(
+    tmp_path: Path, coco: dict[str, Any]
+) -> None:
+    outlines: list[Any] = [
+        [[1, 2, 4, 2, 4, 6], [9, 9, 12, 9, 12, 20]],
+        {"size": [48, 64], "counts": [48 * 3 + 5, 10, 48 * 64 - 48 * 3 - 15]},
+    ]
+    for outline, box in zip(outlines, ([1, 2, 12, 20], [3, 5, 4, 15]), strict=True):
+        for change in ({"bbox": None}, {"bbox": [1, 2, 3, 4], "rotation": 45}):
+            annotation = {**coco["annotations"][0], "segmentation": outline, **change}
+            data = {**coco, "annotations": [annotation]}
+            assert write(tmp_path, data)[0].annotation.boxes("dog").tolist() == [box]
+    whole_turn = {**coco, "annotations": [{**coco["annotations"][0], "rotation": 360.0}]}
+    assert write(tmp_path, whole_turn)[0].annotation.boxes("dog").tolist() == [[1, 2, 4, 6]]
+
+
+def test_a_supercategory_without_annotations_is_not_asked_for(
+    tmp_path: Path, coco: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    for category in coco["categories"]:
+        category["supercategory"] = "things"
+    coco["categories"].insert(0, {"id": 0, "name": "things", "supercategory": "none"})
+    dataset = write(tmp_path, coco, exhaustive=True)
+    assert list(dataset[0].annotation.absent) == ["cat"]
+    assert "'things' only groups others" in caplog.text
+    # With an annotation it is a category like any other, and so is one that is its own group.
+    coco["annotations"][0]["category_id"] = 0
+    assert "things" in write(tmp_path, coco, exhaustive=True)[1].annotation.absent
+    for category in coco["categories"]:
+        category["supercategory"] = category["name"]
+    assert "things" in write(tmp_path, coco, exhaustive=True)[1].annotation.absent
+
+
+def test_nothing_is_asked_of_unlabelled_frames_of_posetrack(
+    tmp_path: Path, coco: dict[str, Any]
+) -> None:
+    coco["images"][1]["is_labeled"] = False
+    dataset = write(tmp_path, coco, exhaustive=True)
+    assert (list(dataset[0].annotation.absent), dataset[1].annotation.phrases) == (["cat"], [])
+
+
+def test_boxes_of_another_format(tmp_path: Path, coco: dict[str, Any]) -> None:
+    boxes = {
+        form: write(tmp_path, coco, box_format=form)[0].annotation.boxes("dog").tolist()
+        for form in ("xyxy", "cxcywh")
+    }
+    assert boxes == {"xyxy": [[1, 2, 3, 4]], "cxcywh": [[0, 0, 2.5, 4]]}
+
+
 def test_absent_categories_only_where_all_were_looked_for(
     tmp_path: Path, coco: dict[str, Any]
 ) -> None:
@@ -93,14 +185,22 @@ def test_absent_categories_only_where_all_were_looked_for(
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"bbox": [70, 2, 9, 4]}, r"\(id 1\) 'dog': bbox \[70, 2, 79, 6\] lies outside"),
+        ({"bbox": [70, 2, 9, 4]}, r"\(id 1\) 'dog': bbox \[70, 2, 9, 4\] lies outside"),
         ({"bbox": [1, 2, 3]}, "must be 4 numbers"),
         ({"bbox": [1, 2, "3", "4"]}, "must be 4 numbers"),
         ({"bbox": [1, 2, None, 4]}, "must be 4 numbers"),
         ({"bbox": [1, 2, math.nan, 4]}, "not finite"),
-        ({"bbox": [9, 2, -3, 4]}, "ends before it begins"),
+        ({"bbox": [9, 2, -3, 4]}, r"bbox \[9, 2, -3, 4\] has a negative width or height"),
         ({"category_id": 9}, "annotation 1 has the category_id 9, which is none"),
-        ({"category_id": "1"}, "annotation 1 has the category_id '1', which is none"),
+        ({"category_id": "x"}, "annotation 1 has the category_id 'x', which is none"),
+        ({"category_id": [1]}, r"annotation 1 has the category_id '\[1\]', which is none"),
+        ({"image_id": {}}, "image {}: 1 annotations"),
+        ({"bbox": None, "segmentation": []}, "annotation 1 has keypoints but no bbox; add the box"),
+        ({"bbox": [], "keypoints": [], "segmentation": []}, "annotation 1 has no bbox; add the"),
+        ({"rotation": 30, "segmentation": []}, "annotation 1 is rotated by 30 degrees"),
+        ({"attributes": {"rotation": 7.5}, "segmentation": None}, "is rotated by 7.5 degrees"),
+        ({"bbox": [1, 2, 3, 4, 30]}, "must be 4 numbers; write a rotated box as a polygon"),
+        ({"ignore": "yes"}, "ignore must be bool, got 'yes'"),
         ({"image_id": 99}, "1 annotations name this image, 'images' does not"),
     ],
 )
@@ -150,8 +250,18 @@ def test_a_missing_image(tmp_path: Path, coco: dict[str, Any]) -> None:
         ),
         (
             {"images": [], "annotations": [], "categories": [{"id": 1, "name": "a"}] * 2},
-            "two of 'categories' have the same id",
+            "two of 'categories' have the same id, 1",
         ),
+        (
+            {"images": [], "annotations": [], "categories": [{"id": [1], "name": "a"}]},
+            r"categories\[0\] has the id \[1\], which is neither a number nor a string",
+        ),
+        ('{"images": [], "images": [], "annotations": [], "categories": []}', "'images' twice"),
+        (
+            [{"data": {"image": "a"}, "annotations": []}],
+            "Label Studio.* export the project as COCO",
+        ),
+        ([{"image_id": 1, "category_id": 1, "bbox": [], "score": 1}], "COCO results"),
     ],
 )
 def test_what_is_no_coco_file(tmp_path: Path, data: Any, reason: str) -> None:
@@ -170,6 +280,12 @@ def test_what_is_no_coco_file(tmp_path: Path, data: Any, reason: str) -> None:
         ('{"info": {},\n "images": []}', True),
         ('{"image": "a.png"}\n{"image": "b.png"}\n', False),
         ('{"image_name": "a.png", broken\n', False),
+        ('{"licenses": [{"images": 1}], "annotations": [],\n"images": []}', True),
+        ('{"messages": [], "images": ["a.png"]}\n{"messages": [], "images": []}', False),
+        ('{"messages": [], "images": ["a.png"]}', False),
+        ('{"image": "a.png", "note": "{\\"images\\": []}"}', False),
+        ('{"categories": [' + "{}, " * 90_000, True),
+        ('[{"images": []}]', False),
         ("", False),
     ],
 )

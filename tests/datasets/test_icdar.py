@@ -71,6 +71,93 @@ def test_a_bad_line(folder, line, message):
     assert len(dataset.skipped) == 1
 
 
+NUMBERS = ["1,000,000", "12,345.00 net", "5", "020-7946", "1,5 kg", "3,"]
+QUAD = "10,10,110,10,110,40,10,40"
+CURVE = [x + y for x in range(10, 80, 10) for y in (0, 5)]
+TOTAL_TEXT = (
+    "x: [[20 60 60\n 20]], y: [[ 5  5 30\n   30]], ornt: [u'c'], transcriptions: [u'It\\'s, 5']\n"
+    "x: [[1 9 9]], y: [[1 1 9]], ornt: [u'#'], transcriptions: [u'#']\n"
+    'x: [[1 9 9]], y: [[1 1 9]], ornt: ["h"], transcriptions: ["A", "B"]\n'
+    "x: [[1 9 9]], y: [[1 1 9]], ornt: [], transcriptions: []\n"
+)
+
+
+def texts(folder, written, **options):
+    (folder / "gt_img_2.txt").write_text(written, "utf-8")
+    instances = IcdarDataset(folder, **options)[0].annotation.instances
+    return [None if i.ignore else i.text for i in instances], instances
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        # Quotes around the whole text, as CVAT's exporter writes them.
+        ([f'{QUAD},"FOOD"', f"{QUAD},BAR", f'{QUAD},"###"'], ["FOOD", "BAR", None]),
+        ([f'{QUAD},"a ""b"" c"', f'{QUAD},"A","B"'], ['a "b" c', '"A","B"']),
+        ([f'{QUAD},"half', f'{QUAD},"'], ['"half', '"']),
+        # MLT has a script on every line; a word of that name is a word.
+        ([f"{QUAD},Latin,Castle, 5", f"{QUAD},Arabic,متحف"], ["Castle, 5", "متحف"]),
+        ([f"{QUAD},None,###", f"{QUAD},Mixed,a"], [None, "a"]),
+        ([f"{QUAD},Latin,Castle", f"{QUAD},Castle"], ["Latin,Castle", "Castle"]),
+        ([f"{QUAD},Latin"], ["Latin"]),
+        # ICDAR 2013, of the training and of the test set.
+        (['38, 43, 92, 215, "Tire, d"', '158 128 411 181 "Footpath"'], ["Tire, d", "Footpath"]),
+        # RCTW-17: a mark for texts that are difficult to read.
+        ([f'{QUAD},0,"店"', f'{QUAD},1,"家"'], ["店", None]),
+        ([f"{QUAD},1,2"], ["1,2"]),
+        # Texts of ICDAR 2015 and SROIE that begin with numbers.
+        ([f"{QUAD},{text}" for text in NUMBERS], NUMBERS),
+    ],
+)  # fmt: skip
+def test_relatives_with_four_corners(folder, lines, expected):
+    found, instances = texts(folder, "\ufeff" + "\r\n".join(lines) + "\r\n")
+    assert found == expected
+    if lines[0].startswith("38"):
+        assert instances[0].polygon.tolist() == [[38, 43], [92, 43], [92, 215], [38, 215]]
+    else:
+        assert instances[0].polygon.tolist() == [[10, 10], [110, 10], [110, 40], [10, 40]]
+
+
+def test_scripts_are_kept(folder):
+    _, (one, two) = texts(folder, f"{QUAD},Latin,a\n{QUAD},Korean,b\n")
+    assert (one.extra["script"], two.extra["script"]) == ("Latin", "Korean")
+
+
+def test_polygons_of_ctw1500(folder):
+    numbers = ",".join(map(str, CURVE))
+    lines = [f"{numbers},{numbers},####HELLO, you", f"{numbers},#######", f"{QUAD},####"]
+    found, instances = texts(folder, "\n".join(lines))
+    assert found == ["HELLO, you", None, None]
+    assert instances[0].polygon.ravel().tolist() == CURVE * 2
+    assert instances[1].polygon.shape == (7, 2)
+
+
+def test_total_text(folder):
+    (folder / "gt_img_2.txt").rename(folder / "poly_gt_img_2.txt")
+    (folder / "poly_gt_img_2.txt").write_text(TOTAL_TEXT, "utf-8")
+    first, *rest = IcdarDataset(folder, prefix="poly_gt_")[0].annotation.instances
+    assert (first.text, first.ignore, first.extra["id"]) == ("It's, 5", False, 1)
+    assert first.polygon.tolist() == [[20, 5], [60, 5], [60, 30], [20, 30]]
+    assert [(i.text, i.ignore) for i in rest] == [("###", True), ("A,B", False), ("###", True)]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (",".join(map(str, CURVE)) + ",TEXT", "more than 8 numbers before its text"),
+        (f"{QUAD},90,20,TEXT", "more than 8 numbers before its text"),
+        (",".join(map(str, CURVE * 2 + CURVE[:4])), "more than 8 numbers before its text"),
+        ("1,2,3,4,5,6,7,8,9,####TEXT", "has 9 numbers, an odd one"),
+        ("x: [[1 2 3]], y: [[1 2]], ornt: [u'c'], transcriptions: [u'a']", "as many x as y"),
+        ("x: [[1 2 3]], y: [[1 2 3]], ornt: [u'c'], transcriptions: [open('a')]", "must be x: "),
+        ("x: [[1 2 3]], y: [[1 2 b]], ornt: [u'c'], transcriptions: [u'a']", "as many x as y"),
+    ],
+)
+def test_relatives_that_are_refused(folder, line, message):
+    with pytest.raises(DataError, match=message):
+        texts(folder, line)
+
+
 def test_what_has_no_counterpart(folder):
     (folder / "gt_img_3.txt").write_text("")
     Image.new("RGB", (9, 9)).save(folder / "img_4.png")

@@ -43,8 +43,10 @@ def test_skip_skips_unusable_rows_and_no_others(
 def test_raise_reads_nothing_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, size=3, bad=(1,))
     read: list[bytes] = []
-    decode = rows_module.decode_image
-    monkeypatch.setattr(rows_module, "decode_image", lambda d, b: (read.append(d), decode(d, b))[1])
+    decode = rows_module.decode_oriented
+    monkeypatch.setattr(
+        rows_module, "decode_oriented", lambda d, b: (read.append(d), decode(d, b))[1]
+    )
     dataset = JsonlDataset(path)
     assert (len(dataset), read, dataset.skipped) == (3, [], [])
     assert dataset[0].annotation.phrases == ["cup"]

@@ -128,15 +128,54 @@ def test_names_of_files():
     spelled = [name.replace(" ", "_").title() for name in animal.keypoints]
     assert animal.rename(spelled) == list(animal.keypoints)
     assert animal.rename(spelled[::-1]) == list(animal.keypoints)[::-1]
-    hand = [
-        "wrist",
-        *(f"{f}{i}" for f in ("thumb", "fore", "middle", "ring", "pinky") for i in "1234"),
-    ]
-    assert SCHEMAS["hand"].rename(hand)[5] == "forefinger's root"
-    with pytest.raises(ValueError, match="has 17 keypoints, the file has 21"):
-        animal.rename(hand)
-    with pytest.raises(ValueError, match=r"keypoint 0 of the file is 'Left_Eye'.*right schema"):
-        SCHEMAS["person"].rename(spelled)
+    person = SCHEMAS["person"]
+    short = [n.replace("left ", "l_").replace("right ", "R-") for n in person.keypoints]
+    camel = ["".join(map(str.title, n.split())) for n in person.keypoints]
+    assert person.rename(short) == person.rename(camel) == list(person.keypoints)
+    numbered = [f"kp{i}" for i in range(17)]
+    assert person.rename(numbered) == person.rename(["nose", *numbered[1:]])
+
+
+FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger")
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3, 4), (4, 3, 2, 1)])
+def test_names_of_hands(order):
+    """Names say which joint of a finger it is, also where a file begins at the tip."""
+    hand = SCHEMAS["hand"]
+    names = [f"{finger}{i}" for finger in FINGERS for i in order]
+    renamed = hand.rename([*names, "wrist"])
+    assert renamed[-1] == "wrist"
+    own = [hand.keypoints[1 + 4 * finger + i - 1] for finger in range(5) for i in order]
+    assert renamed[:-1] == own
+
+
+POSETRACK = "nose head_bottom head_top left_ear right_ear".split()
+
+
+@pytest.mark.parametrize(
+    ("schema", "change", "message"),
+    [
+        ("person", lambda n: [*POSETRACK, *n[5:]], "keypoint 1 of.*'head_bottom', is none"),
+        ("person", lambda n: ["neck", *n[1:]], "keypoint 0 of the file, 'neck', is none"),
+        ("person", lambda n: [n[0], n[1], n[1], *n[3:]], "keypoint 2 of the file.*there twice"),
+        ("person", lambda n: ["kp0", "nose", *(f"kp{i}" for i in range(15))], "'kp0'"),
+        ("person", lambda n: ["kp0", "joint1", *(f"kp{i}" for i in range(15))], "'kp0'"),
+        ("person", lambda n: n[1:], "has 17 keypoints, the file has 16"),
+        ("person", lambda n: SCHEMAS["animal"].keypoints, "'neck', is none"),
+        ("hand", lambda n: ["palm", *n[1:]], "'palm', is none"),
+    ],
+)  # fmt: skip
+def test_names_that_are_not_those_of_the_schema(schema, change, message):
+    with pytest.raises(ValueError, match=message):
+        SCHEMAS[schema].rename(change(list(SCHEMAS[schema].keypoints)))
+
+
+def test_an_alias_is_of_a_keypoint():
+    with pytest.raises(ValueError, match="the alias 'tail' is of 'trunk', no keypoint"):
+        KeypointSchema("leaf", ["tip"], sigmas=0.1, aliases={"tail": "trunk"})
+    leaf = KeypointSchema("leaf", ["tip", "stem"], sigmas=0.1, aliases={"Base": "stem"})
+    assert leaf.rename(["base", "tip"]) == ["stem", "tip"]
 
 
 def test_oks_is_cocos():

@@ -31,6 +31,15 @@ ANIMALPOSE = {
     "skeleton": [["nose", "throat"], ["throat", "withers"], ["withers", "root of tail"]],
     "sigmas": 0.05,
     "pairs": [[f"left {part}", f"right {part}"] for part in (*PARTS, *PAWS)],
+    "aliases": {
+        **{"L_EarBase": "left ear", "R_EarBase": "right ear", "TailBase": "root of tail"},
+        **{
+            f"{side[0].upper()}_{end[0].upper()}_{part}": f"{side} {end} {part}"
+            for side in ("left", "right")
+            for end in ("front", "back")
+            for part in ("elbow", "knee", "paw")
+        },
+    },
 }
 
 

@@ -1,0 +1,46 @@
+"""Annotation formats that rexkit does not read, known by their keys, with what to do instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+_ROW = '{"image": PATH, "boxes": [{"bbox": [x0, y0, x1, y1], "phrase": NAME}]}'
+
+_FORMATS: tuple[tuple[tuple[str, ...], str], ...] = (
+    (("images", "annotations"), "this is COCO JSON, which CocoDataset reads"),
+    (("images", "categories"), "this is COCO JSON, which CocoDataset reads"),
+    (("image_id", "category_id", "bbox"), "these are COCO results, without images and categories"),
+    (("data", "annotations"), "this is Label Studio's JSON; export the project as COCO"),
+    (("data", "completions"), "this is Label Studio's JSON; export the project as COCO"),
+    (("data", "predictions"), "this is Label Studio's JSON; export the project as COCO"),
+    (("conversations",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
+    (("messages",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
+    (("shapes", "imagePath"), "this is a LabelMe file; convert the folder to COCO JSON"),
+    (("imgs", "anns"), f"this is TextOCR's or TextCaps' JSON; write rows as {_ROW}"),
+    (("filename", "detection"), f"this is a row of Open-GroundingDINO; write it as {_ROW}"),
+    (("filename", "grounding"), f"this is a row of Open-GroundingDINO; write it as {_ROW}"),
+    (("file_name", "objects"), f"this is a row of an image folder; write it as {_ROW}"),
+    (("image", "objects"), f"this is a row of an image folder; write it as {_ROW}"),
+    (("image_path", "gt"), "this is a row of the Rex-Omni evaluation: use RexOmniEvalDataset"),
+    (("image_name", "gt"), "this is a row of the Rex-Omni evaluation: use RexOmniEvalDataset"),
+)
+
+
+def foreign_format(value: Any) -> str | None:
+    """Return which other format a row or the content of a file has, and what to do, in one clause.
+
+    Args:
+        value: a parsed JSON value; of a list, its first item counts.
+
+    Returns:
+        None where it is no format that is known here.
+
+    >>> foreign_format([{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}])
+    "this is Label Studio's JSON; export the project as COCO"
+    """
+    if isinstance(value, list):
+        value = next(iter(value), None)
+    if not isinstance(value, Mapping):
+        return None
+    return next((hint for keys, hint in _FORMATS if all(key in value for key in keys)), None)
