@@ -81,7 +81,11 @@ class CocoDataset(RowDataset):
         data = read_coco(self._path)
         self._categories = {category["id"]: category for category in data["categories"]}
         groups = grouping_categories(data["categories"], data["annotations"])
-        self._asked = [c for number, c in self._categories.items() if number not in groups]
+        self._asked = [
+            category
+            for number, category in self._categories.items()
+            if number not in groups and isinstance(category["name"], str)
+        ]
         if exhaustive and groups:
             names = ", ".join(repr(self._categories[number]["name"]) for number in groups)
             logger.warning("%s: %s only groups others and is not asked for", self._path, names)
@@ -140,4 +144,6 @@ class CocoDataset(RowDataset):
                 f"of the ids of 'categories': {short(list(self._categories))}"
             )
         phrase = self._name(self._categories[number])
+        if not isinstance(phrase, str):
+            raise DataError(f"category {number!r} must have a name, a string; got {short(phrase)}")
         return coco_entry(annotation, phrase, self._keypoints.get(number))

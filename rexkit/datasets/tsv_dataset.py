@@ -22,7 +22,7 @@ class TSVDataset(RowDataset):
     - ``*.annotations.tsv``: a line for each sample, the byte offset of its image's line, a tab,
       a JSON record (`rexkit.formats.annotation_records` lists its keys). Several may name one
       image;
-    - ``*.lineidx``: a line for each sample, the byte offset of its annotation line.
+    - ``*.lineidx``: a line for each sample, the byte offset of its annotation line, in any order.
 
     The large files are memory-mapped, so a dataset costs eight bytes a row, in workers too. Line
     numbers in messages are those of the index, which are the annotation file's where the index
@@ -38,10 +38,13 @@ class TSVDataset(RowDataset):
         background: the colour behind the transparent pixels of images, as there.
         orientation: "upright" or "stored", what coordinates refer to, as there.
         coordinates: "pixels", or the range of other coordinates, such as "0-1", as there.
+        partial_index: whether the index may leave out lines of the annotations, or repeat them:
+            one that chooses rows. If not, either is an error, since it may have been cut off.
 
     Raises:
         FileNotFoundError: one of the files is missing.
-        DataError: the index is damaged. Whatever is wrong with a row is raised when it is read.
+        DataError: the index is damaged or not complete. Whatever is wrong with a row is raised when
+            it is read.
     """
 
     def __init__(
@@ -55,8 +58,9 @@ class TSVDataset(RowDataset):
         background: Color = "white",
         orientation: Orientation | None = None,
         coordinates: Coordinates | None = None,
+        partial_index: bool = False,
     ):
-        self._files = TSVReader(img_tsv_file, ann_tsv_file, ann_lineidx_file)
+        self._files = TSVReader(img_tsv_file, ann_tsv_file, ann_lineidx_file, partial_index)
         super().__init__(
             len(self._files),
             box_format,

@@ -94,7 +94,7 @@ def grouping_categories(
     groups = {
         str(c.get("supercategory")) for c in categories if c.get("supercategory") != c["name"]
     }
-    return [c["id"] for c in categories if c["name"] in groups and c["id"] not in annotated]
+    return [c["id"] for c in categories if str(c["name"]) in groups and c["id"] not in annotated]
 
 
 def coco_entry(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import hashlib
 import json
 import os
@@ -19,6 +20,10 @@ from rexkit.errors import DataError
 from rexkit.formats.json_lines import parse_json
 from rexkit.formats.mapped_file import MappedFile
 
+_COUNTED = 2**30
+_DIGITS = 18
+"""The most digits of an offset."""
+
 
 class TSVReader:
     """Reads the rows of TSV files; `rexkit.datasets.TSVDataset` describes them.
@@ -30,10 +35,11 @@ class TSVReader:
         images: path of the ``*.images.tsv``.
         annotations: path of the ``*.annotations.tsv``.
         lineidx: path of its index.
+        partial_index: whether the index may leave out lines of the annotations, or repeat them.
 
     Raises:
         FileNotFoundError: one of the files is missing.
-        DataError: the index is damaged.
+        DataError: the index is damaged; or it leaves out or repeats lines, unless it may.
     """
 
     def __init__(
@@ -41,10 +47,13 @@ class TSVReader:
         images: str | os.PathLike[str],
         annotations: str | os.PathLike[str],
         lineidx: str | os.PathLike[str],
+        partial_index: bool = False,
     ):
         self._images = MappedFile(images)
         self._annotations = MappedFile(annotations)
         self._offsets = _read_offsets(Path(lineidx))
+        if not partial_index:
+            _check_complete(Path(lineidx), self._offsets, self._annotations.path)
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -59,8 +68,9 @@ class TSVReader:
         Raises:
             DataError: the row, or the line of its image, is not as the format says.
         """
-        offset, tab, record = self._annotations.line(int(self._offsets[row])).partition(b"\t")
-        if not tab or not offset.strip().isdigit():
+        line = self._annotations.line(int(self._offsets[row])).removeprefix(codecs.BOM_UTF8)
+        offset, tab, record = line.partition(b"\t")
+        if not tab or not offset.strip().isdigit() or len(offset) > _DIGITS:
             raise DataError(f"expected a byte offset, a tab and JSON, got {offset[:40]!r}")
         return parse_json(record), self._image(int(offset))
 
@@ -168,9 +178,48 @@ class TSVWriter:
 
 
 def _read_offsets(path: Path) -> NDArray[np.int64]:
-    lines = path.read_bytes().split()
+    lines = path.read_bytes().removeprefix(codecs.BOM_UTF8).split()
+    # A number of more digits is beyond every file, as its row will say; numpy would refuse it.
+    lines = [line if len(line) <= _DIGITS else line[:_DIGITS] for line in lines]
     try:
         return np.array(lines, dtype=np.bytes_).astype(np.int64)
     except ValueError:
         bad = next(i for i, line in enumerate(lines) if not line.isdigit())
         raise DataError(f"{lines[bad]!r} is no byte offset", f"{path}:{bad + 1}") from None
+
+
+def _check_complete(path: Path, offsets: NDArray[np.int64], annotations: Path) -> None:
+    """Check that an index has each line of the annotations once.
+
+    Lines are counted, up to 1 GiB; of larger files, the last of the index must end the file.
+    """
+    hint = (
+        "it is of another file, or was cut off; convert the data again, or set partial_index=True "
+        "if the index is to choose rows"
+    )
+    order = np.argsort(offsets, kind="stable")
+    repeated = np.flatnonzero(np.diff(offsets[order]) == 0)
+    if repeated.size:
+        first, second = order[repeated[0]], order[repeated[0] + 1]
+        raise DataError(
+            f"it repeats the offset of line {first + 1}; {hint}", f"{path}:{second + 1}"
+        )
+    size = annotations.stat().st_size
+    if size <= _COUNTED:
+        with annotations.open("rb") as file:
+            lines = sum(not line.isspace() for line in file)
+        if len(offsets) != lines:
+            what = f"it has {len(offsets)} lines, {annotations} has {lines}"
+            raise DataError(f"{what}; {hint}", str(path))
+    elif not len(offsets) or not _ends_file(annotations, int(offsets[order[-1]])):
+        raise DataError(
+            f"{annotations} goes on after the last line of the index; {hint}", str(path)
+        )
+
+
+def _ends_file(path: Path, offset: int) -> bool:
+    """Tell whether nothing but white space follows the line at an offset."""
+    with path.open("rb") as file:
+        file.seek(max(0, offset))
+        file.readline()
+        return not file.read(2**16).strip()

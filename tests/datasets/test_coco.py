@@ -165,6 +165,16 @@ def test_nothing_is_asked_of_unlabelled_frames_of_posetrack(
     assert (list(dataset[0].annotation.absent), dataset[1].annotation.phrases) == (["cat"], [])
 
 
+@pytest.mark.parametrize("name", [["cup"], {}, 5, None])
+def test_a_category_without_a_name_costs_its_own_rows(
+    tmp_path: Path, coco: dict[str, Any], name: Any
+) -> None:
+    coco["categories"][0]["name"] = name
+    dataset = write(tmp_path, coco, exhaustive=True, on_error="skip")
+    assert "category 1 must have a name, a string" in dataset.skipped[0].reason
+    assert [s.annotation.phrases for s in dataset] == [["dog", "cat"]]
+
+
 def test_boxes_of_another_format(tmp_path: Path, coco: dict[str, Any]) -> None:
     boxes = {
         form: write(tmp_path, coco, box_format=form)[0].annotation.boxes("dog").tolist()

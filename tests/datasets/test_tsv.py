@@ -135,12 +135,62 @@ def test_an_image_of_several_rows_is_stored_once(tmp_path: Path) -> None:
     assert (tmp_path / NAMES[0]).read_bytes().count(b"\n") == 2
 
 
-def test_an_index_may_list_some_rows_in_any_order(tmp_path: Path) -> None:
+def test_an_index_may_list_the_rows_in_any_order(tmp_path: Path) -> None:
     files = write(tmp_path)
     offsets = files[2].read_text().split()
-    files[2].write_text("\n".join([offsets[2], offsets[0]]))
-    dataset = TSVDataset(*files)
-    assert [s.annotation.boxes()[0, 0] for s in dataset] == [2, 0]
+    files[2].write_text("\n".join(offsets[::-1]))
+    assert [s.annotation.boxes()[0, 0] for s in TSVDataset(*files)] == [3, 2, 1, 0]
+
+
+@pytest.mark.parametrize("counted", [2**30, 0])
+@pytest.mark.parametrize(
+    ("lines", "reason", "place"),
+    [
+        ([0, 1, 2], "d.annotations.tsv (has 4|goes on)", ""),
+        ([], "d.annotations.tsv (has 4|goes on)", ""),
+        ([0, 1, 2, 3, 1], "repeats the offset of line 2;", ":5"),
+        ([3, 3], "repeats the offset of line 1;", ":2"),
+    ],
+)
+def test_an_index_that_is_not_complete(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    counted: int,
+    lines: list[int],
+    reason: str,
+    place: str,
+) -> None:
+    files = write(tmp_path)
+    offsets = files[2].read_text().split()
+    files[2].write_text("".join(f"{offsets[line]}\n" for line in lines))
+    monkeypatch.setattr("rexkit.formats.tsv._COUNTED", counted)
+    with pytest.raises(DataError, match=rf"{reason}.*set partial_index=True") as caught:
+        TSVDataset(*files)
+    assert caught.value.source == f"{files[2]}{place}"
+    chosen = TSVDataset(*files, partial_index=True)
+    assert [s.annotation.boxes()[0, 0] for s in chosen] == lines
+
+
+def test_lines_at_the_end_may_be_empty_and_marks_cost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = write(tmp_path)
+    mark = b"\xef\xbb\xbf"
+    offsets = [int(offset) for offset in files[2].read_text().split()]
+    files[0].write_bytes(mark + files[0].read_bytes())
+    annotations = files[1].read_bytes().split(b"\n")
+    moved = [
+        b"%d\t%b" % (int(a) + 3 * (int(a) > 0), b)
+        for a, _, b in (x.partition(b"\t") for x in annotations[:4])
+    ]
+    assert len(b"\n".join(moved)) == len(b"\n".join(annotations[:4]))
+    files[1].write_bytes(mark + b"\n".join(moved) + b"\n\n\n")
+    files[2].write_bytes(mark + b"".join(b"%d\r\n" % (o + 3 * (o > 0)) for o in offsets))
+    for counted in (2**30, 0):
+        monkeypatch.setattr("rexkit.formats.tsv._COUNTED", counted)
+        dataset = TSVDataset(*files)
+        for row in range(4):
+            check(dataset, row)
 
 
 def test_the_last_line_needs_no_end(tmp_path: Path) -> None:
@@ -219,6 +269,16 @@ def between_images(files: tuple[Path, Path, Path]) -> None:
     files[1].write_bytes(b"\n".join(lines))
 
 
+def long_offset(files: tuple[Path, Path, Path]) -> None:
+    lines = files[1].read_bytes().split(b"\n")
+    lines[3] = b"9" * 5000 + b"\t{}"
+    files[1].write_bytes(b"\n".join(lines[:1] + lines[3:4] + lines[2:3] + lines[1:2] + lines[4:]))
+    offsets = [0, len(lines[0]) + 1]
+    offsets += [offsets[1] + len(lines[3]) + 1]
+    offsets += [offsets[2] + len(lines[2]) + 1]
+    files[2].write_text("\n".join(map(str, offsets)))
+
+
 def no_offset(files: tuple[Path, Path, Path]) -> None:
     lines = files[1].read_bytes().split(b"\n")
     lines[1] = b"x" * len(lines[1])
@@ -239,6 +299,8 @@ def index(line: int, change: Callable[[int], int]) -> Callable[[tuple[Path, Path
     [
         (beyond_images, "byte 9999999 is beyond .*images.tsv"),
         (between_images, "images.tsv is not the start of a line"),
+        (long_offset, "expected a byte offset"),
+        (index(1, lambda offset: 10**20), "is beyond .*annotations.tsv"),
         (no_offset, "expected a byte offset, a tab and JSON"),
         (index(1, lambda offset: offset + 10_000), "is beyond .*annotations.tsv"),
         (index(1, lambda offset: offset + 3), "annotations.tsv is not the start of a line"),
