@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
@@ -19,7 +20,16 @@ from rexkit.errors import did_you_mean
 from rexkit.phrases import clean_phrase
 from rexkit.structures import Array
 
-__all__ = ["SCHEMAS", "KeypointSchema", "Keypoints", "Side", "find_schema", "oks", "schema_of"]
+__all__ = [
+    "SCHEMAS",
+    "KeypointSchema",
+    "Keypoints",
+    "Side",
+    "find_schema",
+    "oks",
+    "plain_names",
+    "schema_of",
+]
 
 Side = Literal["left", "right"]
 Keypoints = Mapping[str, Array | None]
@@ -180,6 +190,26 @@ def find_schema(schema: str | Mapping[str, Any] | KeypointSchema) -> KeypointSch
     if SCHEMAS.setdefault(found.name, found) != found:
         raise ValueError(f"there is another keypoint schema called {found.name!r}; rename yours")
     return found
+
+
+def plain_names(names: Sequence[str]) -> list[str]:
+    """Return the names of keypoints of a file, those of a known schema where they are its.
+
+    Args:
+        names: of the file, as "left_ear" and "LeftEar".
+
+    Returns:
+        In the file's order: the names of the built-in or added schema that `KeypointSchema.rename`
+        finds, unless they are numbers only; else the file's in lower case and with blanks.
+
+    >>> plain_names(["Tip", "left_side"])
+    ['tip', 'left side']
+    """
+    if any(not re.search(r"\d", str(name)) for name in names):
+        for schema in SCHEMAS.values():
+            with suppress(ValueError):
+                return schema.rename(names)
+    return [clean_phrase(_plain(name)) for name in names]
 
 
 def schema_of(names: Iterable[str]) -> KeypointSchema | None:

@@ -24,6 +24,8 @@ from rexkit.registry import DATASETS
 
 logger = logging.getLogger(__name__)
 
+NAMES_OF_FILE = "file"
+
 
 @DATASETS.register_module()
 class CocoDataset(RowDataset):
@@ -46,7 +48,8 @@ class CocoDataset(RowDataset):
             first category of Roboflow's exports, are not asked for, nor is anything of images with
             PoseTrack's ``"is_labeled": false``.
         keypoints: the schema of the file's keypoints, a name or a config
-            (`rexkit.keypoints.find_schema`). Those labelled, hidden ones (v = 1) too, have a place
+            (`rexkit.keypoints.find_schema`), or "file" for the names that the file's categories
+            list. Those labelled, hidden ones (v = 1) too, have a place
             in ``Instance.keypoints``; the others (v = 0) are None.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`. Annotations
             whose image the file does not list are a row that cannot be used.
@@ -92,7 +95,9 @@ class CocoDataset(RowDataset):
         self._keypoints: dict[Any, list[str]] = {}
         if keypoints is not None:
             self._keypoints = category_keypoints(
-                data["categories"], find_schema(keypoints), self._path
+                data["categories"],
+                None if keypoints == NAMES_OF_FILE else find_schema(keypoints),
+                self._path,
             )
         images = {image["id"]: image for image in data["images"]}
         annotations = defaultdict(list)

@@ -12,7 +12,7 @@ from rexkit.formats.coordinates import short
 from rexkit.formats.foreign_formats import foreign_format
 from rexkit.formats.json_lines import JsonStart, parse_json
 from rexkit.geometry import polygon_area, polygon_bounds
-from rexkit.keypoints import KeypointSchema
+from rexkit.keypoints import KeypointSchema, plain_names
 from rexkit.structures import Array, Instance, Prediction
 
 _REQUIRED = {
@@ -131,26 +131,34 @@ def coco_entry(
 
 
 def category_keypoints(
-    categories: Sequence[Mapping[str, Any]], schema: KeypointSchema, path: Path
+    categories: Sequence[Mapping[str, Any]], schema: KeypointSchema | None, path: Path
 ) -> dict[Any, list[str]]:
-    """Return the schema's names for the keypoints of each category that has any, by its id.
+    """Return names for the keypoints of each category that lists any, by its id.
 
     Args:
         categories: of the file.
-        schema: the keypoints that the categories must have.
+        schema: the keypoints that the categories must have, whose names are returned; None takes
+            the names of the file, as `rexkit.keypoints.plain_names` spells them.
         path: of the file, for messages.
 
     Raises:
-        DataError: a category has other keypoints, or none has any.
+        DataError: a category has other keypoints than the schema, or has names that are no
+            different strings, or none has any.
     """
     found = {}
     for category in categories:
         if names := category.get("keypoints"):
+            place = f"{path}: category {category['name']!r}"
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise DataError(f"keypoints must be a list of names, got {short(names)}", place)
             try:
-                found[category["id"]] = schema.rename(names)
+                renamed = plain_names(names) if schema is None else schema.rename(names)
             except ValueError as error:
-                raise DataError(str(error), f"{path}: category {category['name']!r}") from error
-    if not found:
+                raise DataError(str(error), place) from error
+            if len(set(renamed)) < len(renamed):
+                raise DataError(f"two keypoints have the same name: {short(names)}", place)
+            found[category["id"]] = renamed
+    if not found and schema is not None:
         raise DataError("no category lists its 'keypoints'", str(path))
     return found
 

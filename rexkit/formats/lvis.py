@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import mmap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rexkit.errors import DataError
+
+
+def is_lvis(path: Path) -> bool:
+    """Return whether a COCO JSON file has LVIS's negative categories."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return data.find(b'"neg_category_ids"') >= 0
 
 
 def lvis_phrase(category: Mapping[str, Any]) -> str:

@@ -7,8 +7,10 @@ import binascii
 import codecs
 import hashlib
 import json
+import logging
 import os
-from contextlib import ExitStack
+import time
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -16,9 +18,12 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from rexkit.errors import DataError
+from rexkit.errors import DataError, UserError
 from rexkit.formats.json_lines import parse_json
 from rexkit.formats.mapped_file import MappedFile
+from rexkit.whole_files import write_whole
+
+logger = logging.getLogger(__name__)
 
 _COUNTED = 2**30
 _DIGITS = 18
@@ -94,10 +99,22 @@ class TSVWriter:
     Rows go to temporary files beside the three, which are renamed at `commit`. Without it, because
     of an error or because it was not called, they are removed, and the old files stay.
 
+    With an ``identity``, work that was killed or interrupted can go on: a writer of the same
+    identity takes over the temporary files, up to the last `checkpoint`.
+
     Args:
         images: path of the ``*.images.tsv`` to write.
         annotations: path of the ``*.annotations.tsv``.
         lineidx: path of its index.
+        identity: whatever must be the same for work to go on: the data and the options.
+
+    Attributes:
+        rows: how many rows the files have.
+        done: what was handed to the last `checkpoint` of work that goes on; 0 for new work.
+        state: likewise.
+
+    Raises:
+        UserError: another process writes the same files, once both have an identity.
 
     Any data set can be written this way::
 
@@ -112,22 +129,35 @@ class TSVWriter:
         images: str | os.PathLike[str],
         annotations: str | os.PathLike[str],
         lineidx: str | os.PathLike[str],
+        identity: str | None = None,
     ):
         self.paths = [Path(images), Path(annotations), Path(lineidx)]
         if len({path.resolve() for path in self.paths}) < 3:
             raise ValueError(f"the three files must be different ones, got {self.paths}")
-        self.rows = 0
-        self._temporary = [path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in self.paths]
+        self.rows = self.done = 0
+        self.state: Any = None
+        self._identity = identity
+        mark = f"{os.getpid()}.tmp" if identity is None else "partial"
+        self._temporary = [path.with_name(f".{path.name}.{mark}") for path in self.paths]
+        self._progress = self._temporary[2].with_suffix(".progress")
+        self._files: list[BinaryIO] = []
         self._offsets: dict[bytes, int] = {}
-        self._open = ExitStack()
+        self._checked = time.monotonic()
 
     def __enter__(self) -> TSVWriter:
         try:
             for path in self._temporary:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._files: list[BinaryIO] = [
-                self._open.enter_context(path.open("wb")) for path in self._temporary
-            ]
+                path.touch()
+                self._files.append(path.open("r+b"))
+                if self._identity is not None and len(self._files) == 1:
+                    self._claim()
+            self._take_over()
+        except BlockingIOError:
+            self._close()
+            raise UserError(
+                f"{self.paths[0]}: another process writes it; wait for it, or write to other files"
+            ) from None
         except BaseException:
             self._discard()
             raise
@@ -139,7 +169,11 @@ class TSVWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._discard()
+        interrupted = isinstance(error, KeyboardInterrupt | SystemExit)
+        if self._identity is not None and interrupted and self._progress.exists():
+            self._close()
+        else:
+            self._discard()
 
     def write(self, image: bytes, record: Any) -> None:
         """Add a row.
@@ -150,30 +184,104 @@ class TSVWriter:
                 ``to_record(annotation)``.
         """
         images, annotations, lineidx = self._files
+        try:
+            text = json.dumps(record, ensure_ascii=False).encode()
+        except UnicodeEncodeError:  # half of a surrogate pair, in a field that nobody reads
+            text = json.dumps(record).encode()
         digest = hashlib.sha256(image).digest()
         if digest not in self._offsets:
             self._offsets[digest] = images.tell()
             images.write(b"%d\t%b\n" % (images.tell(), base64.b64encode(image)))
         lineidx.write(b"%d\n" % annotations.tell())
-        text = json.dumps(record, ensure_ascii=False)
-        annotations.write(b"%d\t%b\n" % (self._offsets[digest], text.encode()))
+        annotations.write(b"%d\t%b\n" % (self._offsets[digest], text))
         self.rows += 1
+
+    def checkpoint(self, done: int, state: Any = None, every: float = 5.0) -> None:
+        """Note how far the work is, so that it can go on from here.
+
+        Args:
+            done: how many rows of the source are dealt with.
+            state: anything else, as JSON.
+            every: the least seconds since the last time.
+        """
+        if self._identity is None or time.monotonic() - self._checked < every:
+            return
+        for file in self._files:
+            file.flush()
+            os.fsync(file.fileno())
+        progress = {
+            "identity": self._identity,
+            "sizes": [file.tell() for file in self._files],
+            "rows": self.rows,
+            "done": done,
+            "state": state,
+        }
+        write_whole(self._progress, json.dumps(progress))
+        self._checked = time.monotonic()
 
     def commit(self) -> None:
         """Give the files their names."""
         for file in self._files:
             file.flush()
             os.fsync(file.fileno())
-        self._open.close()
         # The old index goes first and the new one comes last: at no moment do old and new files
         # pass for a dataset.
+        self._progress.unlink(missing_ok=True)
         self.paths[2].unlink(missing_ok=True)
         for temporary, path in zip(self._temporary, self.paths, strict=True):
             temporary.replace(path)
+        self._close()
+
+    def _claim(self) -> None:
+        """Lock the first temporary file; it must still be the one of its name."""
+        import fcntl
+
+        file, path = self._files[0], self._temporary[0]
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            raise BlockingIOError  # another process has just finished
+
+    def _take_over(self) -> None:
+        """Go on from the last checkpoint of the same identity, or begin with empty files."""
+        sizes = [0, 0, 0]
+        if self._identity is not None and self._progress.exists():
+            try:
+                progress = json.loads(self._progress.read_text("utf-8"))
+                noted = [int(size) for size in progress["sizes"]]
+                same = progress["identity"] == self._identity
+                held = [file.seek(0, os.SEEK_END) for file in self._files]
+                if same and all(a <= b for a, b in zip(noted, held, strict=True)):
+                    sizes = noted
+                    self.rows, self.done = int(progress["rows"]), int(progress["done"])
+                    self.state = progress["state"]
+            except (ValueError, KeyError, TypeError):
+                self.rows = self.done = 0
+            if not self.done:
+                logger.warning(
+                    "%s: what is left there of an earlier start belongs to other data or options, "
+                    "so this one begins anew",
+                    self._progress,
+                )
+        for file, size in zip(self._files, sizes, strict=True):
+            file.truncate(size)
+        offset = self._files[0].seek(0)
+        for line in self._files[0]:
+            image = base64.b64decode(line.partition(b"\t")[2])
+            self._offsets[hashlib.sha256(image).digest()] = offset
+            offset += len(line)
+        for file in self._files:
+            file.seek(0, os.SEEK_END)
+
+    def _close(self) -> None:
+        for file in self._files:
+            # What the buffers still hold cannot be written to a full disk, and is not wanted.
+            with suppress(OSError):
+                file.close()
+        self._files = []
 
     def _discard(self) -> None:
-        self._open.close()
-        for path in self._temporary:
+        self._close()
+        for path in (*self._temporary, self._progress):
             path.unlink(missing_ok=True)
 
 

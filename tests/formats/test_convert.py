@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from io import BytesIO
@@ -16,8 +18,9 @@ from PIL import Image
 
 from rexkit.cli.convert_command import main
 from rexkit.datasets import CocoDataset, JsonlDataset, TSVDataset
-from rexkit.errors import DataError
+from rexkit.errors import ConfigError, DataError, UserError
 from rexkit.formats import TSVWriter
+from rexkit.keypoints import SCHEMAS
 
 OUTPUTS = ("out/d.images.tsv", "out/d.annotations.tsv", "out/d.annotations.tsv.lineidx")
 
@@ -141,24 +144,174 @@ def test_nothing_usable_writes_nothing(tmp_path: Path) -> None:
     assert list((tmp_path / "out").iterdir()) == []
 
 
-def test_a_broken_run_leaves_what_was_there(rows: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = rows.parent
-    assert main(words(folder, rows)) == 0
-    before = {path: path.read_bytes() for path in (folder / "out").iterdir()}
-    assert len(before) == 3
+@pytest.fixture
+def before(rows: Path) -> dict[Path, bytes]:
+    """The files of an earlier conversion; the rows have one more since then."""
+    assert main(words(rows.parent, rows)) == 0
+    files = {path: path.read_bytes() for path in (rows.parent / "out").iterdir()}
+    assert len(files) == 3
     add(rows, {"image_name": "b.png", "annotation": {"boxes": []}})
-    write, calls = TSVWriter.write, []
+    return files
 
-    def full_disk(self: TSVWriter, image: bytes, record: Any) -> None:
-        calls.append(record)
-        if len(calls) == 3:
-            raise OSError(28, "No space left on device")
+
+def files_of(rows: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in (rows.parent / "out").iterdir()}
+
+
+class FullDisk:
+    """A file of which nothing reaches the disk any more, as buffers find out late."""
+
+    def __init__(self, file: Any, room: int):
+        self.file, self.room = file, room
+
+    def write(self, data: bytes) -> int:
+        self.room -= len(data)
+        if self.room < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return int(self.file.write(data))
+
+    def close(self) -> None:
+        self.file.close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+@pytest.mark.parametrize(("file", "room"), [(0, 0), (0, 10_000), (1, 100), (2, 3)])
+def test_a_full_disk_leaves_what_was_there(
+    rows: Path, before: dict[Path, bytes], monkeypatch: pytest.MonkeyPatch, file: int, room: int
+) -> None:
+    take_over = TSVWriter._take_over
+
+    def full(self: TSVWriter) -> None:
+        take_over(self)
+        self._files[file] = FullDisk(self._files[file], room)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(TSVWriter, "_take_over", full)
+    with pytest.raises(OSError, match="No space"):
+        main(words(rows.parent, rows))
+    assert files_of(rows) == before
+
+
+def test_a_full_disk_at_a_checkpoint(
+    rows: Path, before: dict[Path, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    always(monkeypatch)
+    monkeypatch.setattr("rexkit.formats.tsv.write_whole", full)
+    with pytest.raises(OSError, match="No space"):
+        main(words(rows.parent, rows))
+    assert files_of(rows) == before
+
+
+def always(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make a checkpoint after every row."""
+    checkpoint = TSVWriter.checkpoint
+    monkeypatch.setattr(
+        TSVWriter, "checkpoint", lambda self, done, state: checkpoint(self, done, state, 0.0)
+    )
+
+
+def killed(rows: Path, monkeypatch: pytest.MonkeyPatch, row: int) -> None:
+    """Convert in another process, which dies when it writes a row."""
+    pid = os.fork()
+    if pid == 0:
+        write, calls = TSVWriter.write, []
+
+        def dying(self: TSVWriter, image: bytes, record: Any) -> None:
+            calls.append(record)
+            if len(calls) == row:
+                self._files[1].write(b"half a line")
+                self._files[1].flush()
+                os._exit(9)
+            write(self, image, record)
+
+        monkeypatch.setattr(TSVWriter, "write", dying)
+        main(words(rows.parent, rows))
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
+
+
+def test_a_conversion_that_was_killed_goes_on(
+    rows: Path,
+    before: dict[Path, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    always(monkeypatch)
+    add(rows, "{broken", {"image_name": "sub/a.jpg", "annotation": {"boxes": []}})
+    assert main(words(rows.parent, rows)) == 1
+    whole = files_of(rows)
+    reported = capsys.readouterr().err
+    add(rows, "")  # the file has another state
+    read: list[int] = []
+    stored = JsonlDataset.stored
+    monkeypatch.setattr(
+        JsonlDataset, "stored", lambda self, row: (read.append(row), stored(self, row))[1]
+    )
+    for _ in range(3):  # each writes one row, and dies at the next
+        killed(rows, monkeypatch, 2)
+        assert {path: files_of(rows)[path] for path in whole} == whole
+    assert main(words(rows.parent, rows)) == 1
+    assert read == [3, 4, 5]
+    assert "going on after 3 of 6 rows" in (said := capsys.readouterr().err)
+    assert said.endswith(reported)
+    assert files_of(rows) == whole
+
+
+def test_other_options_begin_anew(
+    rows: Path,
+    before: dict[Path, bytes],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    always(monkeypatch)
+    killed(rows, monkeypatch, 3)
+    assert len(files_of(rows)) == 3 + 4
+    assert main([*words(rows.parent, rows), "--coordinates", "pixels"]) == 0
+    assert "so this one begins anew" in caplog.text
+    assert len(files_of(rows)) == 3
+    assert len(converted(rows.parent)) == 4
+    # So does a start that finds its note of the progress destroyed.
+    killed(rows, monkeypatch, 3)
+    next((rows.parent / "out").glob(".*.progress")).write_text('{"sizes": [1')
+    assert main(words(rows.parent, rows)) == 0
+    assert len(converted(rows.parent)) == 4
+
+
+def test_an_interrupted_conversion_goes_on(
+    rows: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    always(monkeypatch)
+    write = TSVWriter.write
+
+    def stop(self: TSVWriter, image: bytes, record: Any) -> None:
+        if self.rows == 2:
+            raise KeyboardInterrupt
         write(self, image, record)
 
-    monkeypatch.setattr(TSVWriter, "write", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        main(words(folder, rows))
-    assert {path: path.read_bytes() for path in (folder / "out").iterdir()} == before
+    monkeypatch.setattr(TSVWriter, "write", stop)
+    with pytest.raises(KeyboardInterrupt):
+        main(words(rows.parent, rows))
+    monkeypatch.setattr(TSVWriter, "write", write)
+    assert main(words(rows.parent, rows)) == 0
+    assert "going on after 2 of 3 rows" in capsys.readouterr().err
+    assert len(converted(rows.parent)) == 3
+
+
+def test_two_conversions_to_the_same_files(rows: Path) -> None:
+    folder = rows.parent / "out"
+    files = [rows.parent / name for name in OUTPUTS]
+    with TSVWriter(*files, identity="one") as writer:
+        with pytest.raises(UserError, match=r"d\.images\.tsv: another process writes it"):
+            main(words(rows.parent, rows))
+        assert len(list(folder.iterdir())) == 3
+        writer.write(b"", {})
+        writer.commit()
+    assert main(words(rows.parent, rows)) == 0
 
 
 def test_outputs_must_differ(tmp_path: Path) -> None:
@@ -181,9 +334,12 @@ def test_coco_and_jsonl_are_distinguished(tmp_path: Path, flag: list[str]) -> No
         "categories": [{"id": 2, "name": "cup"}],
     }
     (tmp_path / "coco.json").write_text(json.dumps(data))
-    assert main([*words(tmp_path, tmp_path / "coco.json"), *flag]) == 0
+    for indent, encoding in ((None, "utf-8"), (2, "utf-8-sig")):
+        text = json.dumps(dict(sorted(data.items())), indent=indent)
+        (tmp_path / "coco.json").write_text(text, encoding)
+        assert main([*words(tmp_path, tmp_path / "coco.json"), *flag]) == 0
     sample, record, _ = converted(tmp_path).stored(0)
-    assert record["boxes"] == [{"phrase": "cup", "id": 5, "bbox": [1, 2, 4, 6], "ignore": 0}]
+    assert record["boxes"] == [{"phrase": "cup", "id": 5, "bbox": [1, 2, 4, 6], "ignore": False}]
     assert sample.annotation.boxes("cup").tolist() == [[1, 2, 4, 6]]
 
 
@@ -219,3 +375,95 @@ def test_real_rows_keep_all_they_hold(shared_data: Path, tmp_path: Path, name: s
         assert before.annotation.to_dict() == after.annotation.to_dict()
         for a, b in zip(before.annotation.instances, after.annotation.instances, strict=True):
             assert (a.text, a.ignore, a.extra) == (b.text, b.ignore, b.extra)
+
+
+def test_one_message_for_each_kind(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    box = {"bbox": [80, 0, 99, 9], "phrase": "cup"}
+    lines = [
+        {"image_name": "b.png", "annotation": {"boxes": [{**box, "phrase": f"cup {n}", "id": n}]}}
+        for n in range(9)
+    ]
+    add(rows, "{broken", *lines, "[", {"image_name": "none.png", "annotation": {"boxes": []}})
+    assert main(words(rows.parent, rows)) == 1
+    broken, outside, missing, total = capsys.readouterr().err.splitlines()
+    assert broken.startswith(f"{rows}:4: bad JSON")
+    assert broken.endswith(f"(and 1 more row of this kind, the last {rows}:14)")
+    assert outside.startswith(f"{rows}:5: boxes[0] (id 0) 'cup 0': bbox [80, 0, 99, 9] lies out")
+    assert outside.endswith(f"(and 8 more rows of this kind, the last {rows}:13)")
+    assert missing.startswith(f"{rows}:15: cannot read the image")
+    assert total == "3 rows written, 12 could not be used"
+
+
+def test_half_of_a_surrogate_pair_costs_nothing_else(rows: Path) -> None:
+    line = '{"image_name": "b.png", "annotation": {"boxes": [], "note": "\\ud800"}}'
+    add(rows, line)
+    assert main(words(rows.parent, rows)) == 0
+    assert converted(rows.parent).stored(3)[1]["note"] == "\ud800"
+
+
+@pytest.mark.parametrize(
+    ("flags", "box"),
+    [
+        (["--box_format", "xywh"], [10, 5, 30, 25]),
+        (["--box_format", "cxcywh"], [0, 0, 20, 15]),
+        (["--coordinates", "0-100", "--box_format", "xywh"], [6.4, 2.4, 19.2, 12]),
+        (["--orientation", "stored", "--box_format", "xywh"], [34, 23, 54, 43]),
+    ],
+)
+def test_boxes_are_stored_as_corners_of_the_upright_image(
+    tmp_path: Path, flags: list[str], box: list[float]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.new("RGB", (64, 48)).save(tmp_path / "a.png", exif=exif)
+    entry = {"phrase": "cup", "bbox": [10, 5, 20, 20], "own": 1}
+    record = {"width": 64, "height": 48, "boxes": [entry], "note": "n"}
+    (tmp_path / "rows.jsonl").write_text(json.dumps({"image": "a.png", "annotation": record}))
+    assert main([*words(tmp_path, tmp_path / "rows.jsonl"), *flags]) == 0
+    sample, stored, _ = converted(tmp_path).stored(0)
+    assert sample.annotation.boxes().tolist() == [pytest.approx(box)]
+    assert stored["boxes"][0]["own"] == 1
+    assert (stored["note"], stored["width"]) == ("n", 64)
+
+
+KEYPOINTS = ["tip", "Left_Side", "right-side"]
+
+
+def coco_file(folder: Path, names: list[str] | None, **image: Any) -> Path:
+    Image.new("RGB", (64, 48)).save(folder / "a.jpg")
+    count = 3 if names is None else len(names)
+    annotation = {"id": 5, "image_id": 1, "category_id": 2, "bbox": [1, 2, 3, 4]}
+    annotation["keypoints"] = [5, 6, 2] * (count - 1) + [0, 0, 0]
+    data = {
+        "images": [{"id": 1, "file_name": "a.jpg", **image}],
+        "annotations": [annotation],
+        "categories": [{"id": 2, "name": "leaf_x", "keypoints": names}, {"id": 3, "name": "dog"}],
+    }
+    (folder / "coco.json").write_text(json.dumps(data))
+    return folder / "coco.json"
+
+
+def test_keypoints_keep_their_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    person = [name.replace(" ", "_") for name in SCHEMAS["person"].keypoints]
+    for names, stored in ((person, SCHEMAS["person"].keypoints), (KEYPOINTS, None)):
+        assert main(words(tmp_path, coco_file(tmp_path, names))) == 0
+        keypoints = converted(tmp_path)[0].annotation.instances[0].keypoints
+        assert list(keypoints) == list(stored or ["tip", "left side", "right side"])
+        assert [xy is None for xy in keypoints.values()] == [False] * (len(names) - 1) + [True]
+    capsys.readouterr()
+    assert main(words(tmp_path, coco_file(tmp_path, None))) == 0
+    assert "1 rows have keypoints whose names the file does not list" in capsys.readouterr().err
+    assert converted(tmp_path)[0].annotation.instances[0].extra["keypoints"][:3] == [5, 6, 2]
+
+
+def test_negative_categories_are_stored(tmp_path: Path) -> None:
+    lvis = {"neg_category_ids": [3], "not_exhaustive_category_ids": [2]}
+    assert main(words(tmp_path, coco_file(tmp_path, KEYPOINTS, **lvis))) == 0
+    annotation = converted(tmp_path)[0].annotation
+    assert (annotation.phrases, list(annotation.absent)) == (["leaf x", "dog"], ["dog"])
+    assert annotation.instances[0].extra["not_exhaustive"] is True
+    path = coco_file(tmp_path, KEYPOINTS)
+    assert main([*words(tmp_path, path), "--exhaustive"]) == 0
+    assert list(converted(tmp_path)[0].annotation.absent) == ["dog"]
+    with pytest.raises(ConfigError, match="--exhaustive is not for jsonl files"):
+        main([*words(tmp_path, path), "--exhaustive", "--format", "jsonl"])
