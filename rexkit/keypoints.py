@@ -27,7 +27,6 @@ __all__ = [
     "Side",
     "find_schema",
     "oks",
-    "plain_names",
     "schema_of",
 ]
 
