@@ -112,23 +112,25 @@ def _points(record: Any, box_format: BoxFormat) -> tuple[Array, Array, bool]:
     Returns:
         Them, all numbers as they are in the record, and whether a box is more than a point or line.
     """
-    points, raw, has_area = [], [], False
+    boxes: dict[BoxFormat, list[Any]] = {box_format: [], "xyxy": []}
+    points: list[Any] = []
+    outlines: list[Any] = []
     for entry in _entries(record):
-        for name, form in (("bbox", box_format), ("bbox_xyxy", "xyxy")):
-            box = _numbers(entry.get(name), 4)
-            if box is not None:
-                has_area |= bool((box[2:] > 0).all())
-                raw.append(box)
-                points += [*to_corners(box[None], form).reshape(2, 2)]  # type: ignore[arg-type]
+        boxes[box_format].append(entry.get("bbox"))
+        boxes["xyxy"].append(entry.get("bbox_xyxy"))
         keypoints = entry.get("keypoints")
-        named = [*keypoints.values()] if isinstance(keypoints, Mapping) else []
-        places = [_numbers(value, 2) for value in (entry.get("point"), *named)]
-        places.append(_numbers(entry.get("polygon")))
-        for place in places:
-            if place is not None and place.size % 2 == 0:
-                raw.append(place.ravel())
-                points += [*place.reshape(-1, 2)]
-    return np.array(points).reshape(-1, 2), np.concatenate(raw) if raw else np.empty(0), has_area
+        points += [entry.get("point")]
+        points += keypoints.values() if isinstance(keypoints, Mapping) else ()
+        outlines.append(entry.get("polygon"))
+        segmentation = entry.get("segmentation")
+        outlines += segmentation if isinstance(segmentation, list) else ()
+    tables = {form: _table(values, 4) for form, values in boxes.items()}
+    raw = [*tables.values(), _table(points, 2)]
+    raw += [_table([outline], None) for outline in outlines if outline is not None]
+    corners = [to_corners(table, form) for form, table in tables.items()] + raw[len(tables) :]
+    has_area = any((table[:, 2:] > 0).all(axis=1).any() for table in tables.values())
+    flat = [table.reshape(-1, 2) for table in corners if table.size % 2 == 0]
+    return np.concatenate(flat), np.concatenate([table.ravel() for table in raw]), has_area
 
 
 def _entries(record: Any) -> Iterator[Mapping[str, Any]]:
@@ -139,12 +141,21 @@ def _entries(record: Any) -> Iterator[Mapping[str, Any]]:
         )
 
 
-def _numbers(value: Any, length: int | None = None) -> Array | None:
-    """Return finite numbers, or None; what is wrong with others is said when they are read."""
-    if not isinstance(value, list) or (length is not None and len(value) != length):
-        return None
-    numbers = number_array(value)
-    return numbers if numbers is not None and np.isfinite(numbers).all() else None
+def _table(values: list[Any], width: int | None) -> Array:
+    """Return the finite numbers of values, a row each; those of another length are left out.
+
+    What is wrong with them is said when they are read.
+    """
+    values = [value for value in values if value is not None]
+    table = number_array(values) if values else None
+    whole = table is not None and table.ndim == 2 and np.isfinite(table).all()
+    if table is not None and whole and width in (None, table.shape[1]):
+        return table
+    good = [number_array(value) for value in values]
+    kept = [row for row in good if row is not None and row.size and np.isfinite(row).all()]
+    if width is None:
+        return kept[0] if kept else np.empty((0, 2))
+    return np.array([row for row in kept if row.shape == (width,)]).reshape(-1, width)
 
 
 def _shared(num_rows: int) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ list means nothing more, except that ``points`` beside ``boxes`` are the points 
 - ``segmentation``: run lengths, or COCO's list of polygons (one is a polygon, several a mask);
   a polygon by itself, x y x y … or pairs, is read too
 - ``keypoints``: ``{name: [x, y] or null}``
+- ``rotation``: degrees; other than 0 it is an error beside ``bbox``, which knows no rotation
 - ``text``: a transcription; ``ignore``: neither trained on nor scored; ``score``: a confidence
 
 All other keys go into ``Instance.extra``. Where every geometry of an entry is ``null``, its phrase
@@ -95,6 +96,7 @@ def read_record(
     found, absent = [], []
     for list_name, location, entry in _entries(record):
         phrase = _take_phrase(entry, record.get("label"), location)
+        _check_rotation(entry, location)
         if _drop_nulls(entry, location):
             absent.append(phrase)
         else:
@@ -229,6 +231,15 @@ def _take_phrase(entry: dict[str, Any], label: Any, location: str) -> str:
         return clean_phrase(phrase)
     except DataError as error:
         raise DataError(f"{location}: {error.reason}") from error
+
+
+def _check_rotation(entry: Mapping[str, Any], location: str) -> None:
+    turned = entry.get("rotation")
+    if isinstance(turned, int | float) and turned % 360 and entry.get("bbox") is not None:
+        raise DataError(
+            f"{location} is rotated by {turned:g} degrees, and bbox is the box before it was "
+            "rotated; write the corners as a 'polygon' instead"
+        )
 
 
 def _drop_nulls(entry: dict[str, Any], location: str) -> bool:

@@ -125,6 +125,7 @@ def coco_entry(
         entry.pop("bbox", None)
         _check_outline(annotation, turned)
         entry["bbox_around_outline"] = True
+        entry.pop("rotation", None)
     if keypoint_names is not None and "keypoints" in entry:
         entry["keypoints"] = _named_keypoints(entry["keypoints"], keypoint_names)
     return entry

@@ -261,6 +261,16 @@ def test_negative_width_is_not_taken_for_the_other_format() -> None:
         read({"phrase": "cup", "bbox": [300, 9, 600, 30]}, box_format="xywh")
 
 
+def test_rotated_boxes_are_not_taken_for_upright_ones() -> None:
+    with pytest.raises(
+        DataError, match=r"boxes\[0\] is rotated by 30 degrees.* a 'polygon' instead"
+    ):
+        read({"phrase": "cup", "bbox": [1, 1, 9, 9], "rotation": 30})
+    for rotation in (0, 360.0, None, "none"):
+        read({"phrase": "cup", "bbox": [1, 1, 9, 9], "rotation": rotation})
+    read({"phrase": "cup", "polygon": [1, 1, 9, 1, 9, 9], "rotation": 30})
+
+
 def test_an_empty_image_is_a_image() -> None:
     assert read_record({"boxes": []}, SIZE).phrases == []
 

@@ -13,7 +13,7 @@ import runpy
 import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -379,18 +379,18 @@ def run_block(text: str, names: dict[str, Any], folder: Path) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder with the scripts and configs of the checkout, for one page."""
     for name in ("tools", "configs", "plugins"):
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "my_task", raising=False)
     for registry in REGISTRIES.values():
         # Components of the page are gone after it.
         monkeypatch.setattr(registry, "_module_dict", registry.components())
     monkeypatch.setattr(Image.Image, "show", lambda self, title=None: None)
-    return tmp_path
+    yield tmp_path
+    sys.modules.pop("my_task", None)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rexkit import DATASETS, DataError
-from rexkit.datasets import OnError, OnOutside, RowDataset
+from rexkit.datasets import Coordinates, OnError, OnOutside, RowDataset
 from rexkit.formats import BoxFormat, is_coco, parse_json, read_coco
 
 PLATFORMS = {
@@ -52,6 +52,7 @@ class ScreenshotDataset(RowDataset):
         platform: platform of elements for which the file has none.
         on_error: "raise" or "skip", as in `rexkit.datasets.RowDataset`.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.
+        coordinates: "pixels", or the range of other coordinates, such as "0-1", as there.
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
@@ -68,6 +69,7 @@ class ScreenshotDataset(RowDataset):
         platform: str | None = None,
         on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
+        coordinates: Coordinates | None = None,
     ):
         path = Path(ann_file)
         self._image_dir = path.parent if image_dir is None else Path(image_dir)
@@ -75,7 +77,9 @@ class ScreenshotDataset(RowDataset):
         self._platform = platform
         read = _read_coco if is_coco(path) else _read_records
         self._records = list(read(path))
-        super().__init__(len(self._records), box_format, on_error, on_outside)
+        super().__init__(
+            len(self._records), box_format, on_error, on_outside, coordinates=coordinates
+        )
 
     def row_source(self, row: int) -> str:
         """Return the file and line of a record."""
@@ -140,7 +144,7 @@ def _read_coco(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
         elements = [
             {
                 "name": names.get(a["category_id"]),
-                "ignore": a.get("iscrowd", 0),
+                "ignore": bool(a.get("iscrowd") or a.get("ignore")),
                 **{k: v for k, v in a.items() if k in ("id", "bbox", "area", "instruction")},
             }
             for a in annotations[image["id"]]

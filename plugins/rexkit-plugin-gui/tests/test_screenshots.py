@@ -55,6 +55,14 @@ def test_screenspot_pro_spells_it_differently(folder):
     assert (element.extra["platform"], element.extra["data_type"]) == ("desktop", "text")
 
 
+def test_shares_of_the_image_are_refused_or_read(folder):
+    row = {**SPOT, "bbox": [0.25, 0.1, 0.5, 0.6]}
+    with pytest.raises(DataError, match="set coordinates='0-1'"):
+        write(folder, json.dumps([row]))[0]
+    (element,) = write(folder, json.dumps([row]), coordinates="0-1")[0].annotation.instances
+    assert element.bbox.tolist() == [50, 10, 150, 70]
+
+
 ELEMENTS = {
     "image": "a.png",
     "platform": "web",
@@ -109,6 +117,13 @@ def coco(**fields) -> str:
             **fields,
         }
     )
+
+
+@pytest.mark.parametrize("mark", ["ignore", "iscrowd"])
+def test_ignored_elements_of_coco(folder, mark):
+    annotation = {"id": 1, "image_id": "7", "category_id": 2, "bbox": [1, 2, 30, 40], mark: 1}
+    (element,) = write(folder, coco(annotations=[annotation]))[0].annotation.instances
+    assert element.ignore
 
 
 def test_coco(folder):
