@@ -66,14 +66,15 @@ class DataError(UserError):
     Attributes:
         reason: what is wrong with the row, and the next step where there is one.
         source: where the row is, as in ``Sample.source``: "train.annotations.tsv:17".
+        kind: the stage that cannot use it, of `rexkit.datasets.skipped_rows.KINDS`, where known.
 
     >>> str(DataError("bad base64", "train.annotations.tsv:17"))
     'train.annotations.tsv:17: bad base64'
     """
 
-    def __init__(self, reason: str, source: str = ""):
-        super().__init__(reason, source)
-        self.reason, self.source = reason, source
+    def __init__(self, reason: str, source: str = "", kind: str = ""):
+        super().__init__(reason, source, kind)
+        self.reason, self.source, self.kind = reason, source, kind
 
     def __str__(self) -> str:
         place = f"{self.source}: " if self.source else ""
@@ -81,7 +82,7 @@ class DataError(UserError):
 
     def at(self, source: str) -> DataError:
         """Return the same error with its place."""
-        return DataError(self.reason, source)
+        return DataError(self.reason, source, self.kind)
 
 
 def near_misses(name: str, known: Iterable[str]) -> list[str]:

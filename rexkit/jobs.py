@@ -57,9 +57,7 @@ def _train(run: Run, resume: bool) -> dict[str, float]:
     run.trainer.fit(resume)
     if main:
         plot_curves(run.work_dir / "log.jsonl", run.work_dir / "curves.png")
-    for line in run.train_data.skipped if run.train_data is not None else ():
-        logger.warning("skipped: %s", line)
-    for line in run.train_data.clamped if run.train_data is not None else ():
+    for line in run.train_data.reports if run.train_data is not None else ():
         logger.warning("%s", line)
     if run.test_data is not None:
         after = _evaluate(run, run.work_dir / "after" if main else None)

@@ -179,9 +179,23 @@ class _Builder:
             backend=backend,
             test_before=bool(config.get("test_before")),
         )
+        if val_data is not None and (limit := getattr(backend, "check", None)):
+            val_data.limits.append(limit)
         if training:
             run.trainer = self._trainer(run)
+        self._skip_unusable(run)
         return run
+
+    def _skip_unusable(self, run: Run) -> None:
+        """Find the rows that cannot be used, unless there are errors already: it takes long."""
+        if self.errors.errors:
+            return
+        limit = getattr(run.backend, "check", None)
+        for examples in (run.train_data, run.val_data, run.test_data):
+            if examples is not None:
+                limits = [limit] if limit and examples is run.test_data else []
+                with self.errors.collect():
+                    examples.skip_unusable(*limits)
 
     def _data(self, key: str, required: bool = False) -> ExampleDataset | None:
         config, training = self.config, key == "train_data"
@@ -189,7 +203,12 @@ class _Builder:
             return None
         with self.errors.collect():
             examples = build_examples(
-                require(config, key), key, config.seed, training, config.get("parser")
+                require(config, key),
+                key,
+                config.seed,
+                training,
+                config.get("parser"),
+                scan=False,
             )
             metrics = config.get("metrics") if key == "test_data" else ()
             for number in range(len(examples.sources)):

@@ -30,6 +30,12 @@ def max_batch_size(engine: Any) -> int:
     return number
 
 
+def context_length(engine: Any) -> int:
+    """Return the largest number of tokens of a sequence of a `vllm.LLM`."""
+    number: int = engine.llm_engine.vllm_config.model_config.max_model_len
+    return number
+
+
 def reset_caches(engine: Any) -> None:
     """Drop images and prompts that a `vllm.LLM` computed with weights it no longer has."""
     engine.llm_engine.reset_encoder_cache()

@@ -14,6 +14,7 @@ from rexkit.backends.sampling import SamplingParams
 from rexkit.errors import ConfigError, UserError
 from rexkit.grammar.forms import AnswerForm
 from rexkit.grammar.vocabulary import Vocabulary
+from rexkit.structures import Example
 
 if TYPE_CHECKING:
     import torch
@@ -132,6 +133,15 @@ class Backend(ABC):
     @abstractmethod
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Return one generation for each request, in order."""
+
+    def check(self, example: Example) -> None:  # noqa: B027 - optional
+        """Check that a completion can be generated for an example; by default, all are accepted.
+
+        Tests call this before they generate, so that one image costs itself alone.
+
+        Raises:
+            DataError: such as an image that is thinner than the model accepts.
+        """
 
     def update_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> None:
         """Replace the model's weights, as reinforcement learning does after each step.

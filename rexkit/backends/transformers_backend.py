@@ -22,6 +22,7 @@ from rexkit.grammar.vocabulary import Vocabulary
 from rexkit.models import VLM
 from rexkit.models.generation_defaults import without_generation_defaults
 from rexkit.registry import BACKENDS
+from rexkit.structures import Example
 
 
 @BACKENDS.register_module()
@@ -89,6 +90,11 @@ class TransformersBackend(Backend):
     def extra_arguments(cls) -> set[str]:
         """Return the names of the sampling parameters."""
         return SamplingParams.names()
+
+    def check(self, example: Example) -> None:
+        """Check the shape of the image, and that the prompt leaves room in the context."""
+        context = self.vlm.model.config.get_text_config().max_position_embeddings
+        self.vlm.encoder.check_prompt(example.image.size, example.prompt, context, example.source)
 
     @torch.no_grad()  # inference tensors would stay in the model under ZeRO-3
     def generate(self, requests: Sequence[Request]) -> list[Generation]:

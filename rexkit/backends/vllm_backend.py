@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rexkit._compat.vllm import choose_runner, max_batch_size, reset_caches
+from rexkit._compat.vllm import choose_runner, context_length, max_batch_size, reset_caches
 from rexkit.backends.backend import Backend, Floats, Generation, Request
 from rexkit.backends.presence import Presence
 from rexkit.backends.sampling import SamplingParams, check_stop
@@ -29,6 +29,7 @@ from rexkit.models.encoder import Encoder
 from rexkit.models.pixels import resize_to_grid
 from rexkit.models.processors import family_of, load_processor
 from rexkit.registry import BACKENDS
+from rexkit.structures import Example
 
 if TYPE_CHECKING:
     import torch
@@ -116,6 +117,11 @@ class VLLMBackend(Backend):
         """Return the names of the sampling parameters and of the fields of ``vllm.EngineArgs``."""
         engine = {field.name for field in fields(_import_vllm().EngineArgs)} - {"model"}
         return engine | SamplingParams.names()
+
+    def check(self, example: Example) -> None:
+        """Check the shape of the image, and that the prompt leaves room in the context."""
+        context = context_length(self.engine)
+        self.encoder.check_prompt(example.image.size, example.prompt, context, example.source)
 
     def generate(self, requests: Sequence[Request]) -> list[Generation]:
         """Return one generation for each request, in order."""

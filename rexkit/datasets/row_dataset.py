@@ -14,6 +14,7 @@ import numpy as np
 from rexkit.datasets.coordinate_range import CoordinateRange
 from rexkit.datasets.orientation import turned, upright_size
 from rexkit.datasets.row_counts import RowCounts, describe_clamped, describe_left_out
+from rexkit.datasets.skipped_rows import SKIP_HINT, describe_skipped, errors_of_row
 from rexkit.errors import ConfigError, DataError, did_you_mean
 from rexkit.formats.annotation_records import LISTS, read_record, to_record, with_corners
 from rexkit.formats.coordinates import BoxFormat, Coordinates, OnOutside
@@ -151,8 +152,10 @@ class RowDataset:
         try:
             return self._read(self._row(index))[0]
         except DataError as error:
-            hint = "correct the row, or skip unusable rows with on_error='skip'"
-            raise DataError(f"{error.reason}; {hint}", error.source) from error
+            if self.on_error == "skip":  # the file has changed since it was read
+                raise
+            reason = f"{error.reason}; correct the row, {SKIP_HINT}"
+            raise DataError(reason, error.source, error.kind) from error
 
     def stored(self, index: int) -> tuple[Sample, Any, bytes]:
         """Return a sample, a record of it in pixels, and its encoded image as the files hold it.
@@ -179,17 +182,17 @@ class RowDataset:
         source = self.row_source(row)
         clamped: list[str] | None = None if self._clamped is None else []
         left_out: list[str] | None = None if self.needs_outlines else []
-        try:
+        with errors_of_row(source, "annotation"):
             record, found = self.load_row(row)
+        with errors_of_row(source, "image"):
             encoded = read_image(found) if isinstance(found, Path) else found
             image, turn = decode_oriented(encoded, self._background)
+        with errors_of_row(source, "annotation"):
             stored = self._orientation == "stored"
             size = upright_size(image.size, turn) if stored else image.size
             annotation = self._annotation(row, record, size, clamped, left_out)
             if stored:
                 annotation = turned(annotation, turn)
-        except DataError as error:
-            raise error.at(source) from error
         if self._clamped is not None and clamped:
             self._count_clamped(row, source, clamped, self._clamped)
         if left_out and self._left_out.set(row, len(left_out)) and not self._scanning:
@@ -280,8 +283,7 @@ class RowDataset:
         self.skipped = list(failures.values())
         self._rows = np.array([row for row in rows if row not in failures], dtype=np.int64)
         if failures:
-            number, first = len(failures), self.skipped[0]
-            logger.warning("%d of %d rows are skipped; the first: %s", number, len(rows), first)
+            logger.warning("%s", describe_skipped(self.skipped, len(rows)))
         self._scanning = False
         if self._range is not None and len(rows):
             try:

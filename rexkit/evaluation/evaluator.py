@@ -55,6 +55,9 @@ def evaluate(
     ``metrics.json`` with the returned values, and ``results.md`` and ``results.csv`` with those of
     every data set in the folder, earlier tests included.
 
+    Rows that cannot be used, or that the backend cannot take, are skipped beforehand where their
+    dataset has ``on_error="skip"``; others are an error.
+
     Args:
         backend: generates the responses.
         examples: the questions, with the ground truth.
@@ -73,6 +76,8 @@ def evaluate(
     """
     from rexkit.inference.requests import parse_generation
 
+    limit = getattr(backend, "check", None)
+    examples.skip_unusable(*([limit] if limit else []))
     sources = examples.sources
     result_names = name_results(
         [(s.task.results_dir, s.name or readable_name(s.dataset)) for s in sources]
@@ -114,9 +119,7 @@ def evaluate(
     if results_dir is not None:
         write_metrics(values, results_dir)
         write_tables(results_dir)
-    for line in examples.skipped:
-        logger.warning("skipped: %s", line)
-    for line in examples.clamped:
+    for line in examples.reports:
         logger.warning("%s", line)
     return values
 

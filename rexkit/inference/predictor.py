@@ -243,20 +243,10 @@ class Predictor:
 
     def _check_length(self, result: Result) -> None:
         """Raise a `DataError` if the prompt alone exceeds the model's context length."""
-        if self.vlm is None or result.resized_size is None:
+        if self.vlm is None or result.image_size is None:
             return
-        longest = self.vlm.model.config.get_text_config().max_position_embeddings
-        width, height = result.resized_size
-        cell = self.image_processor.patch_size * self.image_processor.merge_size
-        cells = width * height // cell**2
-        if cells + len(result.prompt) < longest:  # no token is shorter than a character
-            return
-        words = len(self.vlm.tokenizer(self.vlm.encoder.chat(result.prompt)).input_ids)
-        if cells + words >= longest:
-            raise DataError(
-                f"the prompt has {words} tokens and the image {cells}, but the model's context "
-                f"is {longest}; ask for fewer categories at once, or lower max_pixels"
-            )
+        context = self.vlm.model.config.get_text_config().max_position_embeddings
+        self.vlm.encoder.check_prompt(result.image_size, result.prompt, context)
 
     def _fill(self, result: Result, task: Task, generation: Generation) -> None:
         started = time.perf_counter()

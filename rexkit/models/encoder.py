@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from rexkit.errors import DataError
 from rexkit.grammar.tokens import END_OF_TURN
-from rexkit.models.pixels import to_patches
-from rexkit.structures import Example
+from rexkit.models.pixels import grid_size, to_patches
+from rexkit.structures import Example, ImageSize
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -98,12 +100,13 @@ class Encoder:
         """Return a batch to train on, padded on the right; labels only in the responses.
 
         Raises:
-            ValueError: an example is longer than ``max_length``.
+            DataError: as in `check`.
         """
-        encoded = self._encode([e.image for e in examples], [e.prompt for e in examples])
+        with self._named(examples):
+            encoded = self._encode([e.image for e in examples], [e.prompt for e in examples])
         prompts, responses = encoded["input_ids"], self.responses(examples)
         for example, prompt, response in zip(examples, prompts, responses, strict=True):
-            self.check_length(example, prompt, response)
+            self.check_length(example.source, len(prompt), len(response))
         return self._pad(encoded, responses)
 
     def on_one_image(self, examples: Sequence[Example]) -> tuple[list[list[int]], Any]:
@@ -116,7 +119,8 @@ class Encoder:
             The token ids of each prompt, image expanded; and what the processor made of the
             first: ``mm_token_type_ids`` (1, prompt), ``pixel_values``, ``image_grid_thw``.
         """
-        encoded = self._encode([examples[0].image], [examples[0].prompt])
+        with self._named(examples[:1]):
+            encoded = self._encode([examples[0].image], [examples[0].prompt])
         first = encoded["input_ids"][0]
         others = self.tokenizer(
             [self.chat(e.prompt) for e in examples], add_special_tokens=False
@@ -135,15 +139,91 @@ class Encoder:
         ids: list[list[int]] = self.tokenizer(texts, add_special_tokens=False).input_ids
         return ids
 
-    def check_length(self, example: Example, prompt: list[int], response: list[int]) -> None:
-        """Raise a ValueError that names an example longer than ``max_length``."""
-        length = len(prompt) + len(response)
-        if self.max_length is not None and length > self.max_length:
-            raise ValueError(
-                f"{example.source}: {length} tokens (prompt {len(prompt)}, response "
-                f"{len(response)}) exceed max_length={self.max_length}; raise it, or lower the "
-                "model's max_pixels or the number of categories asked for"
+    def check(self, example: Example, room: int | None = None) -> None:
+        """Check that an example can be a training input.
+
+        Args:
+            example: with its image.
+            room: tokens that follow the prompt; if left out, those of the response.
+
+        Raises:
+            DataError: its image is thinner than the model accepts, or it is longer than
+                ``max_length``.
+        """
+        cells = self._cells(example.image.size, example.source)
+        if self.max_length is None:
+            return
+        chat, response = self.chat(example.prompt), example.response + END_OF_TURN
+        most = len(response.encode()) if room is None else room
+        if cells + len(chat.encode()) + most <= self.max_length:
+            return  # no token is shorter than a byte
+        words = len(self.tokenizer(chat).input_ids) - 1
+        if room is None:
+            room = len(self.tokenizer(response, add_special_tokens=False).input_ids)
+        self.check_length(example.source, cells + words, room)
+
+    def check_prompt(
+        self, image_size: ImageSize, prompt: str, context: int, source: str = ""
+    ) -> None:
+        """Check that a completion can begin after an image and a prompt.
+
+        Args:
+            image_size: (width, height) of the image.
+            prompt: in words.
+            context: the most tokens of the model.
+            source: of the sample, for the message.
+
+        Raises:
+            DataError: the image is thinner than the model accepts, or nothing is left of the
+                context.
+        """
+        cells = self._cells(image_size, source)
+        chat = self.chat(prompt)
+        if cells + len(chat.encode()) < context:  # no token is shorter than a byte
+            return
+        words = len(self.tokenizer(chat).input_ids) - 1
+        if cells + words >= context:
+            raise DataError(
+                f"the prompt has {words} tokens and the image {cells}, but the model's context "
+                f"is {context}; ask for fewer categories at once, or lower max_pixels",
+                source,
             )
+
+    def check_length(self, source: str, prompt: int, response: int) -> None:
+        """Raise a DataError for an example longer than ``max_length``.
+
+        Args:
+            source: of its sample.
+            prompt: its tokens, the image's included.
+            response: its tokens.
+        """
+        length = prompt + response
+        if self.max_length is not None and length > self.max_length:
+            raise DataError(
+                f"{length} tokens (prompt {prompt}, response {response}) exceed "
+                f"max_length={self.max_length}; raise it, or lower the model's max_pixels or the "
+                "number of categories asked for",
+                source,
+            )
+
+    def _cells(self, image_size: ImageSize, source: str) -> int:
+        """Return the number of tokens of an image."""
+        processor = self.processor.image_processor
+        try:
+            width, height = grid_size(image_size, processor)
+        except DataError as error:
+            raise error.at(source) from error
+        return int(width * height // (processor.patch_size * processor.merge_size) ** 2)
+
+    @contextmanager
+    def _named(self, examples: Sequence[Example]) -> Iterator[None]:
+        """Name the sample in an error about one of several images."""
+        try:
+            yield
+        except DataError:
+            for example in examples:
+                self._cells(example.image.size, example.source)
+            raise
 
     def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, Any]:
         """Return the output of the processor for images and chats, without padding."""

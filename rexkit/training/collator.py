@@ -49,12 +49,12 @@ class Collator:
             examples: Examples that share their image.
 
         Raises:
-            ValueError: If an example is longer than ``max_length`` of the encoder.
+            DataError: as in `Encoder.check`.
         """
         prompts, encoded = self.encoder.on_one_image(examples)
         responses = self.encoder.responses(examples)
         for example, prompt, response in zip(examples, prompts, responses, strict=True):
-            self.encoder.check_length(example, prompt, response)
+            self.encoder.check_length(example.source, len(prompt), len(response))
         equal = takewhile(lambda column: len(set(column)) == 1, zip(*prompts, strict=False))
         shared = sum(1 for _ in equal)
         return Tree(

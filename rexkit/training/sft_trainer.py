@@ -62,6 +62,11 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
             GPUs; left out, "tree" on CPUs and "dense" elsewhere.
         callbacks: of transformers.
         training_arguments: every field of `transformers.TrainingArguments`, by its own name.
+
+    Raises:
+        ConfigError: no row of a dataset with ``on_error="skip"`` can be used.
+        DataError: while training, a row of another dataset cannot be used, its image is thinner
+            than the model accepts, or it is longer than the model's ``max_length``.
     """
 
     def __init__(
@@ -88,6 +93,9 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
         if type(max_row_tokens) is not int or max_row_tokens < 1:
             raise ValueError(f"max_row_tokens: must be 1 or more, got {max_row_tokens!r}")
         self.vlm = vlm
+        for data in (train_data, val_data):
+            if data is not None:
+                data.skip_unusable(vlm.encoder.check)
         self.train_data = train_data
         self.score = score
         self.part_rates: dict[Part, float | None] = {

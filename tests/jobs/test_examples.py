@@ -247,7 +247,7 @@ def test_the_report_of_clamped_boxes_names_each_dataset_once(tmp_path):
     dataset = rows_of(tmp_path, {"boxes": [CUP]}, {"boxes": [CUP, CUP]})
     cfg = dict(dataset=dataset, task=[GROUNDING, dict(type="PointingTask")])
     examples = build_examples(cfg, "test_data", 0, training=False)
-    assert examples.clamped == []
+    assert examples.reports == []
     drawn(examples)
-    [report] = examples.clamped
+    [report] = examples.reports
     assert report.startswith("3 boxes in 2 rows leave their image")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
@@ -94,8 +95,10 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         ConfigError: the rollout backend cannot take new weights, or shares a model in FSDP shards;
             there are too few prompts for one batch; or ``repetition_penalty`` is set without a
             rollout backend or without ``shared_prefix``.
-        ValueError: while training, a prompt with ``max_completion_length`` more tokens is longer
-            than the model's ``max_length``. The message names the sample; nothing is truncated.
+        DataError: while training, a row cannot be used, its image is thinner than the model
+            accepts, or its prompt with ``max_completion_length`` more tokens is longer than the
+            model's ``max_length``; nothing is truncated. Rows of datasets with ``on_error="skip"``
+            are skipped.
         RewardError: while training, with ``reward_errors="raise"``.
     """
 
@@ -126,6 +129,11 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         self.work_dir = work_dir = Path(work_dir)
         vlm.tokenizer.padding_side = "left"  # TRL pads images' token kinds by it
         system_prompt = vlm.encoder.system_prompt
+        room = arguments.get("max_completion_length", GRPOConfig.max_completion_length)
+        limit = partial(vlm.encoder.check, room=int(room or 0))
+        for data in (train_data, val_data):
+            if data is not None:
+                data.skip_unusable(limit)
         prompts = PromptDataset(train_data, system_prompt)
         sources = list(prompts.examples.sources)
         checked = None
@@ -347,9 +355,9 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
     def tokenize_prompts(self, prompts: list[Any]) -> Any:
         """Return the token ids of conversations, which must leave room for a completion."""
         found = super().tokenize_prompts(prompts)
-        room = [0] * int(self.max_completion_length or 0)
+        room = int(self.max_completion_length or 0)
         for row, ids in zip(self.prompt_rows, found[0], strict=True):
-            self.vlm.encoder.check_length(row["example"], ids, room)
+            self.vlm.encoder.check_length(row["example"].source, len(ids), room)
         return found
 
     def token_log_probs(self, *args: Any, **kwargs: Any) -> Any:

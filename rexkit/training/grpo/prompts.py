@@ -30,11 +30,10 @@ class PromptDataset(Dataset[dict[str, Any]]):
         self, examples: ExampleDataset, system_prompt: str | None = None, first_source: int = 0
     ):
         sources = [
-            replace(source, task=task)
-            for source in examples.sources
-            for task in (source.task if isinstance(source.task, list) else [source.task])
+            replace(source, task=task) for source in examples.sources for task in source.tasks
         ]
         self.examples = ExampleDataset(sources, examples.seed, examples.training)
+        self.examples.limits = examples.limits
         self.system_prompt = system_prompt
         self.first_source = first_source
 
