@@ -102,7 +102,7 @@ def test_what_is_written_is_read(tmp_path_factory: Any, written: list[Annotation
         for number, annotation in enumerate(written):
             writer.write(image(number), to_record(annotation))
         writer.commit()
-    dataset = TSVDataset(*paths(folder))
+    dataset = TSVDataset(*paths(folder), coordinates="pixels")
     assert [plain(sample.annotation) for sample in dataset] == list(map(plain, written))
     assert [sample.image.getpixel((0, 0))[0] for sample in dataset] == list(range(len(written)))
 
