@@ -12,6 +12,7 @@ from rich.progress import track
 
 if TYPE_CHECKING:
     from rexkit.datasets import RowDataset
+    from rexkit.datasets.row_failures import RowFailures
 
 EPILOG = """
 JSONL rows are {"image_name": PATH, "annotation": RECORD}; the record is stored as it is, but for
@@ -29,15 +30,40 @@ def main(argv: list[str] | None = None) -> int:
     """Parse the arguments and convert; return 1 if a row could not be used."""
     from rexkit.cli.options import printable, start_logging
     from rexkit.datasets.row_counts import describe_clamped
-    from rexkit.datasets.row_failures import RowFailures
-    from rexkit.errors import DataError
-    from rexkit.formats.images import image_bytes_to_store
-    from rexkit.formats.tsv import TSVWriter
 
     args = _parser().parse_args(argv)
     start_logging()
     dataset = _open(args)
     console = Console(stderr=True)
+    try:
+        rows, failures, unnamed = _convert(dataset, args, console)
+    except KeyboardInterrupt:
+        console.print("interrupted; the same command goes on where it was")
+        return 130
+    messages = failures.describe()
+    if unnamed:
+        messages.append(
+            f"{unnamed} rows have keypoints whose names the file does not list; they are stored as "
+            "numbers, which tasks do not use"
+        )
+    if dataset.clamped_boxes:
+        report = describe_clamped(dataset.clamped_boxes, dataset.clamped_rows)
+        messages.append(f"when read, {report}")
+    for message in messages:
+        console.print(printable(message), highlight=False, soft_wrap=True)
+    console.print(f"{rows} rows written, {failures.total} could not be used")
+    return 1 if failures.total or not rows else 0
+
+
+def _convert(
+    dataset: RowDataset, args: argparse.Namespace, console: Console
+) -> tuple[int, RowFailures, int]:
+    """Write the files; return how many rows, failures, and rows with keypoints without names."""
+    from rexkit.datasets.row_failures import RowFailures
+    from rexkit.errors import DataError
+    from rexkit.formats.images import image_bytes_to_store
+    from rexkit.formats.tsv import TSVWriter
+
     files = (args.save_image_tsv_path, args.save_ann_tsv_path, args.save_ann_lineidx_path)
     with TSVWriter(*files, identity=_identity(args)) as writer:
         kinds, unnamed = writer.state or ({}, 0)
@@ -56,19 +82,7 @@ def main(argv: list[str] | None = None) -> int:
             writer.checkpoint(index + 1, [failures.kinds, unnamed])
         if writer.rows:
             writer.commit()
-    messages = failures.describe()
-    if unnamed:
-        messages.append(
-            f"{unnamed} rows have keypoints whose names the file does not list; they are stored as "
-            "numbers, which tasks do not use"
-        )
-    if dataset.clamped_boxes:
-        report = describe_clamped(dataset.clamped_boxes, dataset.clamped_rows)
-        messages.append(f"when read, {report}")
-    for message in messages:
-        console.print(printable(message), highlight=False, soft_wrap=True)
-    console.print(f"{writer.rows} rows written, {failures.total} could not be used")
-    return 1 if failures.total or not writer.rows else 0
+    return writer.rows, failures, unnamed
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument(
         "--box_format",
-        choices=("xyxy", "xywh"),
+        choices=("xyxy", "xywh", "cxcywh"),
         default="xyxy",
         help="what bbox means in the files",
     )

@@ -23,6 +23,7 @@ def folder_dataset(
     background: Color = "white",
     orientation: Orientation | None = None,
     coordinates: Coordinates | None = None,
+    partial_index: bool = False,
 ) -> TSVDataset | CocoDataset:
     """Open one split of a folder that holds TSV files, or COCO JSON and images.
 
@@ -39,6 +40,7 @@ def folder_dataset(
         background: the colour behind the transparent pixels of images, as there.
         orientation: "upright" or "stored", what coordinates refer to, as there.
         coordinates: "pixels", or the range of other coordinates, such as "0-1", as there.
+        partial_index: as in `TSVDataset`.
 
     Raises:
         FileNotFoundError: the folder holds neither.
@@ -55,6 +57,7 @@ def folder_dataset(
             background=background,
             orientation=orientation,
             coordinates=coordinates,
+            partial_index=partial_index,
         )
     if (folder / f"{split}.json").is_file():
         return CocoDataset(

@@ -56,7 +56,8 @@ def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
     for name, fields in _REQUIRED.items():
         entries = data.get(name) if isinstance(data, dict) else None
         if not isinstance(entries, list):
-            hint = foreign_format(data)
+            own = isinstance(data, dict) and "images" in data
+            hint = None if own else foreign_format(data)
             raise DataError(
                 f"COCO JSON has a list {name!r}; this file has none{f': {hint}' if hint else ''}",
                 str(path),

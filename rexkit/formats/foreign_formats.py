@@ -7,13 +7,15 @@ from typing import Any
 
 _ROW = '{"image": PATH, "boxes": [{"bbox": [x0, y0, x1, y1], "phrase": NAME}]}'
 
+_LABEL_STUDIO = "this is Label Studio's JSON; export the project as COCO"
+
 _FORMATS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("images", "annotations"), "this is COCO JSON, which CocoDataset reads"),
     (("images", "categories"), "this is COCO JSON, which CocoDataset reads"),
     (("image_id", "category_id", "bbox"), "these are COCO results, without images and categories"),
-    (("data", "annotations"), "this is Label Studio's JSON; export the project as COCO"),
-    (("data", "completions"), "this is Label Studio's JSON; export the project as COCO"),
-    (("data", "predictions"), "this is Label Studio's JSON; export the project as COCO"),
+    (("data", "annotations"), _LABEL_STUDIO),
+    (("data", "completions"), _LABEL_STUDIO),
+    (("data", "predictions"), _LABEL_STUDIO),
     (("conversations",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
     (("messages",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
     (("shapes", "imagePath"), "this is a LabelMe file; convert the folder to COCO JSON"),
@@ -43,4 +45,8 @@ def foreign_format(value: Any) -> str | None:
         value = next(iter(value), None)
     if not isinstance(value, Mapping):
         return None
+    for field in value.values():
+        shape = next(iter(field), None) if isinstance(field, list) else None
+        if isinstance(shape, Mapping) and "original_width" in shape:  # JSON-MIN
+            return _LABEL_STUDIO
     return next((hint for keys, hint in _FORMATS if all(key in value for key in keys)), None)

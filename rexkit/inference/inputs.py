@@ -92,7 +92,7 @@ def _listed(word: str) -> list[str]:
         inside = (Path(d) / f for d, _, files in os.walk(path) for f in files)
         return sorted(os.path.normpath(f) for f in inside if f.suffix.lower() in known)
     if path.is_file() and path.suffix.lower() == ".txt":
-        lines = filter(None, map(str.strip, path.read_text("utf-8").splitlines()))
+        lines = filter(None, map(str.strip, path.read_text("utf-8-sig").splitlines()))
         return [
             line
             if line.startswith(("http://", "https://"))

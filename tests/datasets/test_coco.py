@@ -251,7 +251,8 @@ def test_a_missing_image(tmp_path: Path, coco: dict[str, Any]) -> None:
     [
         ("{", "bad JSON"),
         ("[]", "COCO JSON has a list 'images'"),
-        ({"images": []}, "a list 'annotations'"),
+        ({"images": []}, "a list 'annotations'; this file has none$"),
+        ({"images": [], "categories": []}, "a list 'annotations'; this file has none$"),
         ({"images": [{"id": 1}], "annotations": [], "categories": []}, r"images\[0\] has no 'file"),
         ({"images": [3], "annotations": [], "categories": []}, r"images\[0\] has no 'id'"),
         (

@@ -66,6 +66,7 @@ FOREIGN: list[tuple[dict[str, Any], str]] = [
     ({"image": "a.png", "conversations": CONVERSATION}, "this is a conversation, whose text"),
     ({"messages": [{"role": "user"}], "images": ["a.png"]}, "this is a conversation, whose text"),
     (TASK, "Label Studio's JSON"),
+    ({"image": "a.png", "label": [{"x": 1, "original_width": 64}]}, "Label Studio's JSON"),
     ({"image": "a.png", "gt": {"cup": [[1, 2, 3, 4]]}}, "holds none of"),
     ({"image_path": "a.png", "gt": {}}, "use RexOmniEvalDataset"),
     ({"image": "a.png", "objects": {"bbox": [[1, 2, 3, 4]]}}, "row of an image folder"),

@@ -112,7 +112,9 @@ def test_every_way_to_name_images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("one.png", "sub/two.jpg", "sub/deep/three.webp"):
         draw(tmp_path / name)
-    (tmp_path / "sub" / "list.txt").write_text("two.jpg\n\n../one.png\nhttps://x/y.png\n")
+    (tmp_path / "sub" / "list.txt").write_text(
+        "two.jpg\n\n../one.png\nhttps://x/y.png\n", "utf-8-sig"
+    )
     assert list_inputs(["one.png", "./one.png"]) == ["one.png"]
     assert list_inputs(["sub"]) == ["sub/deep/three.webp", "sub/two.jpg"]
     assert list_inputs(["**/*.jpg"]) == ["sub/two.jpg"]
