@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> int:
     """Parse the arguments and convert; return 1 if a row could not be used."""
     from rexkit.cli.options import printable, start_logging
     from rexkit.datasets.row_counts import describe_clamped
+    from rexkit.errors import UserError
 
     args = _parser().parse_args(argv)
     start_logging()
@@ -40,6 +41,12 @@ def main(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on where it was")
         return 130
+    except OSError as error:
+        files = ", ".join(map(str, _files(args)))
+        raise UserError(
+            f"{files}: cannot be written ({error.strerror or error}); nothing is left of them, and "
+            "files of the names from before are as they were"
+        ) from error
     messages = failures.describe()
     if unnamed:
         messages.append(
@@ -64,8 +71,7 @@ def _convert(
     from rexkit.formats.images import image_bytes_to_store
     from rexkit.formats.tsv import TSVWriter
 
-    files = (args.save_image_tsv_path, args.save_ann_tsv_path, args.save_ann_lineidx_path)
-    with TSVWriter(*files, identity=_identity(args)) as writer:
+    with TSVWriter(*_files(args), identity=_identity(args)) as writer:
         kinds, unnamed = writer.state or ({}, 0)
         failures = RowFailures(kinds)
         if writer.done:
@@ -154,6 +160,10 @@ def _open(args: argparse.Namespace) -> RowDataset:
     return (LvisDataset if kind == "lvis" else JsonlDataset)(
         args.json_file, args.image_root_path, **given
     )
+
+
+def _files(args: argparse.Namespace) -> tuple[Path, Path, Path]:
+    return args.save_image_tsv_path, args.save_ann_tsv_path, args.save_ann_lineidx_path
 
 
 def _identity(args: argparse.Namespace) -> str:

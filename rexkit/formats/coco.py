@@ -50,7 +50,9 @@ def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
     try:
         data = parse_json(path.read_bytes())
     except DataError as error:
-        raise error.at(str(path)) from error
+        start = JsonStart.of(path)
+        lines = "; it is JSON Lines, which JsonlDataset reads" * (start.closed and not start.alone)
+        raise DataError(f"{error.reason}{lines}", str(path)) from error
     if isinstance(data, dict) and isinstance(data.get("images"), list):
         data["images"] = [_with_file_name(image) for image in data["images"]]
     for name, fields in _REQUIRED.items():

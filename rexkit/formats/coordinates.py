@@ -142,7 +142,7 @@ def _read_rows(
     table = number_array([values[i] for i in given])
     if table is None or table.shape != (len(given), width):
         shapes = [None if row is None else row.shape for row in map(number_array, values)]
-        hint = "; write a rotated box as a polygon, its corners" if (5,) in shapes else ""
+        hint = "; write a rotated box as a polygon, its corners" if {(5,), (8,)} & {*shapes} else ""
         good = np.array([shapes[i] == (width,) for i in given])
         require(good, f"must be {width} numbers{hint}")
     assert table is not None  # rows that fit one by one fit together

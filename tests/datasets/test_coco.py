@@ -210,6 +210,7 @@ def test_absent_categories_only_where_all_were_looked_for(
         ({"rotation": 30, "segmentation": []}, "annotation 1 is rotated by 30 degrees"),
         ({"attributes": {"rotation": 7.5}, "segmentation": None}, "is rotated by 7.5 degrees"),
         ({"bbox": [1, 2, 3, 4, 30]}, "must be 4 numbers; write a rotated box as a polygon"),
+        ({"bbox": [1, 2, 3, 2, 3, 4, 1, 4]}, "must be 4 numbers; write a rotated box as a polygon"),
         ({"ignore": "yes"}, "ignore must be bool, got 'yes'"),
         ({"image_id": 99}, "1 annotations name this image, 'images' does not"),
     ],

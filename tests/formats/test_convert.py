@@ -189,7 +189,7 @@ def test_a_full_disk_leaves_what_was_there(
         self._files[file] = FullDisk(self._files[file], room)  # type: ignore[call-overload]
 
     monkeypatch.setattr(TSVWriter, "_take_over", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match=r"d\.images\.tsv, .*cannot be written \(No space left"):
         main(words(rows.parent, rows))
     assert files_of(rows) == before
 
@@ -202,7 +202,7 @@ def test_a_full_disk_at_a_checkpoint(
 
     always(monkeypatch)
     monkeypatch.setattr("rexkit.formats.tsv.write_whole", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(UserError, match=r"d\.images\.tsv, .*cannot be written \(No space left"):
         main(words(rows.parent, rows))
     assert files_of(rows) == before
 
@@ -314,6 +314,12 @@ def test_two_conversions_to_the_same_files(rows: Path) -> None:
     assert main(words(rows.parent, rows)) == 0
 
 
+def test_a_folder_that_is_a_file(rows: Path) -> None:
+    (rows.parent / "out").write_text("")
+    with pytest.raises(UserError, match="cannot be written"):
+        main(words(rows.parent, rows))
+
+
 def test_outputs_must_differ(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must be different"):
         TSVWriter(tmp_path / "a", tmp_path / "b", tmp_path / "x" / ".." / "a")
@@ -344,7 +350,7 @@ def test_coco_and_jsonl_are_distinguished(tmp_path: Path, flag: list[str]) -> No
 
 
 def test_a_wrong_format_is_an_error(rows: Path) -> None:
-    with pytest.raises(DataError, match="bad JSON"):
+    with pytest.raises(DataError, match=r"bad JSON .*; it is JSON Lines, which JsonlDataset reads"):
         main([*words(rows.parent, rows), "--format", "coco"])
 
 
