@@ -29,7 +29,7 @@ _MARGIN = 1.1
 _RATE = 0.6
 """The share of the rows to be expected that must leave their image: objects keep to the middle."""
 
-_LEAST_LARGE, _LARGE_ROWS = 1200, 20
+_LEAST_LARGE, _LARGE_ROWS = 1200, 40
 """How many images of so many pixels show that no coordinate is above 1,000."""
 
 
@@ -38,8 +38,8 @@ class CoordinateRange:
 
     Coordinates that all lie between 0 and 1 are an error of their row. Those up to 1,000 are one of
     the dataset, where none is above 1,000, and either as many rows leave their image by a tenth as
-    thousandths would (60 % of the number to be expected, for objects anywhere in the image), or 20
-    images of more than 1,200 pixels have coordinates up to 1,000 only.
+    thousandths would (60 % of the number to be expected, for objects anywhere in the image), or 40
+    images of 1,200 pixels or more, in width or height, have coordinates up to 1,000 only.
 
     What is known of each row, one byte, lies in memory that forked processes share.
 
@@ -65,7 +65,7 @@ class CoordinateRange:
                 "all coordinates lie between 0 and 1: they seem to be shares of the image's width "
                 "and height; set coordinates='0-1', or 'pixels' if they are pixels"
             )
-        high, side = corners.max(), min(image_size)
+        high, side = corners.max(), max(image_size)
         width, height = (min(1.0, _MARGIN * size / 1000) for size in image_size)
         flags = round(_LEVELS * (1 - width * height))
         leaves = bool((corners > np.multiply(image_size, _MARGIN)).any())
@@ -89,7 +89,7 @@ class CoordinateRange:
         if expected > 0.4 and leaving >= max(least, _RATE * expected):
             what = f"{leaving} rows have coordinates far outside their image"
         elif large.sum() >= _LARGE_ROWS and (high & large).any():
-            what = f"{int(large.sum())} images have more than {_LEAST_LARGE} pixels a side"
+            what = f"{int(large.sum())} images are {_LEAST_LARGE} pixels or more wide or high"
         else:
             return
         raise DataError(

@@ -237,7 +237,7 @@ def _check_rotation(entry: Mapping[str, Any], location: str) -> None:
     turned = entry.get("rotation")
     if isinstance(turned, int | float) and turned % 360 and entry.get("bbox") is not None:
         raise DataError(
-            f"{location} is rotated by {turned:g} degrees, and bbox is the box before it was "
+            f"{location} is rotated by {short(turned)} degrees, and bbox is the box before it was "
             "rotated; write the corners as a 'polygon' instead"
         )
 

@@ -264,7 +264,7 @@ def _check_outline(annotation: Mapping[str, Any], turned: float) -> None:
     place = f"annotation {annotation.get('id')}"
     if turned:
         raise DataError(
-            f"{place} is rotated by {turned:g} degrees, and its bbox is the one before the "
+            f"{place} is rotated by {short(turned)} degrees, and its bbox is the one before the "
             "rotation; export rotated boxes as polygons ('segmentation')"
         )
     has = "keypoints but no bbox" if annotation.get("keypoints") else "no bbox"

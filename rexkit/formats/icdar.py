@@ -15,7 +15,9 @@ _CORNERS = re.compile(rf"((?:{_NUMBER},){{8}})(.*)", re.DOTALL)
 _CURVED = re.compile(rf"((?:{_NUMBER},){{6,}})####(.*)", re.DOTALL)
 _UPRIGHT = re.compile(rf'({_NUMBER}(?:[, ]{_NUMBER}){{3}})[, ]\s*"(.*)"\s*', re.DOTALL)
 _TOTAL_TEXT = re.compile(
-    r"x:\s*\[\[(.*?)\]\],\s*y:\s*\[\[(.*?)\]\],\s*ornt:.*?,\s*transcriptions:\s*(\[.*\])", re.DOTALL
+    r"x:\s*\[\[([^]]*)\]\],\s*y:\s*\[\[([^]]*)\]\],\s*ornt:\s*\[[^]]*\],\s*"
+    r"transcriptions:\s*(\[.*\])",
+    re.DOTALL,
 )
 _MORE_NUMBERS = re.compile(rf"{_NUMBER},{_NUMBER},")
 _THOUSANDS = re.compile(r"\s*\d{1,3}(,\d{3})+(\D|$)")

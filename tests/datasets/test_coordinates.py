@@ -147,14 +147,14 @@ def test_thousandths_are_refused(tmp_path: Path) -> None:
 
 
 def test_thousandths_of_large_images_are_refused(tmp_path: Path) -> None:
-    rows = [row(tmp_path, (1200, 1200), [10, 10, 400 + 30 * n, 20]) for n in range(20)]
+    rows = [row(tmp_path, (1200, 90), [10, 10, 400 + 15 * n, 20]) for n in range(40)]
     dataset = jsonl(tmp_path, *rows)
-    for index in range(19):
+    for index in range(39):
         dataset[index]
-    with pytest.raises(DataError, match="20 images have more than 1200 pixels a side"):
-        dataset[19]
+    with pytest.raises(DataError, match="40 images are 1200 pixels or more wide or high"):
+        dataset[39]
     rows[3]["boxes"][0]["bbox"][2] = 1250
-    assert len(list(jsonl(tmp_path, *rows))) == 20
+    assert len(list(jsonl(tmp_path, *rows))) == 40
 
 
 def test_a_few_boxes_that_leave_their_image_are_clamped(tmp_path: Path) -> None:

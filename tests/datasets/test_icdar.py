@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -156,6 +158,26 @@ def test_total_text(folder):
 def test_relatives_that_are_refused(folder, line, message):
     with pytest.raises(DataError, match=message):
         texts(folder, line)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x: [[" + "1]], y: [[" * 100_000,
+        "x: [[1]], y: [[1]], ornt: [" * 50_000,
+        "1," * 300_000 + "###",
+        QUAD + "," + "1, " * 300_000 + "x",
+        '"' * 300_000,
+        f'{QUAD},"' + '""' * 200_000,
+        " " * 300_000 + "x",
+    ],
+    ids=range(7),
+)
+def test_long_lines_take_linear_time(folder, line):
+    start = time.process_time()
+    with pytest.raises(DataError) if '""' not in line or line[0] == '"' else nullcontext():
+        texts(folder, line)
+    assert time.process_time() - start < 2
 
 
 def test_what_has_no_counterpart(folder):
