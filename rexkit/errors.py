@@ -11,6 +11,7 @@ __all__ = [
     "ConfigError",
     "DataError",
     "InterfaceError",
+    "StoppedBySignal",
     "UserError",
     "did_you_mean",
     "near_misses",
@@ -52,6 +53,18 @@ class ConfigError(UserError):
         error = cls("\n- ".join([f"the config has {len(different)} errors:", *different]))
         error.messages = different
         return error
+
+
+class StoppedBySignal(KeyboardInterrupt):
+    """A signal ended a job; the message says what is left.
+
+    Attributes:
+        signum: number of the signal; commands exit with 128 more.
+    """
+
+    def __init__(self, message: str, signum: int):
+        super().__init__(message)
+        self.signum = signum
 
 
 class InterfaceError(UserError):

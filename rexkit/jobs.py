@@ -12,7 +12,7 @@ from rexkit.evaluation.distributed import (
     is_main_process,
 )
 from rexkit.evaluation.evaluator import evaluate
-from rexkit.evaluation.results_folder import write_metrics
+from rexkit.evaluation.results_folder import METRICS, write_metrics
 from rexkit.plugins import call_hook
 from rexkit.run import Run
 from rexkit.training.curves import plot_curves
@@ -40,6 +40,7 @@ def train(run: Run, resume: bool = False, overwrite: bool = False) -> dict[str, 
 
     Raises:
         UserError: ``work_dir`` is in use, or holds a run that this one would mix with.
+        StoppedBySignal: SIGTERM or SIGINT came; a checkpoint is written.
     """
     if not is_main_process():  # the first process holds the work directory
         return _train(run, resume)
@@ -50,6 +51,8 @@ def train(run: Run, resume: bool = False, overwrite: bool = False) -> dict[str, 
 def _train(run: Run, resume: bool) -> dict[str, float]:
     main = is_main_process()
     run.save_config()
+    if main:
+        (run.work_dir / METRICS).unlink(missing_ok=True)
     metrics: dict[str, float] = {}
     if run.test_before and run.test_data is not None:
         before = _evaluate(run, run.work_dir / "before" if main else None)

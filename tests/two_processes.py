@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import runpy
 import socket
@@ -10,12 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from forked_jobs import FORKED
 from paths import ROOT, TESTS
-
-# Importing the trainers takes ten seconds. A server process with these imports is kept in each test
-# process, and the two processes are forked from it.
-_CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["rexkit.jobs", "rexkit.training.trainers"])
 
 
 def run_two_processes(folder: Path, script: str, timeout: float = 600) -> None:
@@ -25,7 +20,7 @@ def run_two_processes(folder: Path, script: str, timeout: float = 600) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    processes = [_CONTEXT.Process(target=_run, args=(rank, port, file)) for rank in range(2)]
+    processes = [FORKED.Process(target=_run, args=(rank, port, file)) for rank in range(2)]
     for process in processes:
         process.start()
     for process in processes:

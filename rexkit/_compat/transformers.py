@@ -23,6 +23,7 @@ __all__ = [
     "TRAINER_STATE",
     "Qwen2VLImageProcessorPil",
     "TensorBoardCallback",
+    "TrainerHooks",
     "TrainerWithSampler",
     "attention_name",
     "cached_file",
@@ -42,6 +43,26 @@ TRAINER_STATE = "trainer_state.json"
 """File that the trainer writes last into a checkpoint."""
 
 Attention = Callable[..., Any]
+
+
+class TrainerHooks:
+    """Public names for private methods of `transformers.Trainer`; a base class before a trainer."""
+
+    def save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Save the folder ``checkpoint-N`` of the current step."""
+        trainer: Any = super()
+        trainer._save_checkpoint(model, trial)
+
+    def run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        """Train from the current step to the end of the epoch."""
+        trainer: Any = super()
+        trainer._run_epoch(*args, **kwargs)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        self.save_checkpoint(model, trial)
+
+    def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
+        self.run_epoch(*args, **kwargs)
 
 
 class TrainerWithSampler(Trainer):

@@ -48,15 +48,23 @@ class AdaptedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
         """Return log-probabilities and entropies (B, T) of completions, and an auxiliary loss."""
         return super()._get_per_token_logps_and_entropies(*args, **kwargs)
 
-    def align_step(self) -> None:
-        """Count the rounds of several steps on a batch from the start of the run, not a resume."""
-        if self._buffered_inputs is None:
-            self._step = self.state.global_step * self.current_gradient_accumulation_steps
+    def rollout_state(self) -> dict[str, Any]:
+        """Return how far the updates on the current completions are, and those still needed."""
+        args: Any = self.args
+        every = args.steps_per_generation * self.num_iterations
+        needed = self._step % every != 0
+        return {"step": self._step, "completions": self._buffered_inputs if needed else None}
 
-    @property
-    def is_first_step(self) -> bool:
-        """Whether this process has not generated a batch yet."""
-        return self._buffered_inputs is None
+    def set_rollout_state(self, state: dict[str, Any]) -> None:
+        """Go on with what `rollout_state` returned."""
+        completions: Any = state["completions"]
+        if completions is not None:
+            device = self.accelerator.device
+            completions = [
+                {name: _on_device(value, device) for name, value in part.items()}
+                for part in completions
+            ]
+        self._step, self._buffered_inputs = state["step"], completions
 
     def add_metric(self, name: str, value: float) -> None:
         """Log the mean of a value with the metrics of TRL."""
@@ -76,6 +84,10 @@ class AdaptedGRPOTrainer(GRPOTrainer):  # type: ignore[misc]
 
     def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
         return self.token_log_probs(*args, **kwargs)
+
+
+def _on_device(value: Any, device: torch.device) -> Any:
+    return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
 def fused_log_probs(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import platform
+import signal
 import sys
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 from rexkit import __version__
-from rexkit.errors import UserError, did_you_mean, without_controls
+from rexkit.errors import StoppedBySignal, UserError, did_you_mean, without_controls
 
 __all__ = ["COMMANDS", "main", "run"]
 
@@ -72,10 +75,45 @@ def run(command: object, words: list[str] | None = None) -> int:
         words: the arguments; if left out, those of the process.
 
     Returns:
-        The exit code: 2 after such an error.
+        The exit code: 2 after such an error, 130 after SIGINT (Ctrl-C), 143 after SIGTERM.
     """
+    received: list[int] = []
     try:
-        return command(words)  # type: ignore[operator, no-any-return]
-    except (UserError, FileNotFoundError) as error:
-        sys.stderr.write(f"error: {without_controls(str(error))}\n")
-        return 2
+        with _raised(received):
+            return command(words)  # type: ignore[operator, no-any-return]
+    except BaseException as error:
+        if received or isinstance(error, KeyboardInterrupt):
+            stopped = error if isinstance(error, StoppedBySignal) else None
+            signum = stopped.signum if stopped else [*received, signal.SIGINT][0]
+            line = str(stopped or f"stopped by {signal.Signals(signum).name}")
+            sys.stderr.write(f"{without_controls(line)}\n")
+            return 128 + signum
+        if isinstance(error, (UserError, FileNotFoundError)):
+            sys.stderr.write(f"error: {without_controls(str(error))}\n")
+            return 2
+        raise
+
+
+@contextmanager
+def _raised(received: list[int]) -> Iterator[None]:
+    """Raise an exception where SIGINT or SIGTERM comes, so that files are closed on the way.
+
+    Args:
+        received: gets the signal, since other packages turn exceptions into others.
+    """
+
+    def stop(signum: int, frame: object) -> None:
+        received.append(signum)
+        for each in before:  # the second one ends at once
+            signal.signal(each, signal.SIG_DFL)
+        raise StoppedBySignal(f"stopped by {signal.Signals(signum).name}", signum)
+
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            before[signum] = signal.signal(signum, stop)
+    try:
+        yield
+    finally:
+        for signum, handler in before.items():
+            signal.signal(signum, handler)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -51,11 +53,22 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if args.resume and args.overwrite:
         parser.error("--resume and --overwrite exclude each other")
-    run = Run.from_config(config, "train")
-    metrics = train(run, resume=args.resume, overwrite=args.overwrite)
+    with _only_run(config, args):
+        run = Run.from_config(config, "train")
+        metrics = train(run, resume=args.resume, overwrite=args.overwrite)
     if metrics:
         show_metrics(metrics, f"{args.config}: results in {config.work_dir}")
     return 0
+
+
+def _only_run(config: Any, args: argparse.Namespace) -> AbstractContextManager[None]:
+    """Hold the work directory before anything is built, in the first process."""
+    from rexkit.evaluation.distributed import is_main_process
+    from rexkit.training.run_identity import locked
+
+    if not is_main_process() or not isinstance(config.get("work_dir"), str):
+        return nullcontext()  # a config without it is refused later
+    return locked(Path(config.work_dir), args.resume, args.overwrite)
 
 
 def _read(parser: argparse.ArgumentParser, words: list[str]) -> tuple[argparse.Namespace, Any]:

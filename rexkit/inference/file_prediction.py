@@ -186,13 +186,16 @@ def drawing_name(key: str) -> str:
 
 def _same_run(file: Path, run: dict[str, Any]) -> None:
     """Write the arguments of the run, or compare them with those already there."""
-    if not file.is_file():
+    before, records = _read_object(file), file.parent / PREDICTIONS
+    has_records = records.is_file() and records.stat().st_size > 0
+    if before is None and not (file.is_file() and has_records):
         write_whole(file, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
         return
-    try:
-        before = json.loads(file.read_text("utf-8"))
-    except ValueError:
-        before = {}
+    if before is None:
+        raise UserError(
+            f"{file} cannot be read, as after a full disk; if {PREDICTIONS} beside it is of the "
+            "same question, remove the file to go on, else choose another folder"
+        )
     changed = [k for k in {**before, **run} if before.get(k) != run.get(k)]
     if changed:
         key = changed[0]
@@ -200,3 +203,12 @@ def _same_run(file: Path, run: dict[str, Any]) -> None:
             f"{file.parent} holds the results of another run ({key}: {before.get(key)!r}, now "
             f"{run.get(key)!r}); choose another folder, or remove it"
         )
+
+
+def _read_object(file: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file, None if there is none that can be read."""
+    try:
+        found = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None

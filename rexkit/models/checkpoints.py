@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rexkit._compat.accelerate import FSDP_SHARDS
 from rexkit._compat.transformers import CHECKPOINT_PREFIX, TRAINER_STATE
 from rexkit.errors import UserError
+from rexkit.models.checkpoint_marks import MARK, changed_file, read_mark
 from rexkit.models.verl_shards import is_actor_folder, last_actor_folder
+
+logger = logging.getLogger(__name__)
 
 CheckpointKind = Literal["adapter", "whole", "deepspeed", "fsdp", "verl"]
 """A LoRA adapter, whole weights, or shards of DeepSpeed ZeRO, of FSDP, or of FSDP as verl saves."""
@@ -17,22 +22,40 @@ CheckpointKind = Literal["adapter", "whole", "deepspeed", "fsdp", "verl"]
 FINAL = "final"
 """Folder in a work directory that holds the model at the end of training."""
 
-_WHOLE = ("model.safetensors", "model.safetensors.index.json")
+RUN = "run.json"
+"""File in a work directory that says which run it belongs to."""
+
+_INDEX = "model.safetensors.index.json"
+_WHOLE = ("model.safetensors", _INDEX)
 
 
 def last_checkpoint(work_dir: Path) -> Path | None:
-    """Return the last complete checkpoint of a training run.
+    """Return the last whole checkpoint of the run that a work directory belongs to.
 
-    A checkpoint that a killed process was still writing is passed over.
+    Others, such as one that a killed process was still writing, are passed over and reported.
 
     Args:
         work_dir: Work directory of the run.
 
     Returns:
-        The folder ``checkpoint-N`` with the largest N that is complete, or None.
+        The folder ``checkpoint-N`` with the largest N that is whole, or None.
     """
-    complete = [folder for folder in numbered_checkpoints(work_dir) if is_complete(folder)]
-    return complete[-1] if complete else None
+    last, passed = _last_and_passed(work_dir)
+    if last is not None and passed:
+        logger.warning("%s; %s is taken", ", ".join(passed), last.name)
+    return last
+
+
+def _last_and_passed(work_dir: Path) -> tuple[Path | None, list[str]]:
+    """Return the last whole checkpoint, and what is wrong with each later one."""
+    run = run_id(work_dir)
+    passed: list[str] = []
+    for folder in reversed(numbered_checkpoints(work_dir)):
+        fault = checkpoint_fault(folder, run)
+        if fault is None:
+            return folder, passed
+        passed.append(f"{folder.name} {fault}")
+    return None, passed
 
 
 def numbered_checkpoints(work_dir: Path) -> list[Path]:
@@ -45,17 +68,76 @@ def numbered_checkpoints(work_dir: Path) -> list[Path]:
     return [steps[step] for step in sorted(steps)]
 
 
-def is_complete(checkpoint: Path) -> bool:
-    """Return whether a folder ``checkpoint-N`` was written to its end.
+def run_id(work_dir: Path) -> str | None:
+    """Return the id of the run that a work directory belongs to, None if it is not known."""
+    content = _read_json(work_dir / RUN)
+    found = content.get("id") if isinstance(content, dict) else None
+    return found if isinstance(found, str) else None
 
-    transformers writes ``trainer_state.json`` after everything else, so a checkpoint is complete if
-    that file holds valid JSON.
+
+def checkpoint_fault(checkpoint: Path, run: str | None = None) -> str | None:
+    """Return what is wrong with a folder ``checkpoint-N``, None if it is whole.
+
+    A checkpoint of rexkit is whole if its mark is there, which is written last, and all files are
+    as they were then. Without a mark, as transformers saves it, it is whole if the state of the
+    trainer, which is written last there, and the weights can be read.
+
+    Args:
+        checkpoint: The folder.
+        run: Id of the run that it must belong to; None takes those of any run, with a mark or not.
     """
+    found = read_mark(checkpoint)
+    if found is None:
+        if _read_json(checkpoint / TRAINER_STATE) is None:
+            return f"has no readable {TRAINER_STATE}, which is written last"
+        return f"has no {MARK}, which is written last" if run else weights_fault(checkpoint)
+    if run is not None and found.run != run:
+        return "is of another run"
+    changed = changed_file(checkpoint, found)
+    return None if changed is None else f"is not whole ({changed} is not as it was saved)"
+
+
+def weights_fault(folder: Path) -> str | None:
+    """Return what is wrong with the files of a model in a folder, None if all are whole.
+
+    Of weights without a mark only sizes are compared, so that it costs no time.
+    """
+    found = read_mark(folder)
+    changed = None if found is None else changed_file(folder, found, missing=False)
+    if changed is not None:
+        return f"is not whole ({changed} is not as it was saved)"
+    described = [folder / name for name in ("config.json", "adapter_config.json", _INDEX)]
+    described = [file for file in described if file.is_file()]
+    for file in described:
+        if not isinstance(_read_json(file), dict):
+            return f"is not whole ({file.name} is cut off)"
+    names = {path.name for path in folder.glob("*.safetensors")}
+    if (folder / _INDEX).is_file():
+        names |= set(_read_json(folder / _INDEX).get("weight_map", {}).values())
+    for name in sorted(names):
+        if not _is_whole_safetensors(folder / name):
+            return f"is not whole ({name} is missing or cut off)"
+    return None
+
+
+def _read_json(file: Path) -> Any:
+    """Return the content of a file, None if it holds no JSON."""
     try:
-        json.loads((checkpoint / TRAINER_STATE).read_text("utf-8"))
+        return json.loads(file.read_text("utf-8"))
     except (OSError, ValueError):
+        return None
+
+
+def _is_whole_safetensors(file: Path) -> bool:
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            header = json.loads(opened.read(length)) if 8 + length <= size else {}
+        ends = [entry["data_offsets"][1] for n, entry in header.items() if n != "__metadata__"]
+    except (OSError, ValueError, KeyError, TypeError, IndexError):
         return False
-    return True
+    return bool(size == 8 + length + max(ends, default=-1))
 
 
 def finished_model(folder: Path) -> Path:
@@ -63,25 +145,52 @@ def finished_model(folder: Path) -> Path:
 
     Args:
         folder: A checkpoint, which is returned as it is; or a work directory, of which ``final`` is
-            returned if training ended, else the last complete checkpoint. Of a folder of verl with
+            returned if it is whole and no checkpoint of the run is later, else the last whole
+            checkpoint. Of a folder of verl with
             ``global_step_N/actor``, the last actor folder is returned.
 
     Raises:
         FileNotFoundError: If there is no such folder.
-        UserError: If all checkpoints in a work directory are incomplete.
+        UserError: If nothing in a work directory is whole.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
-    if (folder / FINAL).is_dir():
-        return folder / FINAL
-    numbered = numbered_checkpoints(folder)
-    last = last_checkpoint(folder)
-    if numbered and last is None:
+    final = folder / FINAL
+    last, passed = _last_and_passed(folder)
+    if final.is_dir():
+        fault = final_fault(final)
+        if fault is None:
+            if last is None or step_of(last) <= step_of(final):
+                return final
+            fault = f"is of step {step_of(final):.0f}, after which the run went on"
+        passed.append(f"{FINAL} {fault}")
+    if last is not None:
+        if passed:
+            logger.warning("%s: %s; %s is taken", folder, ", ".join(passed), last.name)
+        return last
+    if passed:
         raise UserError(
-            f"{folder}: no checkpoint is complete ({numbered[-1].name} has no readable "
-            f"{TRAINER_STATE}, which is written last); train on until one is saved"
+            f"{folder}: no checkpoint is complete ({passed[0]}); train on until one is saved"
         )
-    return last or last_actor_folder(folder) or folder
+    return last_actor_folder(folder) or folder
+
+
+def step_of(folder: Path) -> float:
+    """Return the step that a checkpoint is marked with, or that is in its name."""
+    found = read_mark(folder)
+    number = folder.name.rpartition("-")[2]
+    if found is not None:
+        return found.step
+    return int(number) if number.isdigit() else math.inf
+
+
+def final_fault(final: Path) -> str | None:
+    """Return what is wrong with a folder ``final``, None if it holds a whole model."""
+    try:
+        checkpoint_kind(final)
+    except UserError:
+        return "holds no weights"
+    return weights_fault(final)
 
 
 def checkpoint_kind(checkpoint: Path) -> CheckpointKind:

@@ -23,6 +23,7 @@ from rexkit.models.checkpoints import (
     CheckpointKind,
     checkpoint_kind,
     finished_model,
+    weights_fault,
 )
 from rexkit.models.processors import load_processor
 from rexkit.models.verl_shards import DESCRIPTION, merge_shards
@@ -38,7 +39,7 @@ def export(checkpoint: str | Path, folder: str | Path, base: str | None = None) 
 
     Args:
         checkpoint: A checkpoint, or a work directory, of which ``final`` is taken if training
-            ended, else the last complete checkpoint; or an actor folder of verl.
+            ended and it is whole, else the last whole checkpoint; or an actor folder of verl.
         folder: Folder to write the model to.
         base: Model that a LoRA adapter was trained on; None takes the one the adapter names.
 
@@ -54,6 +55,8 @@ def export(checkpoint: str | Path, folder: str | Path, base: str | None = None) 
     """
     source = finished_model(Path(checkpoint))
     kind = checkpoint_kind(source)
+    if (fault := weights_fault(source)) is not None:
+        raise UserError(f"{source} {fault}; export another checkpoint of the run")
     logger.info("exporting %s (%s)", source, kind)
     processor_folder = str(source)
     if kind == "adapter":

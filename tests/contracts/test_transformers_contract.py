@@ -34,6 +34,17 @@ def test_the_trainer_state_is_written_last():
     )
 
 
+def test_the_hooks_of_the_trainer():
+    check_parameters("transformers:Trainer._save_checkpoint", "model", "trial")
+    check_source("transformers:Trainer._save_checkpoint", "save_total_limit=self.args.save_total")
+    check_source("transformers:Trainer._maybe_log_save_evaluate", "self._save_checkpoint(model")
+    check_order(
+        "transformers:Trainer._inner_training_loop",
+        *("_init_training_state(", "on_train_begin(", "self._run_epoch(", "should_training_stop"),
+    )
+    check_parameters("transformers:TrainerState.compute_steps", "args", "max_steps")
+
+
 def test_the_sampler_of_the_trainer():
     check_parameters("transformers:Trainer._get_train_sampler", "train_dataset")
     check_source("transformers:Trainer.get_train_dataloader", "_get_train_sampler")

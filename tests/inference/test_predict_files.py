@@ -16,7 +16,7 @@ from PIL import Image
 
 from rexkit.cli import main
 from rexkit.errors import UserError
-from rexkit.inference.file_prediction import drawing_name, finished
+from rexkit.inference.file_prediction import PredictionWriter, drawing_name, finished
 from rexkit.inference.inputs import list_inputs, open_inputs
 
 FAST = ["--categories", "red square, blue circle", "--options", "max_new_tokens=4"]
@@ -106,6 +106,17 @@ def test_a_damaged_record_is_an_error_and_half_a_line_is_not(tmp_path):
     file.write_text('{"source": "a"}\nnonsense\n')
     with pytest.raises(UserError, match=r"predictions\.jsonl:2: no record"):
         finished(file)
+
+
+def test_a_run_json_that_a_full_disk_emptied_does_not_block_its_folder(tmp_path):
+    (tmp_path / "run.json").write_text("")
+    with PredictionWriter(tmp_path, {"model": "a"}):
+        pass
+    assert json.loads((tmp_path / "run.json").read_text()) == {"model": "a"}
+    (tmp_path / "run.json").write_text("")
+    (tmp_path / "predictions.jsonl").write_text('{"source": "a"}\n')
+    with pytest.raises(UserError, match=r"run\.json cannot be read, as after a full disk.*remove"):
+        PredictionWriter(tmp_path, {"model": "a"})
 
 
 def test_every_way_to_name_images(tmp_path, monkeypatch):

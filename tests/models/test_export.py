@@ -18,7 +18,7 @@ from rexkit.models import PretrainedVLM, TinyVLM
 from rexkit.models.checkpoints import checkpoint_kind, last_checkpoint
 from rexkit.models.export import export
 from rexkit.tasks import GroundingTask
-from rexkit.training.sharded_checkpoints import ShardDescription
+from rexkit.training.sharded_checkpoints import describe_shards
 
 SMALL = dict(hidden_size=64, layers=1, heads=1, vision_hidden_size=64)
 
@@ -77,9 +77,7 @@ def save_fsdp_shards(job) -> None:
     model = fully_shard(job.vlm.model)
     folder = Path(job.args.output_dir) / "checkpoint-3"
     dcp.save({"model": get_model_state_dict(model)}, checkpoint_id=folder / "pytorch_model_fsdp_0")
-    ShardDescription().on_save(
-        job.args, job.state, job.control, model=model, processing_class=job.processing_class
-    )
+    describe_shards(folder, model, job.processing_class)
 
 
 def examples() -> ExampleDataset:

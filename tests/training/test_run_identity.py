@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import logging
 
 import pytest
 
 from rexkit.errors import UserError
-from rexkit.training.run_identity import RUN, claimed
+from rexkit.models.checkpoint_marks import mark
+from rexkit.models.checkpoints import RUN, run_id
+from rexkit.training.run_identity import claimed, locked
 
 CONFIG = {"seed": 1, "trainer": {"learning_rate": 0.1, "max_steps": 4}, "train_data": [{"n": 2}]}
 
@@ -20,7 +23,7 @@ def with_trainer(**values):
 def test_a_used_directory_is_refused_unless_it_is_resumed_or_overwritten(tmp_path):
     with claimed(tmp_path, CONFIG):
         (tmp_path / "checkpoint-4").mkdir()
-    with pytest.raises(UserError, match=r"earlier run \(run\.json\).*--resume.*--overwrite"):
+    with pytest.raises(UserError, match=r"earlier run \(checkpoint-4\).*--resume.*--overwrite"):
         claimed(tmp_path, CONFIG).__enter__()
     with claimed(tmp_path, CONFIG, resume=True):
         assert (tmp_path / "checkpoint-4").is_dir()
@@ -32,10 +35,46 @@ def test_a_used_directory_is_refused_unless_it_is_resumed_or_overwritten(tmp_pat
 def test_two_runs_at_once_are_refused(tmp_path):
     with (
         claimed(tmp_path, CONFIG),
-        pytest.raises(UserError, match="another process trains there"),
+        pytest.raises(UserError, match="another run of this process trains there"),
         claimed(tmp_path, CONFIG, resume=True),
     ):
         pass
+    with (tmp_path / ".lock").open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="another process trains there"):
+            claimed(tmp_path, CONFIG, resume=True).__enter__()
+    with locked(tmp_path), claimed(tmp_path, CONFIG):  # as the command does
+        pass
+
+
+def test_a_run_keeps_its_id_when_it_is_resumed(tmp_path):
+    ids = []
+    for words in ({}, {"resume": True}, {"overwrite": True}):
+        with claimed(tmp_path, CONFIG, **words):
+            ids.append(run_id(tmp_path))
+    assert ids[0] == ids[1] != ids[2]
+
+
+def test_another_number_of_processes_is_refused(tmp_path, monkeypatch):
+    with claimed(tmp_path, CONFIG):
+        pass
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="number of processes: 1 -> 2"):
+        claimed(tmp_path, CONFIG, resume=True).__enter__()
+
+
+def test_a_run_json_that_a_full_disk_emptied_blocks_nothing(tmp_path):
+    (tmp_path / RUN).write_text("")
+    with claimed(tmp_path, CONFIG):  # there is nothing else
+        (tmp_path / "checkpoint-4").mkdir()
+    (tmp_path / "checkpoint-4" / "trainer_state.json").write_text("{}")
+    mark(tmp_path / "checkpoint-4", "abc", 4)
+    (tmp_path / RUN).write_text("")
+    with pytest.raises(UserError, match=r"run\.json cannot be read.*remove the file to go on"):
+        claimed(tmp_path, CONFIG, resume=True).__enter__()
+    (tmp_path / RUN).unlink()
+    with claimed(tmp_path, CONFIG, resume=True):
+        assert run_id(tmp_path) == "abc"  # the run's checkpoints stay its own
 
 
 @pytest.mark.parametrize(

@@ -215,7 +215,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
             if self.ref_model is not None:
                 use_tree_attention(self.accelerator.unwrap_model(self.ref_model), kind)
         self.train_dataset = prompts
-        self._logged = (0, 0)  # steps and tokens
+        self._logged: tuple[int, int] | None = None  # steps and tokens
         self._completion_tokens = 0
         self.prompt_rows: list[dict[str, Any]] = []
         if rollout is not None:
@@ -253,17 +253,30 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         """Return the loss of one batch after its backward pass."""
-        if self.is_first_step:  # the run may be resumed
-            self.align_step()
+        if self._logged is None:  # the run may be resumed
             self._logged = (self.state.global_step, int(self.state.num_input_tokens_seen))
         with self.phases("update"):
             loss: torch.Tensor = super().training_step(*args, **kwargs)
         return loss
 
+    def save_progress(self, folder: Path) -> None:
+        """Save the completions that further steps of the current round learn from."""
+        torch.save(self.rollout_state(), self._rollout_file(folder))
+
+    def load_progress(self, folder: Path) -> None:
+        """Load the completions of a round that a checkpoint was written in the middle of."""
+        file = self._rollout_file(folder)
+        if file.is_file():  # a checkpoint of version 0.2 has none
+            self.set_rollout_state(torch.load(file, map_location="cpu", weights_only=True))
+
+    def _rollout_file(self, folder: Path) -> Path:
+        return folder / f"rollouts_{self.args.process_index}.pt"
+
     def _speed(self) -> dict[str, float]:
         """Return times and throughput since the last log entry."""
         seconds = self.phases.take()
         steps, tokens = self.state.global_step, int(self.state.num_input_tokens_seen)
+        assert self._logged is not None
         steps_before, tokens_before = self._logged
         self._logged = (steps, tokens)
         found = {f"time/{name}": s / (steps - steps_before) for name, s in seconds.items()}
