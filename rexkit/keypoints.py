@@ -122,13 +122,24 @@ class KeypointSchema:
         moved = {twin.get(name, name): xy for name, xy in keypoints.items()}
         return {name: moved[name] for name in self.keypoints if name in moved}
 
+    def own_name(self, name: str) -> str | None:
+        """Return the keypoint that a name means in another spelling or as an alias, or None.
+
+        >>> SCHEMAS["person"].own_name("LeftEye"), SCHEMAS["person"].own_name("head_top")
+        ('left eye', None)
+        """
+        if name in self.keypoints:
+            return name
+        aliases = {_plain(alias): own for alias, own in self.aliases.items()}
+        return ({_plain(own): own for own in self.keypoints} | aliases).get(_plain(name))
+
     def rename(self, names: Sequence[str]) -> list[str]:
         """Return the schema's names for the keypoints of a file, in the file's order.
 
         The file's names may be in any order, and in another spelling: "left_ear", "LeftEar" and
         "l_ear" are "left ear"; so may names of `aliases`. Names that are numbered alike, such as
-        "joint_0", "joint_1", say nothing, so they are assigned in order; names of the schema among
-        them must then be at their place.
+        "joint_0", "joint_1", say nothing, so they are assigned in that order; names of the schema
+        among them must then be at their place.
 
         Args:
             names: of the file, as many as the schema has.
@@ -144,14 +155,13 @@ class KeypointSchema:
                 f"the schema {self.name!r} has {len(self.keypoints)} keypoints, "
                 f"the file has {len(names)}: {', '.join(map(str, names))}"
             )
-        aliases = {_plain(alias): name for alias, name in self.aliases.items()}
-        known = {_plain(name): name for name in self.keypoints} | aliases
-        found = [known.get(_plain(name)) for name in names]
+        found = [self.own_name(name) for name in names]
         strangers = [i for i, name in enumerate(found) if name is None]
         if not strangers and len(set(found)) == len(found):
             return [name for name in found if name is not None]
         stems = {re.sub(r"\d+", "", _plain(names[i])) for i in strangers}
-        numbered = all(re.search(r"\d", _plain(names[i])) for i in strangers)
+        numbers = [[int(n) for n in re.findall(r"\d+", _plain(names[i]))] for i in strangers]
+        numbered = all(numbers) and all(a < b for a, b in pairwise(numbers))
         in_place = all(name in (None, own) for name, own in zip(found, self.keypoints, strict=True))
         if strangers and len(stems) == 1 and numbered and in_place:
             return list(self.keypoints)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rexkit.errors import DataError
+from rexkit.errors import DataError, did_you_mean
 from rexkit.grammar.forms import KeypointForm
 from rexkit.grammar.writer import write_keypoints
 from rexkit.keypoints import KeypointSchema, find_schema
@@ -114,13 +114,21 @@ class KeypointTask(PhraseTask):
         given = instance.keypoints
         if given is None:
             return instance
-        if unknown := [name for name in given if name not in self.schema.keypoints]:
+        names = {name: self.schema.own_name(name) for name in given}
+        if unknown := [name for name, own in names.items() if own is None]:
+            near = did_you_mean(unknown[0], self.schema.keypoints)
             raise DataError(
                 f"{unknown[0]!r} of a {instance.phrase!r} is not a keypoint of the schema "
-                f"{self.schema.name!r}; give the task another keypoint_type",
+                f"{self.schema.name!r}; {near}; or give the task another keypoint_type",
                 source,
             )
-        keypoints = {name: given.get(name) for name in self.schema.keypoints}
+        if len({*names.values()}) < len(names):
+            raise DataError(
+                f"two keypoints of a {instance.phrase!r} are the same one: {', '.join(names)}",
+                source,
+            )
+        renamed = {names[name]: xy for name, xy in given.items()}
+        keypoints = {name: renamed.get(name) for name in self.schema.keypoints}
         instance = replace(instance, keypoints=keypoints)
         if not instance.ignore and all(xy is None for xy in keypoints.values()):
             # Not as a crowd, which would match any number of predictions.

@@ -161,6 +161,7 @@ POSETRACK = "nose head_bottom head_top left_ear right_ear".split()
         ("person", lambda n: [n[0], n[1], n[1], *n[3:]], "keypoint 2 of the file.*there twice"),
         ("person", lambda n: ["kp0", "nose", *(f"kp{i}" for i in range(15))], "'kp0'"),
         ("person", lambda n: ["kp0", "joint1", *(f"kp{i}" for i in range(15))], "'kp0'"),
+        ("person", lambda n: [f"kp{i}" for i in range(17)][::-1], "'kp16', is none"),
         ("person", lambda n: n[1:], "has 17 keypoints, the file has 16"),
         ("person", lambda n: SCHEMAS["animal"].keypoints, "'neck', is none"),
         ("hand", lambda n: ["palm", *n[1:]], "'palm', is none"),

@@ -233,3 +233,23 @@ def test_an_empty_answer_is_wrong():
     pck = KeypointPCK()
     pck.add(Prediction((100, 100)), sample(being()).annotation)
     assert set(pck.compute().values()) == {0.0}
+
+
+def test_keypoints_of_rows_may_be_spelled_as_files_do():
+    plain_names = being()
+    spelled = {n.replace(" ", "_").upper(): xy for n, xy in plain_names.keypoints.items()}
+    one, other = (
+        KeypointTask().example(
+            sample(Instance("person", bbox=[10, 10, 50, 90], keypoints=k)), rng(), False
+        )
+        for k in (plain_names.keypoints, spelled)
+    )
+    assert one.response == other.response
+    for stranger, message in (
+        ({"head_top": [1, 2]}, "'head_top' of a 'person' is not a keypoint"),
+        ({"left_eye": [1, 2], "LeftEye": None}, "two keypoints of a 'person' are the same one"),
+    ):
+        with pytest.raises(DataError, match=message):
+            KeypointTask().example(
+                sample(Instance("person", bbox=[1, 1, 9, 9], keypoints=stranger)), rng(), False
+            )
