@@ -20,9 +20,9 @@ coordinates that are not x0 y0 x1 y1 in pixels of the upright image, which are c
 JSON, keypoints are stored by name; of LVIS JSON, negative categories too. Boxes that leave their
 image are counted; they are clamped when the record is read. JPEG files are stored as they are if
 they are baseline or progressive, RGB and upright; other images are encoded again. Rows that cannot
-be used are counted, the first of each kind is shown, and the exit code is then 1; the others are
-written all the same. The files appear together at the end. A conversion that was killed goes on
-where it was, when it is started again with the same words.
+be used are counted, the first of those that are alike is shown, and the exit code is then 1; the
+others are written all the same. The files appear together at the end. A conversion that was killed
+goes on where it was, when it is started again with the same words.
 """
 
 
@@ -72,8 +72,8 @@ def _convert(
     from rexkit.formats.tsv import TSVWriter
 
     with TSVWriter(*_files(args), identity=_identity(args)) as writer:
-        kinds, unnamed = writer.state or ({}, 0)
-        failures = RowFailures(kinds)
+        groups, unnamed = writer.state or ({}, 0)
+        failures = RowFailures(groups)
         if writer.done:
             console.print(f"going on after {writer.done} of {len(dataset)} rows")
         left = range(writer.done, len(dataset))
@@ -85,7 +85,7 @@ def _convert(
             else:
                 unnamed += _has_unnamed_keypoints(record)
                 writer.write(image_bytes_to_store(image, sample.image), record)
-            writer.checkpoint(index + 1, [failures.kinds, unnamed])
+            writer.checkpoint(index + 1, [failures.groups, unnamed])
         if writer.rows:
             writer.commit()
     return writer.rows, failures, unnamed

@@ -383,7 +383,7 @@ def test_real_rows_keep_all_they_hold(shared_data: Path, tmp_path: Path, name: s
             assert (a.text, a.ignore, a.extra) == (b.text, b.ignore, b.extra)
 
 
-def test_one_message_for_each_kind(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_message_for_alike_rows(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:
     box = {"bbox": [80, 0, 99, 9], "phrase": "cup"}
     lines = [
         {"image_name": "b.png", "annotation": {"boxes": [{**box, "phrase": f"cup {n}", "id": n}]}}
@@ -393,9 +393,9 @@ def test_one_message_for_each_kind(rows: Path, capsys: pytest.CaptureFixture[str
     assert main(words(rows.parent, rows)) == 1
     broken, outside, missing, total = capsys.readouterr().err.splitlines()
     assert broken.startswith(f"{rows}:4: bad JSON")
-    assert broken.endswith(f"(and 1 more row of this kind, the last {rows}:14)")
+    assert broken.endswith(f"(and 1 more row like this one, the last {rows}:14)")
     assert outside.startswith(f"{rows}:5: boxes[0] (id 0) 'cup 0': bbox [80, 0, 99, 9] lies out")
-    assert outside.endswith(f"(and 8 more rows of this kind, the last {rows}:13)")
+    assert outside.endswith(f"(and 8 more rows like this one, the last {rows}:13)")
     assert missing.startswith(f"{rows}:15: cannot read the image")
     assert total == "3 rows written, 12 could not be used"
 
