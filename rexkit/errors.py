@@ -86,6 +86,8 @@ class DataError(UserError):
     """
 
     def __init__(self, reason: str, source: str = "", kind: str = ""):
+        # A row may be as large as its file, and thousands of errors are kept.
+        reason, source = shortened(reason), shortened(source)
         super().__init__(reason, source, kind)
         self.reason, self.source, self.kind = reason, source, kind
 
@@ -128,6 +130,18 @@ def without_controls(text: str) -> str:
     'a\\x1b[31mb\n'
     """
     return _CONTROLS.sub(lambda found: ascii(found.group())[1:-1], text)
+
+
+def shortened(text: str, most: int = 1000) -> str:
+    """Return a text with its middle left out where it has more than so many characters.
+
+    >>> shortened("0123456789", 5)
+    '01…89'
+    """
+    if len(text) <= most:
+        return text
+    half = (most - 1) // 2
+    return f"{text[:half]}…{text[-half:]}"
 
 
 class ErrorCollector:

@@ -81,7 +81,8 @@ class CocoDataset(RowDataset):
         self._path = Path(ann_file)
         self._image_dir = self._path.parent if image_dir is None else Path(image_dir)
         self._exhaustive = exhaustive
-        data = read_coco(self._path)
+        unusable: list[DataError] | None = [] if on_error == "skip" else None
+        data = read_coco(self._path, unusable)
         self._categories = {category["id"]: category for category in data["categories"]}
         groups = grouping_categories(data["categories"], data["annotations"])
         self._asked = [
@@ -113,6 +114,9 @@ class CocoDataset(RowDataset):
             orientation,
             coordinates,
         )
+        if unusable:
+            self.skipped[:0] = unusable
+            logger.warning("%s: %d entries are skipped: %s", self._path, len(unusable), unusable[0])
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""

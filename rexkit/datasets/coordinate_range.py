@@ -57,7 +57,7 @@ class CoordinateRange:
             DataError: all its coordinates lie between 0 and 1.
         """
         corners, raw, has_area = _points(record, box_format)
-        if not raw.size:
+        if not raw.size or not corners.size:
             return False
         inside_1 = raw.min() >= -0.01 and 0 < raw.max() <= 1.01 and min(image_size) > 4
         if inside_1 and (has_area or (raw % 1).any()):

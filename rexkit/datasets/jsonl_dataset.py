@@ -27,7 +27,8 @@ class JsonlDataset(RowDataset):
         {"image": "b.png", "label": "cell", "instances": [{"point": [3, 7]}, {"point": [9, 2]}]}
 
     `rexkit.formats.annotation_records` lists what a record may hold. The file is read once, to find
-    its lines; rows are parsed when they are read.
+    its lines; rows are parsed when they are read. One JSON list of such objects is read too, and
+    kept in memory.
 
     Args:
         ann_file: the JSONL file.
@@ -41,8 +42,8 @@ class JsonlDataset(RowDataset):
 
     Raises:
         FileNotFoundError: ``ann_file`` is missing.
-        DataError: it is one JSON list or object instead of lines. Whatever is wrong with a row is
-            raised when it is read.
+        DataError: it is one JSON object over several lines, or of another format. Whatever is wrong
+            with a row is raised when it is read.
     """
 
     image_keys: ClassVar[tuple[str, ...]] = ("image", "image_name")

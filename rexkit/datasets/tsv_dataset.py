@@ -43,8 +43,8 @@ class TSVDataset(RowDataset):
 
     Raises:
         FileNotFoundError: one of the files is missing.
-        DataError: the index is damaged or not complete. Whatever is wrong with a row is raised when
-            it is read.
+        DataError: the index is not complete. Whatever is wrong with a row is raised when it is
+            read.
     """
 
     def __init__(

@@ -43,6 +43,7 @@ from rexkit.formats.coordinates import (
     BoxFormat,
     Coordinates,
     coordinate_scale,
+    number_array,
     read_boxes,
     read_points,
     read_polygon,
@@ -198,7 +199,21 @@ def _read_extra(extra: Any) -> dict[str, Any]:
     listed = found.get("categories", [])
     if not isinstance(listed, list) or not all(isinstance(phrase, str) for phrase in listed):
         raise DataError(f"extra.categories must be a list of phrases, got {short(listed)}")
+    if prompt := found.get("visual_prompt"):
+        if not isinstance(prompt, Mapping) or not all(map(_is_boxes, prompt.values())):
+            what = f"must be an object, boxes by phrase; got {short(prompt)}"
+            raise DataError(f"visual_prompt {what}")
+        found["visual_prompt"] = {
+            p: [] if boxes == "None" else boxes for p, boxes in prompt.items()
+        }
     return found
+
+
+def _is_boxes(value: Any) -> bool:
+    if value in (None, "None", []):
+        return True
+    table = number_array(value)
+    return table is not None and table.shape[-1:] == (4,) and bool(np.isfinite(table).all())
 
 
 def _entries(record: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -32,11 +32,15 @@ def is_coco(path: Path) -> bool:
     return bool(lists & {*_REQUIRED}) and not start.keys.keys() & {"image", "image_name"}
 
 
-def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
+def read_coco(
+    path: Path, unusable: list[DataError] | None = None
+) -> dict[str, list[dict[str, Any]]]:
     """Read a COCO JSON file and check the fields that everything rests on.
 
     Args:
         path: the file.
+        unusable: a list to which an error is added for each entry that lacks a field or has no
+            usable id, and is left out; without it such an entry is raised.
 
     Returns:
         ``images``, ``annotations`` and ``categories``. An image without ``file_name`` has it from
@@ -64,10 +68,16 @@ def read_coco(path: Path) -> dict[str, list[dict[str, Any]]]:
                 f"COCO JSON has a list {name!r}; this file has none{f': {hint}' if hint else ''}",
                 str(path),
             )
+        good = []
         for number, entry in enumerate(entries):
-            missing = [f for f in fields if not isinstance(entry, dict) or f not in entry]
-            if missing:
-                raise DataError(f"{name}[{number}] has no {missing[0]!r}", str(path))
+            bad = _entry_error(name, number, entry, fields, path)
+            if bad is None:
+                good.append(entry)
+            elif unusable is None:
+                raise bad
+            else:
+                unusable.append(bad)
+        data[name] = good
     for name in ("images", "categories"):
         _check_ids(name, data[name], path)
     images, categories = (_Ids(data[name]) for name in ("images", "categories"))
@@ -298,16 +308,23 @@ def _plain_id(value: Any) -> Any:
     return value
 
 
+def _entry_error(
+    name: str, number: int, entry: Any, fields: Sequence[str], path: Path
+) -> DataError | None:
+    """Return what makes an entry of a list unusable, or None."""
+    missing = [f for f in fields if not isinstance(entry, dict) or f not in entry]
+    if missing:
+        return DataError(f"{name}[{number}] has no {missing[0]!r}", str(path), "annotation")
+    if "id" in fields and not isinstance(entry["id"], int | float | str):
+        what = f"the id {short(entry['id'])}, which is neither a number nor a string"
+        return DataError(f"{name}[{number}] has {what}", str(path), "annotation")
+    return None
+
+
 def _check_ids(name: str, entries: Sequence[Mapping[str, Any]], path: Path) -> None:
     seen = set()
-    for number, entry in enumerate(entries):
+    for entry in entries:
         value = entry["id"]
-        if not isinstance(value, int | float | str):
-            raise DataError(
-                f"{name}[{number}] has the id {short(value)}, which is neither a number nor a "
-                "string",
-                str(path),
-            )
         if value in seen:
             raise DataError(f"two of {name!r} have the same id, {short(value)}", str(path))
         seen.add(value)

@@ -6,6 +6,7 @@ import codecs
 import json
 import os
 import re
+from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,18 +29,22 @@ class JsonLinesFile:
     The file is read once, to find its lines; a line is parsed when it is accessed. It can be
     pickled, and read by several threads and processes at once.
 
+    A file that is one JSON list is read too: its items stand for lines, and are kept in memory.
+
     Args:
         path: the file.
 
     Raises:
         FileNotFoundError: it is missing.
-        DataError: it is one JSON value over all its lines, or is not UTF-8.
+        DataError: it is one JSON object over several lines, a list of another format, or is not
+            UTF-8.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self._file = MappedFile(path)
-        _check_lines(self._file.path)
-        self._offsets, self._numbers = _find_lines(self._file.path)
+        self._items = _check_lines(self._file.path)
+        if self._items is None:
+            self._offsets, self._numbers = _find_lines(self._file.path)
 
     @property
     def path(self) -> Path:
@@ -47,10 +52,12 @@ class JsonLinesFile:
         return self._file.path
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._offsets if self._items is None else self._items)
 
     def location(self, index: int) -> str:
-        """Return the location of a value for messages: "train.jsonl:17"."""
+        """Return the location of a value for messages: "train.jsonl:17", or "train.json[16]"."""
+        if self._items is not None:
+            return f"{self.path}[{index}]"
         return f"{self.path}:{self._numbers[index]}"
 
     def value(self, index: int) -> Any:
@@ -59,11 +66,13 @@ class JsonLinesFile:
         Raises:
             DataError: it is not JSON.
         """
+        if self._items is not None:
+            return deepcopy(self._items[index])  # whoever reads a row may change it
         return parse_json(self._file.line(int(self._offsets[index])))
 
     def contains(self, index: int, text: bytes) -> bool:
-        """Return whether a line has some text, without parsing it."""
-        return text in self._file.line(int(self._offsets[index]))
+        """Return whether a line may have some text, without parsing it."""
+        return self._items is not None or text in self._file.line(int(self._offsets[index]))
 
 
 @dataclass
@@ -144,23 +153,25 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _check_lines(path: Path) -> None:
-    """Refuse a file that is one value over several lines, or whose lines cannot be told."""
+def _check_lines(path: Path) -> list[Any] | None:
+    """Return the items of a file that is one list; refuse one whose lines cannot be told."""
     with path.open("rb") as file:
         if file.read(2) in _UTF16:
             raise DataError("the file is UTF-16; save it as UTF-8", str(path))
     start = JsonStart.of(path)
     if start.opening == "[" and (start.over_lines or start.alone):
-        kind, hint = "one JSON list", "write each of its items on a line of its own"
-        # A list of another format is named where the file is small enough to be parsed at once.
-        if path.stat().st_size <= 2**24:
-            hint = foreign_format(parse_json(path.read_bytes())) or hint
-    elif start.opening == "{" and start.over_lines:
-        kind = "one JSON object over several lines"
+        try:
+            items: list[Any] = parse_json(path.read_bytes().removeprefix(codecs.BOM_UTF8))
+        except DataError as error:
+            raise error.at(str(path)) from error
+        if hint := foreign_format(items):
+            raise DataError(f"the file is one JSON list, not JSON Lines; {hint}", str(path))
+        return items
+    if start.opening == "{" and start.over_lines:
         hint = foreign_format(start.keys) or "write one object a line"
-    else:
-        return
-    raise DataError(f"the file is {kind}, not JSON Lines; {hint}", str(path))
+        what = "one JSON object over several lines, not JSON Lines"
+        raise DataError(f"the file is {what}; {hint}", str(path))
+    return None
 
 
 def _find_lines(path: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

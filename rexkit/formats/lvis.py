@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rexkit.errors import DataError
+from rexkit.formats.coordinates import short
 
 
 def is_lvis(path: Path) -> bool:
@@ -33,8 +34,10 @@ def lvis_category_ids(image: Mapping[str, Any], field: str) -> list[int]:
         field: "neg_category_ids" or "not_exhaustive_category_ids".
 
     Raises:
-        DataError: the image has no such list.
+        DataError: the image has no such list, or it holds something else.
     """
     if not isinstance(image.get(field), list):
         raise DataError(f"the image has no list {field!r}, as LVIS has; CocoDataset needs none")
+    if strange := [number for number in image[field] if not isinstance(number, (int, str))]:
+        raise DataError(f"{field} must be ids of categories, got {short(strange[0])}")
     return list(image[field])

@@ -135,9 +135,9 @@ def _from_wrapper(fields: dict[str, Any], location: str) -> dict[str, Any]:
             "keypoints": fields.get("keypoints"),
             "name": fields.get("instance_id"),
         }
-    if kind not in _BY_WRAPPER_TYPE:
+    if not isinstance(kind, str) or kind not in _BY_WRAPPER_TYPE:
         known = ", ".join((*_BY_WRAPPER_TYPE, "keypoint"))
-        raise DataError(f"{location} has the type {kind!r}; known are {known}")
+        raise DataError(f"{location} has the type {short(kind)}; known are {known}")
     return {_BY_WRAPPER_TYPE[kind]: coords, **fields}
 
 

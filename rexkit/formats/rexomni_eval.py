@@ -71,7 +71,7 @@ def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
         text = {"text": key} if asked_for_text else {}
         for number, item in enumerate(items):
             entry = decode_geometry(item, f"gt[{key!r}][{number}]")
-            entry = {"phrase": phrase, **text, **_with_box(entry)}
+            entry = {**text, **_with_box(entry), "phrase": phrase}
             if entry.get("bbox") in references:
                 entry["reference"] = True
             entries.append(entry)

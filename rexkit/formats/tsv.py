@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import os
+import re
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,9 @@ logger = logging.getLogger(__name__)
 _COUNTED = 2**30
 _DIGITS = 18
 """The most digits of an offset."""
+_WHOLE = re.compile(rb"-?[0-9]+")
+_BAD = -(2**63)
+"""Stands, with its number added, for a line of an index that is no offset."""
 
 
 class TSVReader:
@@ -44,7 +48,7 @@ class TSVReader:
 
     Raises:
         FileNotFoundError: one of the files is missing.
-        DataError: the index is damaged; or it leaves out or repeats lines, unless it may.
+        DataError: the index leaves out or repeats lines, unless it may.
     """
 
     def __init__(
@@ -56,7 +60,8 @@ class TSVReader:
     ):
         self._images = MappedFile(images)
         self._annotations = MappedFile(annotations)
-        self._offsets = _read_offsets(Path(lineidx))
+        self._lineidx = Path(lineidx)
+        self._offsets = _read_offsets(self._lineidx)
         if not partial_index:
             _check_complete(Path(lineidx), self._offsets, self._annotations.path)
 
@@ -73,7 +78,10 @@ class TSVReader:
         Raises:
             DataError: the row, or the line of its image, is not as the format says.
         """
-        line = self._annotations.line(int(self._offsets[row])).removeprefix(codecs.BOM_UTF8)
+        start = int(self._offsets[row])
+        if start < _BAD + len(self._offsets):
+            raise DataError(f"line {row + 1} of {self._lineidx} is no byte offset")
+        line = self._annotations.line(start).removeprefix(codecs.BOM_UTF8)
         offset, tab, record = line.partition(b"\t")
         if not tab or not offset.strip().isdigit() or len(offset) > _DIGITS:
             raise DataError(f"expected a byte offset, a tab and JSON, got {offset[:40]!r}")
@@ -291,9 +299,12 @@ def _read_offsets(path: Path) -> NDArray[np.int64]:
     lines = [line if len(line) <= _DIGITS else line[:_DIGITS] for line in lines]
     try:
         return np.array(lines, dtype=np.bytes_).astype(np.int64)
-    except ValueError:
-        bad = next(i for i, line in enumerate(lines) if not line.isdigit())
-        raise DataError(f"{lines[bad]!r} is no byte offset", f"{path}:{bad + 1}") from None
+    except ValueError:  # of single rows, which say so when they are read
+        whole = [
+            line if _WHOLE.fullmatch(line) else b"%d" % (_BAD + number)
+            for number, line in enumerate(lines)
+        ]
+        return np.array(whole, dtype=np.bytes_).astype(np.int64)
 
 
 def _check_complete(path: Path, offsets: NDArray[np.int64], annotations: Path) -> None:

@@ -241,6 +241,20 @@ def test_boxes_are_those_of_the_upright_image(tmp_path: Path, coco: dict[str, An
     assert write(tmp_path, coco)[0].image.size == (64, 48)
 
 
+@pytest.mark.parametrize("name", ["images", "annotations", "categories"])
+@pytest.mark.parametrize("entry", [5, {}, {"id": {}, "name": "x", "file_name": "a.png"}])
+def test_entries_that_cannot_be_used_are_skipped(
+    tmp_path: Path, coco: dict[str, Any], name: str, entry: Any
+) -> None:
+    usable = len(write(tmp_path, coco, on_error="skip"))
+    coco[name].append(entry)
+    with pytest.raises(DataError, match=rf"{name}\[\d\] has "):
+        write(tmp_path, coco)
+    rest = write(tmp_path, coco, on_error="skip")
+    assert len(rest) == usable
+    assert f"{name}[{len(coco[name]) - 1}] has " in str(rest.skipped[0])
+
+
 def test_a_missing_image(tmp_path: Path, coco: dict[str, Any]) -> None:
     dataset = write(tmp_path, coco, image_dir=tmp_path / "images")
     with pytest.raises(DataError, match=r"cannot read the image .*images/a\.png"):

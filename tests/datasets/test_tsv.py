@@ -6,6 +6,7 @@ import base64
 import json
 import multiprocessing
 import pickle
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from io import BytesIO
@@ -322,8 +323,23 @@ def test_offsets_that_lead_nowhere(tmp_path: Path, damage: Any, reason: str) -> 
 def test_a_damaged_index_is_named(tmp_path: Path) -> None:
     files = write(tmp_path)
     files[2].write_text("0\n12x\n40\n")
-    with pytest.raises(DataError, match=r"lineidx:2: b'12x' is no byte offset"):
-        TSVDataset(*files)
+    dataset = TSVDataset(*files, partial_index=True)
+    with pytest.raises(DataError, match=r":2: line 2 of .*lineidx is no byte offset"):
+        dataset[1]
+    rest = TSVDataset(*files, partial_index=True, on_error="skip")
+    assert rest.skipped[0].source == f"{files[1]}:2"
+
+
+def test_one_long_line_of_an_index_costs_no_memory(tmp_path: Path) -> None:
+    files = write(tmp_path)
+    lines = files[2].read_bytes()
+    files[2].write_bytes(lines + b"9" * 300_000 + b"\n" + b"7\n" * 20_000)
+    tracemalloc.start()
+    dataset = TSVDataset(*files, partial_index=True)
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    with pytest.raises(DataError, match="is beyond"):
+        dataset[lines.count(b"\n")]
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

@@ -31,13 +31,11 @@ def opened(folder: Path, text: str, encoding: str = "utf-8") -> JsonlDataset:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (json.dumps([ROW] * 20, indent=1), "one JSON list, not JSON Lines; write each of"),
-        (json.dumps([ROW]), "one JSON list"),
+        (json.dumps([ROW] * 20, indent=1)[:-9], "bad JSON"),
         (json.dumps([TASK], indent=2), "one JSON list.* Label Studio's JSON; export .* as COCO"),
         (json.dumps({"images": [], "annotations": []}, indent=1), "COCO JSON, which CocoDataset"),
         (json.dumps(ROW, indent=1), "one JSON object over several lines, .*; write one object a"),
         ('{"shapes": [],\n"imagePath": "a.png"}', "a LabelMe file"),
-        ("\ufeff[\n" + json.dumps(ROW) + "\n]", "one JSON list"),
         ("\ufeff" + json.dumps(ROW), None),
         (json.dumps(ROW) + "\n" + json.dumps([ROW]), None),
         ("{broken\n" + json.dumps(ROW), None),
@@ -52,6 +50,19 @@ def test_files_that_are_one_value(folder: Path, text: str, reason: str | None) -
     with pytest.raises(DataError, match=reason) as caught:
         opened(folder, text)
     assert caught.value.source == str(folder / "rows.jsonl")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [json.dumps([ROW, 3, ROW], indent=1), "\ufeff[\n" + f"{json.dumps(ROW)},\n3, " * 2 + "3]"],
+)
+def test_the_items_of_one_list_are_rows(folder: Path, text: str) -> None:
+    dataset = opened(folder, text)
+    assert dataset[0].annotation.phrases == dataset[0].annotation.phrases == ["cup"]
+    with pytest.raises(DataError, match=r"rows.jsonl\[1\]: a row must be a JSON object"):
+        dataset[1]
+    rest = JsonlDataset(folder / "rows.jsonl", on_error="skip")
+    assert [sample.source[-3:] for sample in rest] == ["[0]", "[2]"]
 
 
 def test_a_byte_order_mark_costs_nothing(folder: Path) -> None:
