@@ -109,13 +109,26 @@ def family_of(path: str) -> str:
     """Return the ``config.model_type`` of a checkpoint, a folder or hub id.
 
     Raises:
-        ConfigError: it is of no family that rexkit knows.
+        ConfigError: there is no such checkpoint, or it is of no family that rexkit knows.
     """
-    family: str = AutoConfig.from_pretrained(path).model_type
+    try:
+        family: str = AutoConfig.from_pretrained(path).model_type
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{_missing(path)}: {str(error).splitlines()[0]}") from error
     if family not in IMAGE_PROCESSORS:
         known = ", ".join(IMAGE_PROCESSORS)
         raise ConfigError(f"{path} is a {family!r} model; known families are {known}")
     return family
+
+
+def _missing(path: str) -> str:
+    """Return what a path is that has no configuration of a model."""
+    folder = Path(path)
+    if path and folder.is_dir():
+        final = folder / "final"
+        hint = f" (it is a work directory; use {final})" if final.is_dir() else ""
+        return f"{path} is not a checkpoint{hint}"
+    return f"{path!r} is not a folder, and cannot be loaded from the model hub"
 
 
 def load_processor(

@@ -197,3 +197,26 @@ def test_wrong_weights_are_an_error(tmp_path):
         TinyVLM(weights=str(tmp_path / "w.safetensors"))
     with pytest.raises(FileNotFoundError, match="nothing"):
         TinyVLM(weights="nothing")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("work_dirs/misspelt/final", "'work_dirs/misspelt/final' is not a folder, and cannot be"),
+        ("tiny", "'tiny' is not a folder, and cannot be loaded from the model hub"),
+        ("work", "work is not a checkpoint (it is a work directory; use work/final): "),
+        ("damaged", "damaged is not a checkpoint: .* not a valid JSON file"),
+        ("other", "other is not a checkpoint: .* model type `other`"),
+    ],
+)
+def test_what_is_no_checkpoint_is_named(tmp_path, monkeypatch, path, said):
+    for folder, text in (
+        ("work/final", "{}"),
+        ("damaged", "{"),
+        ("other", '{"model_type": "other"}'),
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "config.json").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=said.replace("(", r"\(").replace(")", r"\)")):
+        PretrainedVLM(path)
