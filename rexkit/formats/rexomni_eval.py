@@ -54,7 +54,7 @@ def read_entries(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
         DataError: the row is not as the format says.
 
     >>> read_entries({"gt": {"cup": [[1, 2, 30, 40]]}, "categories": ["cup", "dog"]})
-    [{'phrase': 'cup', 'bbox': [1, 2, 30, 40]}, {'phrase': 'dog', 'bbox': None}]
+    [{'bbox': [1, 2, 30, 40], 'phrase': 'cup'}, {'phrase': 'dog', 'bbox': None}]
     """
     target, categories = _read_target(fields)
     spelling = {normalise_phrase(category): category for category in categories}
