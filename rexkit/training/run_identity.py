@@ -87,8 +87,9 @@ def locked(work_dir: Path, resume: bool = False, overwrite: bool = False) -> Ite
         return
     with (work_dir / _LOCK).open("a") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            # Unlike flock, of this process alone: data workers that outlive it hold nothing.
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
             raise UserError(
                 f"{work_dir}: another process trains there; set another --work-dir"
             ) from None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
+import multiprocessing
+import time
 
 import pytest
 
@@ -13,6 +14,7 @@ from rexkit.models.checkpoint_marks import mark
 from rexkit.models.checkpoints import RUN, run_id
 from rexkit.training.run_identity import claimed, locked
 
+FORK = multiprocessing.get_context("fork")
 CONFIG = {"seed": 1, "trainer": {"learning_rate": 0.1, "max_steps": 4}, "train_data": [{"n": 2}]}
 
 
@@ -32,6 +34,14 @@ def test_a_used_directory_is_refused_unless_it_is_resumed_or_overwritten(tmp_pat
         assert json.loads((tmp_path / RUN).read_text())["config"] == {"seed": 2}
 
 
+def _hold(work_dir, pipe):
+    with locked(work_dir):
+        worker = FORK.Process(target=time.sleep, args=(5,), daemon=True)
+        worker.start()  # outlives this process, and must not keep the directory
+        pipe.send(None)
+        time.sleep(60)
+
+
 def test_two_runs_at_once_are_refused(tmp_path):
     with (
         claimed(tmp_path, CONFIG),
@@ -39,10 +49,14 @@ def test_two_runs_at_once_are_refused(tmp_path):
         claimed(tmp_path, CONFIG, resume=True),
     ):
         pass
-    with (tmp_path / ".lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="another process trains there"):
-            claimed(tmp_path, CONFIG, resume=True).__enter__()
+    ours, theirs = FORK.Pipe()
+    other = FORK.Process(target=_hold, args=(tmp_path, theirs))
+    other.start()
+    ours.recv()
+    with pytest.raises(UserError, match="another process trains there"):
+        claimed(tmp_path, CONFIG, resume=True).__enter__()
+    other.kill()
+    other.join()
     with locked(tmp_path), claimed(tmp_path, CONFIG):  # as the command does
         pass
 
