@@ -37,7 +37,8 @@ class StopSignals(TrainerCallback):
 
     def __exit__(self, *_: object) -> None:
         for signum, handler in self._before.items():
-            signal.signal(signum, handler)
+            # None is a handler that Python cannot set again.
+            signal.signal(signum, signal.SIG_DFL if handler is None else handler)
 
     def _receive(self, signum: int, frame: Any) -> None:
         now = time.monotonic()
