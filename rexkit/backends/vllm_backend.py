@@ -25,6 +25,7 @@ from rexkit.backends.vllm_request import (
 )
 from rexkit.errors import ConfigError
 from rexkit.grammar.vocabulary import Vocabulary
+from rexkit.models.adapter import check_low_rank
 from rexkit.models.encoder import Encoder
 from rexkit.models.pixels import resize_to_grid
 from rexkit.models.processors import family_of, load_processor
@@ -49,7 +50,7 @@ class VLLMBackend(Backend):
         seed: of sampling; each request of a call has its own seed, derived from this.
         constrain: generate nothing outside a request's ``constraint``.
         scores: record bin statistics, from which `rexkit.backends.scores` computes scores.
-        adapter: a folder with a LoRA adapter, applied to every request.
+        adapter: a folder with a LoRA adapter, applied to every request; low-rank matrices only.
         min_pixels, max_pixels, system_prompt: as in `PretrainedVLM`.
         options: the fields of `SamplingParams`, such as ``max_new_tokens``, and those of
             ``vllm.EngineArgs`` by their own names: ``dtype``, ``quantization``,
@@ -58,7 +59,7 @@ class VLLMBackend(Backend):
 
     Raises:
         ConfigError: vLLM is not installed, the model has no folder, a sampling parameter is out of
-            range, or ``stop`` is given with ``constrain``.
+            range, ``stop`` is given with ``constrain``, or the adapter trained whole weights too.
         ValueError: with ``constrain``, a request without a constraint, or one without a completion
             within ``max_new_tokens``.
     """
@@ -96,6 +97,7 @@ class VLLMBackend(Backend):
         if adapter is not None:
             from vllm.lora.request import LoRARequest
 
+            check_low_rank(Path(adapter))
             self.adapter = LoRARequest("adapter", 1, str(Path(adapter).resolve()))
         self.engine = vllm.LLM(
             model,

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForImageTextToText
 
-from rexkit.models.adapter import lora_settings, merge_adapter
+from rexkit.errors import ConfigError
+from rexkit.models.adapter import add_adapter, merge_adapter
 from rexkit.models.coordinate_tokens import add_coordinate_tokens
 from rexkit.models.hardware import hardware_attention, hardware_dtype
 from rexkit.models.processors import family_of, load_processor
@@ -43,8 +44,8 @@ class PretrainedVLM(VLM):
             string leaves it to the chat template.
 
     Raises:
-        ConfigError: the checkpoint is of another family, or ``lora`` trains a whole matrix of
-            token vectors that is input and output layer at once.
+        ConfigError: the checkpoint is of another family, or ``lora`` is refused as `add_adapter`
+            says, or ``freeze`` leaves out the rows of added tokens.
     """
 
     def __init__(
@@ -85,10 +86,13 @@ class PretrainedVLM(VLM):
             home, model.config.model_type, min_pixels, max_pixels, system_prompt
         )
         added = add_coordinate_tokens(model, processor.tokenizer)
+        if added and "language_model" in freeze:
+            raise ConfigError(
+                f"model.freeze: {len(added)} tokens were added to the vocabulary, whose rows would "
+                "not train; leave language_model out"
+            )
         if lora is not None:
-            from peft import LoraConfig, get_peft_model
-
-            model = get_peft_model(model, LoraConfig(**lora_settings(model, lora, added)))
+            model = add_adapter(model, lora, added)
         super().__init__(
             model,
             processor,

@@ -62,8 +62,7 @@ class VLM:
         A generated image token would break the next forward pass, and rows past the tokenizer's
         end are padding of the weight matrix.
         """
-        table: Any = self.model.get_input_embeddings()
-        return forbidden_ids(self.tokenizer, table.num_embeddings)
+        return forbidden_ids(self.tokenizer, self.inner.config.get_text_config().vocab_size)
 
     def trainable_by_part(self) -> Iterator[tuple[Part, str, torch.nn.Parameter]]:
         """Yield every trainable parameter, with its name and the part of the model it is in."""

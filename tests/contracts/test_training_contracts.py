@@ -16,6 +16,7 @@ def test_layers_with_adapters():
     find("peft:PeftModel.get_base_model")
     check_source("peft.tuners.tuners_utils", "base_layer")
     assert find("peft.tuners.lora.model:LoraModel.prefix") == "lora_"
+    check_parameters("peft.tuners.tuners_utils:check_target_module_exists", "config", "key")
     check_source("peft.utils.other:ModulesToSaveWrapper", "original_module", "modules_to_save")
 
 

@@ -2,46 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
+from small_models import base_without_coordinates
 
 from rexkit.datasets import ShapesDataset
-from rexkit.errors import ConfigError
+from rexkit.errors import ConfigError, UserError
 from rexkit.examples import ExampleDataset, Source
-from rexkit.grammar.tokens import COORD_TOKENS
 from rexkit.models import PretrainedVLM, TinyVLM
+from rexkit.models.adapter import check_low_rank
 from rexkit.models.export import export
+from rexkit.models.whole_weights import whole_weights
 from rexkit.tasks import GroundingTask
 from rexkit.training.sft_trainer import SFTTrainer
 
 SMALL = dict(hidden_size=64, layers=1, heads=1, vision_hidden_size=64)
-
-
-def base_without_coordinates(folder: Path, tied: bool, spare: int) -> None:
-    """Save a small checkpoint whose vocabulary has no coordinate tokens."""
-    TinyVLM(weights=None, **SMALL).save(folder)
-    tokenizer = json.loads((folder / "tokenizer.json").read_text())
-    removed = {a["id"] for a in tokenizer["added_tokens"] if a["content"] in set(COORD_TOKENS)}
-    kept = [a for a in tokenizer["added_tokens"] if a["id"] not in removed]
-    state = load_file(folder / "model.safetensors")
-    [name] = [n for n in state if n.endswith("embed_tokens.weight")]
-    order = [i for i in range(len(state[name])) if i not in removed]
-    for entry in kept:
-        entry["id"] = order.index(entry["id"])
-    (folder / "tokenizer.json").write_text(json.dumps({**tokenizer, "added_tokens": kept}))
-    rows = torch.cat([state[name][order], torch.randn(spare, 64) * 0.02])
-    state = {n: w for n, w in state.items() if "lm_head" not in n} | {name: rows}
-    if not tied:
-        state["lm_head.weight"] = torch.randn(rows.shape) * 0.05
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    config = json.loads((folder / "config.json").read_text())
-    for part in (config, config["text_config"]):
-        part |= {"vocab_size": len(rows), "tie_word_embeddings": tied}
-    (folder / "config.json").write_text(json.dumps(config))
 
 
 @pytest.mark.parametrize("spare", [0, 1400])
@@ -51,6 +26,8 @@ def base_without_coordinates(folder: Path, tied: bool, spare: int) -> None:
         (True, {}),
         (False, {}),
         (True, {"trainable_token_indices": [3]}),
+        (True, {"trainable_token_indices": {"lm_head": [3], "language_model.embed_tokens": [5]}}),
+        (False, {"target_modules": ["qkv"], "modules_to_save": ["layers.0"]}),
         (False, {"modules_to_save": ["embed_tokens", "lm_head"]}),
         (False, {"modules_to_save": ["lm_head"]}),
     ],
@@ -72,17 +49,66 @@ def test_added_rows_train_and_are_exported(tmp_path, tied, lora, spare):
     after = vlm.model.get_input_embeddings()(torch.tensor(vlm.coordinate_ids)).detach()
     assert (after != before).any(dim=1).sum() > 10
     table = vlm.model.get_input_embeddings()
-    for row in lora.get("trainable_token_indices", ()):  # beside the added ones
+    rows = lora.get("trainable_token_indices", ())  # beside the added ones
+    for row in (3, 5) if isinstance(rows, dict) else rows:
         assert not torch.equal(table(torch.tensor(row)), named[row])
+    merged = {name: weight.clone() for name, weight in whole_weights(vlm.model)}
+    with pytest.raises(ConfigError, match=r"adapter: .*final has .*, and vLLM applies low-rank"):
+        check_low_rank(tmp_path / "run" / "final")
     export(tmp_path / "run", tmp_path / "plain")
     plain = PretrainedVLM(str(tmp_path / "plain"))
     with torch.no_grad():
         got, wanted = plain.model.eval()(**batch).logits, vlm.model.eval()(**batch).logits
     torch.testing.assert_close(got, wanted, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(merged, dict(plain.model.named_parameters()), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("layer", ["embed_tokens", "lm_head"])
-def test_a_copy_of_a_tied_matrix_is_refused(tmp_path, layer):
-    base_without_coordinates(tmp_path / "base", True, 0)
-    with pytest.raises(ConfigError, match=rf"model\.lora\.modules_to_save: {layer} shares"):
-        PretrainedVLM(str(tmp_path / "base"), lora={"r": 4, "modules_to_save": [layer]})
+REFUSED = [
+    (True, {"modules_to_save": ["embed_tokens"]}, r"modules_to_save: embed_tokens shares"),
+    (True, {"modules_to_save": ["lm_head"]}, r"modules_to_save: lm_head shares"),
+    (True, {"modules_to_save": "model.language_model"}, r"modules_to_save: embed_tokens shares"),
+    (True, {"target_modules": ["q_proj", "lm_head"]}, r"target_modules: lm_head shares"),
+    (True, {"target_modules": ".*embed_tokens"}, r"target_modules: embed_tokens shares"),
+    (True, {"target_parameters": ["lm_head.weight"]}, r"target_modules: lm_head shares"),
+    (False, {"target_modules": ["lm_head"]}, r"target_modules: lm_head cannot have an adapter"),
+    (False, {"target_modules": ["embed_tokens"]}, r"embed_tokens cannot have an adapter"),
+    (True, {"trainable_token_indices": [-1]}, r"indices: -1 is no row of embed_tokens"),
+    (False, {"trainable_token_indices": {"lm_head": [9**9]}}, r"no row of lm_head, which has"),
+    (True, {"trainable_token_indices": 5}, r"model\.lora: "),
+    (True, {"init_lora_weights": "pissa_niter_4"}, r"init_lora_weights: 'pissa_niter_…' changes"),
+    (True, {"lora_bias": True}, r"model\.lora: .*merge .*lora_bias"),
+    (True, {"alora_invocation_tokens": [3]}, r"model\.lora: .*merging"),
+    (True, {"inference_mode": True}, r"model\.lora\.inference_mode: nothing would train"),
+    (True, {"target_modules": ["nope"]}, r"model\.lora: .*nope.* not found"),
+    (True, {"nope": 3}, r"model\.lora: .*'nope'"),
+    (True, {"r": 0}, r"model\.lora: .*positive"),
+]
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
+def base(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    base_without_coordinates(folder, request.param, 0)
+    return folder, request.param
+
+
+def test_what_could_not_be_exported_is_refused(base):
+    folder, tied = base
+    for of_tied, lora, message in REFUSED:
+        if of_tied == tied:
+            with pytest.raises(ConfigError, match=message):
+                PretrainedVLM(str(folder), lora={"r": 4, "target_modules": ["q_proj"], **lora})
+    with pytest.raises(ConfigError, match="freeze: 1000 tokens were added"):
+        PretrainedVLM(str(folder), freeze=["language_model"])
+
+
+def test_an_adapter_of_another_model_is_an_error(tmp_path):
+    TinyVLM(weights=None, **SMALL).save(tmp_path / "base")
+    lora = {"r": 4, "target_modules": ["q_proj"]}
+    PretrainedVLM(str(tmp_path / "base"), lora=lora).save(tmp_path / "adapter")
+    check_low_rank(tmp_path / "adapter")
+    with pytest.raises(ConfigError, match=r"adapter: there is no .*base/adapter_config\.json"):
+        check_low_rank(tmp_path / "base")
+    TinyVLM(weights=None, **{**SMALL, "hidden_size": 128}).save(tmp_path / "other")
+    with pytest.raises(UserError, match=r"adapter: it cannot be merged into .*other: .*size"):
+        PretrainedVLM(str(tmp_path / "other"), adapter=str(tmp_path / "adapter"))
