@@ -58,8 +58,16 @@ class TrainerHooks:
         trainer: Any = super()
         trainer._run_epoch(*args, **kwargs)
 
+    def load_weights(self, checkpoint: str, model: Any = None) -> None:
+        """Load the weights of the folder ``checkpoint-N``."""
+        trainer: Any = super()
+        trainer._load_from_checkpoint(checkpoint, model)
+
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         self.save_checkpoint(model, trial)
+
+    def _load_from_checkpoint(self, checkpoint: str, model: Any = None) -> None:
+        self.load_weights(checkpoint, model)
 
     def _run_epoch(self, *args: Any, **kwargs: Any) -> None:
         self.run_epoch(*args, **kwargs)

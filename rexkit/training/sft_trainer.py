@@ -29,6 +29,7 @@ from rexkit.training.chained_optimizer import ChainedOptimizer, is_inner_matrix
 from rexkit.training.collator import Collator
 from rexkit.training.loss import ResponseLoss
 from rexkit.training.muon import Muon
+from rexkit.training.reentrant_checkpointing import require_patch_grads
 from rexkit.training.sampler import EpochSampler
 from rexkit.training.trainer_mixin import Score, TrainerMixin, default_callbacks
 
@@ -134,6 +135,7 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
                 *(callbacks or []),
             ],
         )
+        require_patch_grads(vlm, self.args)
         self.response_loss.to(self.args.device)
         if packing:
             use_tree_attention(vlm.model, attention or default_tree_attention(self.args.device))

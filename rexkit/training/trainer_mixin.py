@@ -19,6 +19,7 @@ from accelerate.utils import broadcast_object_list
 from torch.utils.tensorboard import SummaryWriter
 from transformers import TrainerCallback
 
+from rexkit._compat.accelerate import is_peft_model
 from rexkit._compat.transformers import CHECKPOINT_PREFIX, TensorBoardCallback, TrainerHooks
 from rexkit.errors import StoppedBySignal, UserError
 from rexkit.models.checkpoint_marks import mark, read_mark
@@ -108,6 +109,16 @@ class TrainerMixin(TrainerHooks):
             self.control.should_training_stop = True
         else:
             super().run_epoch(*args, **kwargs)
+
+    def load_weights(self: Any, checkpoint: str, model: Any = None) -> None:
+        """Load the weights of a checkpoint, of the adapter that trains too if there are several.
+
+        With a reference adapter beside it (``beta`` of GRPO), transformers loads that alone.
+        """
+        super().load_weights(checkpoint, model)
+        model = self.model if model is None else model
+        if is_peft_model(model) and (Path(checkpoint) / "adapter_config.json").is_file():
+            model.load_adapter(checkpoint, model.active_adapters[0], is_trainable=True)
 
     def save_checkpoint(self: Any, model: Any, trial: Any) -> None:
         """Save a checkpoint; its mark is written last, and earlier ones are removed after that."""

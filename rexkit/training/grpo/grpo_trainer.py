@@ -15,6 +15,7 @@ from torch.utils.data import Sampler
 from transformers import TrainerCallback
 
 from rexkit._compat.accelerate import is_peft_model
+from rexkit._compat.peft import complete_wrappers
 from rexkit._compat.trl import GRPOConfig
 from rexkit.errors import ConfigError
 from rexkit.examples import ExampleDataset, Key
@@ -38,6 +39,7 @@ from rexkit.training.grpo.rollouts import (
 )
 from rexkit.training.grpo.shared_prefix import SharedPrefixGRPOTrainer
 from rexkit.training.grpo.step_timer import OptimizerTimer, StepTimer
+from rexkit.training.reentrant_checkpointing import require_patch_grads
 from rexkit.training.trainer_mixin import Score, TrainerMixin, default_callbacks
 
 
@@ -203,6 +205,9 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
                 *(callbacks or []),
             ],
         )
+        if is_peft_model(vlm.model):  # TRL has added a reference
+            complete_wrappers(vlm.model)
+        require_patch_grads(vlm, self.args)
         if rollout is not None and not own and self.is_fsdp_enabled:
             raise ConfigError(
                 "trainer.rollout: the parts of a model in FSDP shards cannot be called one by one, "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -10,11 +11,15 @@ import pytest
 
 pytest.importorskip("trl", reason="GRPO is an extra: pip install -e .[grpo]")
 
+import torch
+from small_models import base_without_coordinates
 from test_grpo import rows, trainer
 from test_rollouts import completions
 from transformers import TrainerCallback
 
 from rexkit.errors import StoppedBySignal
+from rexkit.models import PretrainedVLM
+from rexkit.models.whole_weights import whole_weights
 
 STEPS = 5
 SETTINGS = dict(
@@ -86,3 +91,25 @@ def test_a_run_that_was_ended_goes_on_with_the_same_answers(tmp_path, options, s
     assert [row["step"] for row in rows(work_dir) if "loss" in row] == list(range(1, STEPS + 1))
     assert all(row["time/update"] > 0 for row in rows(work_dir) if "loss" in row)
     assert final(work_dir) == final(tmp_path / "through")
+
+
+def test_an_adapter_beside_its_reference_is_resumed(tmp_path):
+    base_without_coordinates(tmp_path / "base", tied=False, spare=0)
+
+    def adapted(seed):
+        torch.manual_seed(seed)
+        lora = dict(r=4, target_modules="all-linear", modules_to_save=["lm_head"])
+        return PretrainedVLM(str(tmp_path / "base"), lora=lora)
+
+    settings = dict(beta=0.1, save_strategy="steps", save_steps=1, learning_rate=1e-2)
+    vlm = adapted(0)
+    before = vlm.model.get_input_embeddings().weight.detach().clone()
+    trainer(tmp_path / "run", vlm=vlm, **settings).fit()
+    assert not torch.equal(vlm.model.get_input_embeddings().weight, before)  # of added tokens
+    weights = [n for n, _ in whole_weights(vlm.model)]
+    assert weights == [n for n, _ in whole_weights(PretrainedVLM(str(tmp_path / "base")).model)]
+    ended = (tmp_path / "run" / "final" / "adapter_model.safetensors").read_bytes()
+    for left in ("final", "checkpoint-2"):
+        shutil.rmtree(tmp_path / "run" / left)
+    trainer(tmp_path / "run", vlm=adapted(1), **settings).fit(resume=True)
+    assert (tmp_path / "run" / "final" / "adapter_model.safetensors").read_bytes() == ended
