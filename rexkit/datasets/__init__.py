@@ -9,7 +9,7 @@ from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.datasets.lvis_dataset import LvisDataset
 from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
 from rexkit.datasets.rexomni_eval_dataset import RexOmniEvalDataset
-from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset
+from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset, RowOptions
 from rexkit.datasets.shapes_dataset import ShapesDataset
 from rexkit.datasets.stick_figures_dataset import StickFiguresDataset
 from rexkit.datasets.synthetic_dataset import SyntheticDataset
@@ -34,6 +34,7 @@ __all__ = [
     "RenderedTextDataset",
     "RexOmniEvalDataset",
     "RowDataset",
+    "RowOptions",
     "ShapesDataset",
     "StickFiguresDataset",
     "SyntheticDataset",

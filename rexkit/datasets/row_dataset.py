@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, TypedDict, get_args
 
 import numpy as np
 
@@ -30,6 +30,16 @@ order in which the file stores them, as tools without knowledge of EXIF show the
 logger = logging.getLogger(__name__)
 
 _BLOCK = 256
+
+
+class RowOptions(TypedDict, total=False):
+    """The arguments that data sets pass on to `RowDataset`, which describes them."""
+
+    on_error: OnError
+    on_outside: OnOutside
+    background: Color
+    orientation: Orientation | None
+    coordinates: Coordinates | None
 
 
 class RowDataset:
@@ -56,7 +66,7 @@ class RowDataset:
     and height, such as "0-1". Where it is not set, coordinates that all lie between 0 and 1 are an
     error, and so are those of a dataset that seem to be thousandths of the image's size.
 
-    A subclass calls this constructor last, defines `row_source` and `load_row`, and keeps nothing
+    A subclass calls this constructor last, with the ``**options`` of its own one, defines `row_source` and `load_row`, and keeps nothing
     open that cannot be pickled or forked.
 
     Args:
@@ -82,7 +92,7 @@ class RowDataset:
         self,
         num_rows: int,
         box_format: BoxFormat,
-        on_error: OnError,
+        on_error: OnError = "raise",
         on_outside: OnOutside = "clamp",
         background: Color = "white",
         orientation: Orientation | None = None,
@@ -112,6 +122,11 @@ class RowDataset:
         self._rows: Sequence[int] | np.ndarray = range(num_rows)
         if on_error == "skip":
             self._skip_unusable()
+
+    @classmethod
+    def extra_arguments(cls) -> Iterable[str]:
+        """Return the names of the arguments that ``**options`` of a subclass may have."""
+        return RowOptions.__annotations__
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages: "train.annotations.tsv:17"."""

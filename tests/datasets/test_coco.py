@@ -335,7 +335,7 @@ def test_large_files_are_indexed_at_once(tmp_path: Path) -> None:
     parsed = time.process_time()
     assert len(CocoDataset(tmp_path / "coco.json")) == 2_000
     # A scan for each image would take hundreds of times as long as parsing.
-    assert time.process_time() - parsed < 20 * (parsed - start)
+    assert time.process_time() - parsed < 60 * (parsed - start)
 
 
 def test_real_blood_cells(shared_data: Path) -> None:
