@@ -66,8 +66,8 @@ class RowDataset:
     and height, such as "0-1". Where it is not set, coordinates that all lie between 0 and 1 are an
     error, and so are those of a dataset that seem to be thousandths of the image's size.
 
-    A subclass calls this constructor last, with the ``**options`` of its own one, defines `row_source` and `load_row`, and keeps nothing
-    open that cannot be pickled or forked.
+    A subclass calls this constructor last, with the ``**options`` of its own one, defines
+    `row_source` and `load_row`, and keeps nothing open that cannot be pickled or forked.
 
     Args:
         num_rows: number of rows in the file.
