@@ -30,6 +30,7 @@ __all__ = [
     "polygon_bounds",
     "polygon_coverage",
     "polygon_iou",
+    "rotated_box_corners",
 ]
 
 Indices = NDArray[np.int64]
@@ -208,6 +209,22 @@ def box_corners(box: ArrayLike) -> Array:
     """
     x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
     return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+
+
+def rotated_box_corners(box: ArrayLike, degrees: float) -> Array:
+    """Return the corners of a box that is turned around its centre: (4, 2).
+
+    Args:
+        box: (4,) centre x, centre y, width, height.
+        degrees: clockwise as seen in the image.
+
+    >>> rotated_box_corners([5, 5, 4, 2], 90).round().tolist()
+    [[6.0, 3.0], [6.0, 7.0], [4.0, 7.0], [4.0, 3.0]]
+    """
+    cx, cy, width, height = np.asarray(box, dtype=np.float64)
+    x, y = np.array([[-1, 1, 1, -1], [-1, -1, 1, 1]]) * [[width / 2], [height / 2]]
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    return np.stack([cx + cos * x - sin * y, cy + sin * x + cos * y], axis=1)
 
 
 def polygon_bounds(polygon: ArrayLike) -> Array:

@@ -6,6 +6,7 @@ from rexkit.datasets.folder_dataset import folder_dataset
 from rexkit.datasets.icdar_dataset import IcdarDataset
 from rexkit.datasets.instance_mask_dataset import InstanceMaskDataset
 from rexkit.datasets.jsonl_dataset import JsonlDataset
+from rexkit.datasets.labelme_dataset import LabelMeDataset
 from rexkit.datasets.lvis_dataset import LvisDataset
 from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
 from rexkit.datasets.rexomni_eval_dataset import RexOmniEvalDataset
@@ -15,6 +16,8 @@ from rexkit.datasets.stick_figures_dataset import StickFiguresDataset
 from rexkit.datasets.synthetic_dataset import SyntheticDataset
 from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
 from rexkit.datasets.tsv_dataset import TSVDataset
+from rexkit.datasets.voc_dataset import VocDataset
+from rexkit.datasets.yolo_dataset import YoloDataset
 from rexkit.formats.coordinates import Coordinates, OnOutside
 
 __all__ = [
@@ -25,6 +28,7 @@ __all__ = [
     "IcdarDataset",
     "InstanceMaskDataset",
     "JsonlDataset",
+    "LabelMeDataset",
     "LvisDataset",
     "OnError",
     "OnOutside",
@@ -39,5 +43,7 @@ __all__ = [
     "StickFiguresDataset",
     "SyntheticDataset",
     "TSVDataset",
+    "VocDataset",
+    "YoloDataset",
     "folder_dataset",
 ]

@@ -18,7 +18,7 @@ _FORMATS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("data", "predictions"), _LABEL_STUDIO),
     (("conversations",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
     (("messages",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
-    (("shapes", "imagePath"), "this is a LabelMe file; convert the folder to COCO JSON"),
+    (("shapes", "imagePath"), "this is a LabelMe file: use LabelMeDataset for its folder"),
     (("imgs", "anns"), f"this is TextOCR's or TextCaps' JSON; write rows as {_ROW}"),
     (("filename", "detection"), f"this is a row of Open-GroundingDINO; write it as {_ROW}"),
     (("filename", "grounding"), f"this is a row of Open-GroundingDINO; write it as {_ROW}"),
