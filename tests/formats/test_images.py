@@ -125,9 +125,13 @@ def test_deep_pixels_are_scaled_by_their_range(bits: int) -> None:
     assert np.asarray(open_source(ramp))[..., 2].ravel().tolist() == list(range(256))
 
 
+@pytest.mark.parametrize("strip", [8, 2**20])
 @pytest.mark.parametrize("bits", [8, 12, 16])
-def test_deep_colour_is_scaled_by_its_range(bits: int) -> None:
+def test_deep_colour_is_scaled_by_its_range(
+    bits: int, strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """16-bit RGB, which Pillow opens with the high bytes alone."""
+    monkeypatch.setattr("rexkit.formats.images._STRIP_PIXELS", strip)
     ramp = (np.arange(192) << (bits - 8)).astype(">u2").reshape(8, 8, 3)
     rows = b"".join(b"\0" + row.tobytes() for row in ramp)
     head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
@@ -223,7 +227,7 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr("rexkit.formats.images.to_rgb", watched)
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(decode_image, [encoded(scene(), "PNG")] * 6))
+        list(pool.map(decode_image, [encoded(scene().convert("L"), "PNG")] * 6))
     assert at_once == [1] * 6
 
 
