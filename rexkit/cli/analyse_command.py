@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
-from rexkit.cli.options import add_import_option, import_components, printable, start_logging
+from rexkit.cli.options import add_import_option, import_components, start_logging
+from rexkit.cli.terminal import Terminal
 
 EPILOG = """
 DIR holds the results of rexkit test, a training's work directory, the predictions of rexkit
@@ -36,19 +36,19 @@ def main(argv: list[str] | None = None) -> int:
     start_logging()
     import_components(args)
     analysis = analyse(args.folder, args.worst, args.iou)
-    console = Console()
+    console = Terminal()
     console.print(counts(analysis.table()))
     worst = Table("faults", "sample", "kinds", title="worst samples")
     for case in analysis.worst:
         kinds = ", ".join(dict.fromkeys(fault.kind for fault in case.faults))
-        worst.add_row(str(len(case.faults)), printable(case.record.source), kinds)
+        worst.add_row(str(len(case.faults)), case.record.source, kinds)
     console.print(worst)
 
     from rexkit.evaluation.sample_images import SampleImages
 
     page = args.html or analysis.root / "analysis.html"
     write_page(page, f"Faults in {args.folder}", analysis, SampleImages(analysis.root))
-    console.print(f"the page is {page}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"the page is {page}", soft_wrap=True)
     return 0
 
 
@@ -58,7 +58,7 @@ def counts(cells: tuple[list[str], list[list[str]]]) -> Table:
     table = Table(title="faults")
     for number, name in enumerate(header):
         wide = number in (0, len(header) - 1)
-        table.add_column(printable(name), justify="left" if wide else "right")
+        table.add_column(name, justify="left" if wide else "right")
     for row in rows:
-        table.add_row(*map(printable, row))
+        table.add_row(*row)
     return table

@@ -6,9 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Literal
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from rexkit.cli.options import start_logging
+from rexkit.cli.terminal import Terminal
 
 EPILOG = """
 Differences are to the first run; the best of each row has a star, and is bold in Markdown. Folders
@@ -30,15 +32,16 @@ def main(argv: list[str] | None = None) -> int:
     from rexkit.evaluation.comparison import compare
     from rexkit.evaluation.tables import markdown, write_csv
 
+    start_logging()
     comparison = compare(args.folders)
     table = Table()
     for number, name in enumerate(comparison.header):
         justify: Literal["left", "right"] = "left" if number < 3 else "right"
-        table.add_column(escape(name), justify=justify, overflow="fold")
-    plain, marked = comparison.texts(), comparison.texts("[bold green]* {}[/bold green]")
-    for shown, cells in zip(plain, marked, strict=True):
-        table.add_row(*map(escape, shown[:3]), *cells[3:])
-    Console().print(table)
+        table.add_column(name, justify=justify, overflow="fold")
+    for row, cells in zip(comparison.rows, comparison.texts("* {}"), strict=True):
+        styles = ["bold green" if best else "" for best in row.best]
+        table.add_row(*cells[:3], *map(Text, cells[3:], styles))
+    Terminal().print(table)
     if args.markdown:
         text = markdown(comparison.header, comparison.texts("**{}**"), text_columns=3)
         args.markdown.write_text(text, "utf-8")

@@ -7,8 +7,9 @@ import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from rich.console import Console
 from rich.progress import track
+
+from rexkit.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from rexkit.datasets import RowDataset
@@ -28,14 +29,14 @@ goes on where it was, when it is started again with the same words.
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the arguments and convert; return 1 if a row could not be used."""
-    from rexkit.cli.options import printable, start_logging
+    from rexkit.cli.options import start_logging
     from rexkit.datasets.row_counts import describe_clamped
     from rexkit.errors import UserError
 
     args = _parser().parse_args(argv)
     start_logging()
     dataset = _open(args)
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     try:
         rows, failures, unnamed = _convert(dataset, args, console)
     except KeyboardInterrupt:
@@ -57,13 +58,13 @@ def main(argv: list[str] | None = None) -> int:
         report = describe_clamped(dataset.clamped_boxes, dataset.clamped_rows)
         messages.append(f"when read, {report}")
     for message in messages:
-        console.print(printable(message), highlight=False, soft_wrap=True)
+        console.print(message, soft_wrap=True)
     console.print(f"{rows} rows written, {failures.total} could not be used")
     return 1 if failures.total or not rows else 0
 
 
 def _convert(
-    dataset: RowDataset, args: argparse.Namespace, console: Console
+    dataset: RowDataset, args: argparse.Namespace, console: Terminal
 ) -> tuple[int, RowFailures, int]:
     """Write the files; return how many rows, failures, and rows with keypoints without names."""
     from rexkit.datasets.row_failures import RowFailures

@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from rexkit.cli.options import start_logging
+from rexkit.cli.terminal import Terminal
 
 EPILOG = """
 CHECKPOINT holds whole weights, DeepSpeed ZeRO shards, FSDP shards or a LoRA adapter, or is a work
@@ -51,7 +50,7 @@ def _export(checkpoint: Path, folder: Path, base: str | None) -> int:
 
     start_logging()
     kind = export(checkpoint, folder, base)
-    Console().print(f"{checkpoint} ({kind}) is now a plain model in {folder}", soft_wrap=True)
+    Terminal().print(f"{checkpoint} ({kind}) is now a plain model in {folder}", soft_wrap=True)
     return 0
 
 
@@ -69,4 +68,4 @@ def _upload(folder: Path, repository: str) -> None:
         raise UserError(
             f"--hf_upload_path {repository}: {error}; the model is in {folder}"
         ) from error
-    Console().print(f"{folder} is uploaded to {repository}", soft_wrap=True)
+    Terminal().print(f"{folder} is uploaded to {repository}", soft_wrap=True)

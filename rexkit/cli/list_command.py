@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from rich.console import Console
 from rich.table import Column, Table
 
 from rexkit.cli.options import add_import_option, import_components
+from rexkit.cli.terminal import Terminal
 from rexkit.errors import ConfigError, did_you_mean
 from rexkit.registry import REGISTRIES, one_line, origin
 from rexkit.shipped_configs import config_folder, first_comment, shipped_configs
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
     args = parser.parse_args(argv)
     import_components(args)
     name = args.registry
-    console = Console()
+    console = Terminal()
     if name is None:
         console.print("\n".join(REGISTRIES))
         return 0

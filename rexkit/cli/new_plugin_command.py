@@ -7,8 +7,7 @@ import re
 from pathlib import Path
 from string import Template
 
-from rich.console import Console
-
+from rexkit.cli.terminal import Terminal
 from rexkit.errors import UserError
 from rexkit.registry import TASK_FNS
 
@@ -119,10 +118,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     folder = write_plugin(args.name, args.dir)
-    console = Console()
-    console.print(f"{folder} is written. Next:", highlight=False, markup=False)
+    console = Terminal()
+    console.print(f"{folder} is written. Next:")
     for command in (f"pip install -e {folder}", "rexkit plugins", f"pytest {folder}"):
-        console.print(f"  {command}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"  {command}", soft_wrap=True)
     return 0
 
 

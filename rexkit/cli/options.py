@@ -8,11 +8,10 @@ import logging
 import os
 from typing import Any
 
-from rich.console import Console
 from rich.logging import RichHandler
-from rich.markup import escape
 from rich.table import Table
 
+from rexkit.cli.terminal import Terminal
 from rexkit.errors import ConfigError, without_controls
 
 
@@ -29,21 +28,12 @@ def start_logging() -> None:
     logging.basicConfig(
         level=logging.INFO if first else logging.ERROR,
         format="%(message)s",
-        handlers=[RichHandler(show_path=False)],
+        handlers=[RichHandler(console=Terminal(), show_path=False)],
     )
     for handler in logging.getLogger().handlers:
         handler.setFormatter(_PrintableFormatter("%(message)s"))
     for chatty in ("httpx", "httpx2", "accelerate", "matplotlib"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
-
-
-def printable(text: str) -> str:
-    r"""Return a text for the terminal: control characters as escapes, and no markup of rich.
-
-    >>> printable("cup\x1b[2J [/b]")
-    'cup\\x1b[2J \\[/b]'
-    """
-    return escape(without_controls(text))
 
 
 def add_import_option(parser: argparse.ArgumentParser) -> None:
@@ -139,5 +129,5 @@ def show_metrics(metrics: dict[str, float], title: str) -> None:
     for name in ("before", "after") if before else ("value",):
         table.add_column(name, justify="right")
     for name in after:
-        table.add_row(escape(name), *(f"{c[name]:.4f}" if name in c else "" for c in columns))
-    Console().print(table)
+        table.add_row(name, *(f"{c[name]:.4f}" if name in c else "" for c in columns))
+    Terminal().print(table)

@@ -7,7 +7,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.progress import track
 
 from rexkit.cli.options import (
@@ -17,6 +16,7 @@ from rexkit.cli.options import (
     parse_override,
     start_logging,
 )
+from rexkit.cli.terminal import Terminal
 from rexkit.errors import UserError
 
 EPILOG = """
@@ -150,7 +150,7 @@ def main(argv: list[str] | None = None) -> int:
     if not any(map(is_video, paths)):
         done = finished(args.out / PREDICTIONS)
         total = sum(path not in done for path in paths)
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     shown = track(results, "predicting", total, console=console, disable=not console.is_terminal)
     number, failures = 0, []
     for result in shown:
@@ -158,7 +158,7 @@ def main(argv: list[str] | None = None) -> int:
         if not result.success:
             failures.append(f"{result.name}: {result.error}")
     for failure in failures:
-        console.print(failure, markup=False, highlight=False, soft_wrap=True)
+        console.print(failure, soft_wrap=True)
     summary = f"{number - len(failures)} predictions, {len(failures)} could not be used: {args.out}"
-    console.print(summary, markup=False, highlight=False, soft_wrap=True)
+    console.print(summary, soft_wrap=True)
     return 1 if failures else 0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from rexkit.cli.options import add_import_option, import_components, parse_component
+from rexkit.cli.terminal import Terminal
 
 EPILOG = """
 RECORDS.jsonl is predictions.jsonl of rexkit test or rexkit predict, completions.jsonl of GRPO, or
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     rewards = WeightedRewards(configs, args.reward_errors, key="--reward")
     reader = args.parser and PARSERS.build(parse_component(args.parser), key="--parser")
     completions = list(replay(args.file, rewards, reader))
-    console = Console()
+    console = Terminal()
     if not completions:
         console.print(f"{args.file} contains no completions")
         return 1
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> int:
         text = completion.text if len(completion.text) <= 200 else f"{completion.text[:199]}…"
         line = completion.location.rpartition(":")[2]
         worst.add_row(f"{completion.total:.3f}", line, completion.source, text)
-    console.print(worst, markup=False)
+    console.print(worst)
     for name, number in rewards.failures.items():
         console.print(f"{name} failed {number} times and counted 0", style="red")
     return 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+
+from rexkit.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from rexkit.run import Run
@@ -19,26 +19,22 @@ def show_run(run: Run, title: str) -> None:
         run: a run of the job "train".
         title: the name of the config.
     """
-    console = Console()
+    console = Terminal()
     console.print(_sources(run, title))
     for checked in run.sources:
         for prompt, response in zip(checked.prompts, checked.responses, strict=True):
             console.print(f"\n{checked.key}", style="bold")
             for name, text in (("prompt", prompt), ("response", response)):
-                console.print(
-                    f"{name}: {text}", markup=False, highlight=False, soft_wrap=True, emoji=False
-                )
+                console.print(f"{name}: {text}", soft_wrap=True)
     console.print()
     console.print(_parameters(run))
     steps = "unknown" if run.steps is None else f"{run.steps:,}"
     console.print(f"trainer: {type(run.trainer).__name__}, optimizer steps: {steps}")
-    console.print(
-        f"{title}: everything is checked, nothing was trained", markup=False, soft_wrap=True
-    )
+    console.print(f"{title}: everything is checked, nothing was trained", soft_wrap=True)
 
 
 def _sources(run: Run, title: str) -> Table:
-    table = Table(title=escape(title))
+    table = Table(title=title)
     for name in ("source", "dataset", "task"):
         table.add_column(name)
     for name in ("samples", "weight", "examples"):
@@ -48,7 +44,7 @@ def _sources(run: Run, title: str) -> Table:
         tasks = source.task if isinstance(source.task, list) else [source.task]
         table.add_row(
             checked.key,
-            escape(checked.name),
+            checked.name,
             ", ".join(task.name for task in tasks),
             f"{source.num_rows:,}",
             f"{source.weight:g}",

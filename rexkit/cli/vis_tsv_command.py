@@ -7,9 +7,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import track
 
+from rexkit.cli.terminal import Terminal
 from rexkit.errors import UserError
 
 EPILOG = """
@@ -68,7 +68,7 @@ def main(argv: list[str] | None = None) -> int:
     visualizer = PillowVisualizer(show_absent=True, font_size=args.font_size)
     if args.output_dir is not None:
         args.output_dir.mkdir(parents=True, exist_ok=True)
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     failures = []
     for index in track(rows, "drawing", console=console, disable=not console.is_terminal):
         try:
@@ -82,10 +82,10 @@ def main(argv: list[str] | None = None) -> int:
         if args.show:
             image.show(title=sample.source)
     for failure in failures:
-        console.print(failure, markup=False, highlight=False, soft_wrap=True)
+        console.print(failure, soft_wrap=True)
     place = "" if args.output_dir is None else f" in {args.output_dir}"
     drawn = f"{len(rows) - len(failures)} of {len(dataset)} samples drawn{place}"
-    console.print(drawn, markup=False, highlight=False, soft_wrap=True)
+    console.print(drawn, soft_wrap=True)
     return 1 if failures or not rows else 0
 
 

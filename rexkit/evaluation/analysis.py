@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import heapq
+import logging
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rexkit.evaluation.faults import FAULT_KINDS, Fault, find_faults
 from rexkit.evaluation.results_folder import ResultName, find_record_files
 from rexkit.formats.predictions import PredictionRecord, read_predictions
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +42,7 @@ class Analysis:
         errors: number of images that could not be used, by (task, data set).
         counts: number of faults of each kind, by (task, data set).
         worst: the samples with most faults, worst first; equal ones in the order of the records.
+        unfinished: what is missing of each test that was stopped before its end.
     """
 
     root: Path
@@ -47,6 +51,7 @@ class Analysis:
     errors: Counter[ResultName]
     counts: dict[ResultName, Counter[str]]
     worst: list[Case]
+    unfinished: dict[ResultName, str] = field(default_factory=dict)
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Return header and rows of a table: a row for each kind, a column for each result."""
@@ -55,6 +60,9 @@ class Analysis:
             ["samples", *(str(self.samples[r]) for r in results), "samples with a prediction"],
             ["faultless", *(str(self.faultless[r]) for r in results), "samples without a fault"],
         ]
+        if self.unfinished:
+            cells = ("yes" if r in self.unfinished else "" for r in results)
+            rows.insert(0, ["unfinished", *cells, "tests that were stopped before their end"])
         if self.errors:
             meaning = "images that could not be used"
             rows.append(["errors", *(str(self.errors[r]) for r in results), meaning])
@@ -84,7 +92,8 @@ def analyse(folder: Path, worst: int = 20, iou: float = 0.5) -> Analysis:
 
     def cases() -> Iterator[Case]:
         for file in files:
-            for record in read_predictions(file.path):
+            number, result = 0, None
+            for number, record in enumerate(read_predictions(file.path), start=1):  # noqa: B007
                 result = file.result_name(record)
                 counts = analysis.counts.setdefault(result, Counter())
                 if record.prediction is None:
@@ -102,6 +111,10 @@ def analyse(folder: Path, worst: int = 20, iou: float = 0.5) -> Analysis:
                 analysis.faultless[result] += not faults
                 if faults:
                     yield Case(result, record, faults)
+            if (missing := file.missing(number)) is not None:
+                logger.warning("%s", missing)
+                if result is not None:
+                    analysis.unfinished[result] = missing
 
     # Like sorting, nlargest keeps the order of equal cases.
     analysis.worst = heapq.nlargest(worst, cases(), key=lambda case: len(case.faults))

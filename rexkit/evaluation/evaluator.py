@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from rexkit.evaluation.results_folder import (
     DatasetResults,
     MetricValues,
     ResultName,
+    clear_totals,
     name_results,
     readable_name,
     write_metrics,
@@ -49,11 +51,11 @@ def evaluate(
 ) -> MetricValues:
     """Generate a response to every example, compute metrics, and write the results.
 
-    Results are in ``out_dir/TASK_eval/DATASET``: ``predictions.jsonl``
-    (`rexkit.formats.predictions`) is written during the test; ``metrics.json`` and, if there are
-    metrics per phrase, ``per_category.json`` are written at the end. ``out_dir`` itself gets
-    ``metrics.json`` with the returned values, and ``results.md`` and ``results.csv`` with those of
-    every data set in the folder, earlier tests included.
+    Results are in ``out_dir/TASK_eval/DATASET``: ``test.json``, with the number of samples, is
+    written first, ``predictions.jsonl`` (`rexkit.formats.predictions`) during the test, and
+    ``metrics.json`` and, if there are metrics per phrase, ``per_category.json`` at the end.
+    ``out_dir`` itself gets ``metrics.json`` with the returned values, and ``results.md`` and
+    ``results.csv`` with those of every data set in the folder, earlier tests included.
 
     Rows that cannot be used, or that the backend cannot take, are skipped beforehand where their
     dataset has ``on_error="skip"``; others are an error.
@@ -88,10 +90,13 @@ def evaluate(
     number_drawn = min(num_images, len(examples))
     drawn = {i * len(examples) // number_drawn for i in range(number_drawn)}
     results_dir = out_dir if processes.rank == 0 else None
+    if results_dir is not None:
+        clear_totals(results_dir)
+    numbers = Counter(map(examples.source_of, range(len(examples))))
     with ExitStack() as stack:
         files = [
-            stack.enter_context(DatasetResults(results_dir.joinpath(*result)))
-            for result in result_names
+            stack.enter_context(DatasetResults(results_dir.joinpath(*result), numbers[number]))
+            for number, result in enumerate(result_names)
             if results_dir is not None
         ]
         for window in _windows(backend, examples, processes):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from pathlib import Path
 
 from rexkit.evaluation.results_folder import MetricValues, ResultName, find_record_files
 from rexkit.formats.predictions import PredictionRecord, read_predictions
+
+logger = logging.getLogger(__name__)
 
 
 def record_statistics(folder: Path) -> dict[ResultName, MetricValues]:
@@ -28,12 +31,15 @@ def record_statistics(folder: Path) -> dict[ResultName, MetricValues]:
     columns: dict[ResultName, dict[str, list[float]]] = {}
     errors: dict[ResultName, int] = defaultdict(int)
     for file in files:
-        for record in read_predictions(file.path):
+        number = 0
+        for number, record in enumerate(read_predictions(file.path), start=1):  # noqa: B007
             result = file.result_name(record)
             table = columns.setdefault(result, defaultdict(list))
             errors[result] += record.prediction is None
             for name, value in _values(record).items():
                 table[name].append(value)
+        if (missing := file.missing(number)) is not None:
+            logger.warning("%s", missing)
     return {
         result: {
             "samples": float(len(table.get("problem_rate", ()))),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,8 +19,13 @@ from rexkit.whole_files import write_whole
 if TYPE_CHECKING:
     from rexkit.metrics.metric import Metric
 
+logger = logging.getLogger(__name__)
+
 METRICS = "metrics.json"
+TEST = "test.json"
+"""Beside ``predictions.jsonl``, written before the first of them: the number of samples."""
 PER_CATEGORY = "per_category.json"
+TABLES = ("results.md", "results.csv")
 
 ResultName = tuple[str, str]
 """The folders of a result: (task, data set), such as ("box_eval", "COCO")."""
@@ -35,15 +41,19 @@ class DatasetResults:
 
     Args:
         folder: such as ``work_dirs/run/box_eval/COCO``.
+        samples: number of records that there will be; ``test.json`` keeps it.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, samples: int | None = None):
         self.folder = folder
+        self.samples = samples
 
     def __enter__(self) -> DatasetResults:
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in (METRICS, PER_CATEGORY):
+        for name in (METRICS, PER_CATEGORY, PREDICTIONS, TEST):
             (self.folder / name).unlink(missing_ok=True)
+        if self.samples is not None:
+            write_whole(self.folder / TEST, json.dumps({"samples": self.samples}) + "\n")
         # Line by line, so that a killed test keeps the records so far.
         self._file = (self.folder / PREDICTIONS).open("w", buffering=1, encoding="utf-8")
         return self
@@ -79,9 +89,43 @@ class RecordFile:
     dataset: str
     task: str | None = None
 
+    def missing(self, found: int) -> str | None:
+        """Return what a test that was stopped before its end left out, None if nothing.
+
+        Args:
+            found: number of records in the file.
+        """
+        folder = self.path.parent
+        if self.path.name != PREDICTIONS:
+            return None
+        expected = expected_samples(folder)
+        if expected is not None and found < expected:
+            return f"{folder}: {found} of {expected} samples; the test was stopped before its end"
+        if (self.task or expected is not None) and not (folder / METRICS).is_file():
+            return f"{folder}: {found} samples and no {METRICS}; the test did not end"
+        return None
+
     def result_name(self, record: PredictionRecord) -> ResultName:
         """Return (task, data set) of one of its records."""
         return self.task or record.task or "unknown task", self.dataset
+
+
+def clear_totals(folder: Path) -> None:
+    """Remove the values and tables over all data sets in a folder, which a new test replaces.
+
+    A test that is killed then leaves none beside records that they are not of.
+    """
+    for name in (METRICS, *TABLES):
+        (folder / name).unlink(missing_ok=True)
+
+
+def expected_samples(folder: Path) -> int | None:
+    """Return how many records a test was to write into a folder, None if that is not known."""
+    try:
+        found = json.loads((folder / TEST).read_text("utf-8"))["samples"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return found if type(found) is int and found >= 0 else None
 
 
 def find_record_files(folder: Path) -> tuple[Path, list[RecordFile]]:
@@ -178,10 +222,15 @@ def find_results(folder: Path) -> dict[ResultName, MetricValues]:
 
     For a training's work directory, these are the metrics of the test at its end, in ``after``.
 
+    Tests that were stopped before their end are left out with a warning.
+
     Raises:
         FileNotFoundError: there is none.
     """
     for root in (folder, folder / "after"):
+        stopped = {f.parent for f in root.glob(f"*/*/{TEST}")}
+        for left_out in sorted(f for f in stopped if not (f / METRICS).is_file()):
+            logger.warning("%s has no %s: its test did not end; it is left out", left_out, METRICS)
         if files := sorted(root.glob(f"*/*/{METRICS}")):
             return {(f.parent.parent.name, f.parent.name): _read_metrics(f) for f in files}
     raise FileNotFoundError(
@@ -193,10 +242,17 @@ def find_results(folder: Path) -> dict[ResultName, MetricValues]:
 def _read_metrics(file: Path) -> MetricValues:
     try:
         values = json.loads(file.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{file}: bad JSON ({error}); test again, or remove the file") from error
-    if not isinstance(values, dict):
+    if not isinstance(values, dict) or not all(map(_is_value, values.values())):
         raise UserError(
-            f"{file}: expected a JSON object, metrics by name; test again, or remove the file"
+            f"{file}: expected a JSON object, numbers by name; test again, or remove the file"
         )
     return values
+
+
+def _is_value(value: Any) -> bool:
+    """Whether something can be the value of a metric; None stands for one that is undefined."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return -(2**63) <= value < 2**63
+    return value is None or isinstance(value, float)

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from rexkit.evaluation.results_folder import find_results
+from rexkit.evaluation.results_folder import TABLES, find_results
 
 
 def write_tables(folder: Path) -> None:
@@ -27,9 +27,10 @@ def write_tables(folder: Path) -> None:
             for metric in dict.fromkeys(name for values in columns.values() for name in values)
         ]
         sections.append(f"## {task}\n\n{markdown(['metric', *columns], rows)}")
-    (folder / "results.md").write_text("\n".join(sections), "utf-8")
+    as_markdown, as_csv = TABLES
+    (folder / as_markdown).write_text("\n".join(sections), "utf-8")
     write_csv(
-        folder / "results.csv",
+        folder / as_csv,
         ["task", "dataset", "metric", "value"],
         [
             [task, name, metric, value]

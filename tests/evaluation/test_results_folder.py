@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rexkit.datasets import ShapesDataset
 from rexkit.errors import UserError
+from rexkit.evaluation import analyse, compare
+from rexkit.evaluation.evaluator import evaluate
 from rexkit.evaluation.results_folder import (
     DatasetResults,
     find_record_files,
@@ -17,7 +21,10 @@ from rexkit.evaluation.results_folder import (
     write_metrics,
     write_per_category,
 )
+from rexkit.examples import ExampleDataset, Source
 from rexkit.formats.predictions import PredictionRecord
+from rexkit.structures import Prediction
+from rexkit.tasks import GroundingTask
 
 
 def touch(*files: Path) -> None:
@@ -142,3 +149,59 @@ def test_a_file_of_no_metrics_is_named(tmp_path, text, message):
     with pytest.raises(UserError, match=message) as error:
         find_results(tmp_path)
     assert str(error.value).startswith(str(file))
+
+
+def half_a_test(folder: Path) -> Path:
+    """Leave what a test leaves that is killed after one of two records, and its earlier results."""
+    write_metrics({"f1": 0.9}, folder)
+    write_metrics({"f1": 0.9}, folder / "box_eval" / "A")
+    record = PredictionRecord("a.png", "detection", "Detect.", ["cup"], Prediction((9, 9), []))
+    with suppress(KeyboardInterrupt), DatasetResults(folder / "box_eval" / "A", 2) as results:
+        results.add(record.to_dict())
+        raise KeyboardInterrupt
+    return folder
+
+
+def test_half_a_test_is_not_taken_for_a_whole_one(tmp_path, caplog):
+    folder = half_a_test(tmp_path)
+    found = analyse(folder)
+    assert "1 of 2 samples; the test was stopped before its end" in caplog.text
+    _, rows = found.table()
+    assert rows[0] == ["unfinished", "yes", "tests that were stopped before their end"]
+    caplog.clear()
+    assert compare([folder, folder]).rows[0].values == [1.0, 1.0]  # of the records
+    assert caplog.text.count("1 of 2 samples") == 2
+    write_metrics({"f1": 0.5}, folder / "box_eval" / "B")
+    caplog.clear()
+    assert list(find_results(folder)) == [("box_eval", "B")]
+    assert "A has no metrics.json: its test did not end" in caplog.text
+    # The records alone, as where the folder was copied without the rest.
+    (folder / "box_eval" / "A" / "test.json").unlink()
+    caplog.clear()
+    assert analyse(folder).unfinished
+    write_metrics({"f1": 0.5}, folder / "box_eval" / "A")
+    assert not analyse(folder).unfinished
+
+
+def test_a_new_test_removes_the_values_over_all_data_sets(tmp_path):
+    class Killed:
+        def generate(self, requests):
+            raise KeyboardInterrupt
+
+    for name in ("metrics.json", "results.md", "results.csv"):
+        (tmp_path / name).write_text("old")
+    data = ExampleDataset([Source(ShapesDataset(2), GroundingTask())])
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Killed(), data, out_dir=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["box_eval"]
+    assert json.loads((tmp_path / "box_eval" / "Shapes" / "test.json").read_text()) == {
+        "samples": 2
+    }
+
+
+@pytest.mark.parametrize("text", ['{"f1": "x"}', '{"f1": [1]}', "[" * 10**5, "", "[]", "{"])
+def test_metrics_that_are_no_numbers_are_named(tmp_path, text):
+    (tmp_path / "box_eval" / "A").mkdir(parents=True)
+    (tmp_path / "box_eval" / "A" / "metrics.json").write_text(text)
+    with pytest.raises(UserError, match=r"A/metrics\.json: .*test again, or remove"):
+        find_results(tmp_path)
