@@ -52,10 +52,12 @@ PREDICTIONS, COMPLETIONS = "predictions.jsonl", "completions.jsonl"
 TEXT_KEYS = ("raw_response", "raw_output")
 TARGET_KEYS = ("gt", "ground_truth", "annotation")
 
-_OPTIONAL = (
-    *("index", "step", "resized_size", "num_prompt_tokens", "num_output_tokens", "seconds"),
-    *("reward", "drawing", "error"),
-)
+_OPTIONAL: dict[str, type] = {
+    **dict.fromkeys(("index", "step", "num_prompt_tokens", "num_output_tokens"), int),
+    **dict.fromkeys(("seconds", "reward"), float),
+    **dict.fromkeys(("drawing", "error"), str),
+}
+"""Keys of a record that may be missing, but for ``resized_size``."""
 
 
 @dataclass(slots=True, eq=False)
@@ -153,7 +155,7 @@ class PredictionRecord:
             found["image_size"] = list(self.prediction.image_size)
             found["problems"] = [asdict(problem) for problem in self.prediction.problems]
             found["truncated"] = self.truncated
-        optional = {name: getattr(self, name) for name in _OPTIONAL}
+        optional = {name: getattr(self, name) for name in ("resized_size", *_OPTIONAL)}
         found |= {name: value for name, value in optional.items() if value is not None}
         return found | ({"rewards": self.rewards} if self.rewards else {})
 
@@ -182,7 +184,7 @@ class PredictionRecord:
             return _record(row, location)
         except DataError as error:
             raise error.at(location) from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
             reason = f"this is no prediction record ({type(error).__name__}: {error})"
             raise DataError(reason, location) from error
 
@@ -199,7 +201,7 @@ def read_predictions(file: Path) -> Iterator[PredictionRecord]:
     Raises:
         DataError: a line is no record; the message names file and line.
     """
-    with file.open(encoding="utf-8") as lines:
+    with file.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -207,7 +209,7 @@ def read_predictions(file: Path) -> Iterator[PredictionRecord]:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                if not line.endswith("\n"):
+                if not line.endswith(b"\n"):
                     logger.warning("%s: the line is incomplete and is skipped", location)
                     return
                 raise DataError(
@@ -224,33 +226,51 @@ def to_line(row: Mapping[str, Any]) -> str:
 def _record(row: Any, location: str) -> PredictionRecord:
     if not isinstance(row, Mapping):
         raise DataError(f"a prediction record must be a JSON object, got {short(row)}")
-    error = row.get("error")
+    error = _checked(row, "error", str)
     image_size = _size(row, "image_size") if error is None else None
-    resized = row.get("resized_size")
+    phrases, rewards = row.get("categories") or [], row.get("rewards") or {}
+    if not isinstance(phrases, list) or not all(isinstance(p, str) for p in phrases):
+        raise DataError(f"'categories' must be a list of phrases, got {short(phrases)}")
+    if not isinstance(rewards, Mapping):
+        raise DataError(f"'rewards' must be numbers by name, got {short(rewards)}")
     return PredictionRecord(
         source=str(row.get("source", "")),
         task=str(row.get("task_name", row.get("task", ""))),
         prompt=str(row.get("question", row.get("prompt", ""))),
-        phrases=list(row.get("categories") or ()),
+        phrases=phrases,
         prediction=None if image_size is None else _prediction(row, image_size),
         target=None if image_size is None else _target(row, image_size),
-        image_path=row.get("image_path"),
+        image_path=_checked(row, "image_path", str),
         dataset=str(row.get("dataset_name", "")),
-        resized_size=None if resized is None else (int(resized[0]), int(resized[1])),
+        resized_size=None if row.get("resized_size") is None else _size(row, "resized_size"),
         truncated=bool(row.get("truncated", False)),
-        rewards=dict(row.get("rewards", {})),
+        rewards={str(name): _checked(rewards, name, float) for name in rewards},
         location=location,
-        **{name: row.get(name) for name in _OPTIONAL if name != "resized_size"},
+        **{name: _checked(row, name, kind) for name, kind in _OPTIONAL.items()},
     )
+
+
+def _checked(row: Mapping[str, Any], name: str, kind: type) -> Any:
+    """Return a value of a type, None where there is none; numbers must be finite."""
+    value = row.get(name)
+    if value is None or (kind is str and isinstance(value, str)):
+        return value
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is not str and is_number and abs(value) < 2**63 and kind(value) == value:
+        return kind(value)
+    names = {str: "a text", int: "a whole number", float: "a number"}
+    raise DataError(f"{name!r} must be {names[kind]}, got {short(value)}")
 
 
 def _size(row: Mapping[str, Any], name: str) -> ImageSize:
     try:
-        width, height = row[name]
-        return int(width), int(height)
-    except (KeyError, TypeError, ValueError) as error:
+        width, height = map(int, row[name])
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         got = f"got {short(row[name])}" if name in row else _has(row, (name,))
         raise DataError(f"a record must have its {name!r}, [width, height]; {got}") from error
+    if not (0 < width < 2**31 and 0 < height < 2**31):
+        raise DataError(f"{name!r} must be two numbers of pixels, got {short(row[name])}")
+    return width, height
 
 
 def _prediction(row: Mapping[str, Any], image_size: ImageSize) -> Prediction:
@@ -265,10 +285,15 @@ def _prediction(row: Mapping[str, Any], image_size: ImageSize) -> Prediction:
         image_size,
         found.instances,
         found.absent,
-        problems=[Problem(**problem) for problem in row.get("problems", ())],
+        problems=[_problem(problem) for problem in row.get("problems") or ()],
         text=text,
         order=list(row["extracted_predictions"]),
     )
+
+
+def _problem(entry: Mapping[str, Any]) -> Problem:
+    kind, detail = _checked(entry, "kind", str), _checked(entry, "detail", str)
+    return Problem(kind or "", _checked(entry, "offset", int) or 0, detail or "")
 
 
 def _target(row: Mapping[str, Any], image_size: ImageSize) -> Annotation | None:
