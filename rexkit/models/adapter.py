@@ -12,6 +12,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer, PreTrainedM
 
 from rexkit._compat.peft import complete_wrappers, is_named, is_targeted, merge_each_kind
 from rexkit.errors import ConfigError, UserError
+from rexkit.models.loading import loading
 
 
 def add_adapter(model: Any, lora: Mapping[str, Any], added: Sequence[int]) -> Any:
@@ -151,28 +152,25 @@ def merge_adapter(
     """
     from peft import PeftConfig, PeftModel
 
-    named = base or PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
+    with loading(adapter, "adapter_config.json"):
+        named = base or PeftConfig.from_pretrained(str(adapter)).base_model_name_or_path
     if not named:
         raise UserError(f"{adapter} does not name the model it was trained on; give --base")
-    model: Any = AutoModelForImageTextToText.from_pretrained(named, **options)
-    rows = _embedding_rows(adapter)
+    with loading(named, "model"):
+        model: Any = AutoModelForImageTextToText.from_pretrained(named, **options)
+    with loading(adapter, "weights"):
+        rows = _embedding_rows(adapter)
     have = model.get_input_embeddings().num_embeddings
     has_tokens = (adapter / "tokenizer_config.json").is_file()
     if rows is None and has_tokens:
-        rows = max(have, len(AutoTokenizer.from_pretrained(str(adapter))))
+        with loading(adapter, "tokenizer"):
+            rows = max(have, len(AutoTokenizer.from_pretrained(str(adapter))))
     if rows is not None and rows != have:
         # Coordinate tokens were added before the adapter was trained.
         model.resize_token_embeddings(rows, mean_resizing=False)
     try:
         merged: PreTrainedModel = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        RuntimeError,
-        NotImplementedError,
-    ) as error:
+    except Exception as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{adapter}: it cannot be merged into {named}: {reason}") from error
     return merged, str(adapter) if has_tokens else str(named)

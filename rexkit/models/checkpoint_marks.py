@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rexkit._compat.transformers import TRAINER_STATE
 from rexkit.whole_files import write_whole
 
 MARK = "checkpoint.json"
@@ -70,11 +71,12 @@ def changed_file(folder: Path, found: CheckpointMark, missing: bool = True) -> s
     Args:
         folder: with the checkpoint.
         found: its mark.
-        missing: whether a file that was removed is such a one.
+        missing: whether a file that was removed is such a one, even if the model itself does not
+            need it, such as the state of the optimizer.
     """
     for name, (size, digest) in found.files.items():
         path = folder / name
-        if not missing and not path.exists():
+        if not missing and not path.exists() and not _is_of_model(path):
             continue
         try:
             same = path.stat().st_size == size and _digest(path) == digest
@@ -83,6 +85,11 @@ def changed_file(folder: Path, found: CheckpointMark, missing: bool = True) -> s
         if not same:
             return name
     return None
+
+
+def _is_of_model(path: Path) -> bool:
+    kinds = (".json", ".jinja", ".safetensors", ".txt", ".model")
+    return path.suffix in kinds and path.name != TRAINER_STATE
 
 
 def _digest(path: Path) -> str:

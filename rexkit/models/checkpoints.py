@@ -106,14 +106,17 @@ def weights_fault(folder: Path) -> str | None:
     changed = None if found is None else changed_file(folder, found, missing=False)
     if changed is not None:
         return f"is not whole ({changed} is not as it was saved)"
-    described = [folder / name for name in ("config.json", "adapter_config.json", _INDEX)]
-    described = [file for file in described if file.is_file()]
-    for file in described:
-        if not isinstance(_read_json(file), dict):
+    for file in sorted(folder.glob("*.json")) if found is None else ():
+        if _read_json(file) is None:
             return f"is not whole ({file.name} is cut off)"
+    for file in sorted(folder.glob("*.jinja")) if found is None else ():
+        if not file.read_bytes().strip(b"\0 \n"):
+            return f"is not whole ({file.name} is empty)"
     names = {path.name for path in folder.glob("*.safetensors")}
-    if (folder / _INDEX).is_file():
-        names |= set(_read_json(folder / _INDEX).get("weight_map", {}).values())
+    index = _read_json(folder / _INDEX)
+    weight_map = index.get("weight_map") if isinstance(index, dict) else None
+    if isinstance(weight_map, dict):
+        names |= set(map(str, weight_map.values()))
     for name in sorted(names):
         if not _is_whole_safetensors(folder / name):
             return f"is not whole ({name} is missing or cut off)"
@@ -170,7 +173,8 @@ def finished_model(folder: Path) -> Path:
         return last
     if passed:
         raise UserError(
-            f"{folder}: no checkpoint is complete ({passed[0]}); train on until one is saved"
+            f"{folder}: no checkpoint is complete ({passed[0]}); train on until one is saved, or, "
+            f"if you changed that file yourself, remove {MARK} beside it"
         )
     return last_actor_folder(folder) or folder
 

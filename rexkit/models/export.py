@@ -25,6 +25,7 @@ from rexkit.models.checkpoints import (
     finished_model,
     weights_fault,
 )
+from rexkit.models.loading import loading
 from rexkit.models.processors import load_processor
 from rexkit.models.verl_shards import DESCRIPTION, merge_shards
 
@@ -85,7 +86,8 @@ def _load(
         raise UserError(f"{source} has no config.json, so its weights cannot be loaded")
     auto: Any = AutoModelForImageTextToText
     if state is None:
-        model, found = auto.from_pretrained(source, dtype="auto", output_loading_info=True)
+        with loading(source, "model"):
+            model, found = auto.from_pretrained(source, dtype="auto", output_loading_info=True)
     else:
         config = AutoConfig.from_pretrained(source)
         # The auto class requires a path; the class that it chooses does not.

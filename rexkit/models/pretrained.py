@@ -13,6 +13,7 @@ from rexkit.errors import ConfigError
 from rexkit.models.adapter import add_adapter, merge_adapter
 from rexkit.models.coordinate_tokens import add_coordinate_tokens
 from rexkit.models.hardware import hardware_attention, hardware_dtype
+from rexkit.models.loading import loading
 from rexkit.models.processors import family_of, load_processor
 from rexkit.models.vlm import VLM, Part
 from rexkit.registry import MODELS
@@ -81,7 +82,9 @@ class PretrainedVLM(VLM):
             model, home = merge_adapter(Path(path), **options)
         else:
             family_of(path)
-            model, home = AutoModelForImageTextToText.from_pretrained(path, **options), path
+            with loading(path, "model"):
+                model = AutoModelForImageTextToText.from_pretrained(path, **options)
+            home = path
         processor = load_processor(
             home, model.config.model_type, min_pixels, max_pixels, system_prompt
         )

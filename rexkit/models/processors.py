@@ -29,6 +29,7 @@ from rexkit._compat.transformers import is_torchvision_available
 from rexkit.errors import ConfigError
 from rexkit.models.chat_template import load_chat_template
 from rexkit.models.checkpoint_settings import SETTINGS, CheckpointSettings, checkpoint_settings
+from rexkit.models.loading import loading
 from rexkit.models.pixels import pixel_budget
 
 IMAGE_TOKEN = "<|image_pad|>"
@@ -113,8 +114,9 @@ def family_of(path: str) -> str:
     """
     try:
         family: str = AutoConfig.from_pretrained(path).model_type
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{_missing(path)}: {str(error).splitlines()[0]}") from error
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ConfigError(f"{_missing(path)}: {reason}") from error
     if family not in IMAGE_PROCESSORS:
         known = ", ".join(IMAGE_PROCESSORS)
         raise ConfigError(f"{path} is a {family!r} model; known families are {known}")
@@ -149,12 +151,15 @@ def load_processor(
 
     Raises:
         ConfigError: the checkpoint has no chat template.
+        UserError: a file of the tokenizer or image processor cannot be loaded.
         ValueError: the pixel budget is empty or less than one cell.
     """
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    with loading(path, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(path)
     if tokenizer.chat_template is None:
         tokenizer.chat_template = load_chat_template(path)
-    image_processor = AutoImageProcessor.from_pretrained(path)
+    with loading(path, "image processor"):
+        image_processor = AutoImageProcessor.from_pretrained(path)
     cell = image_processor.patch_size * image_processor.merge_size
     settings = checkpoint_settings(path, cell, min_pixels, max_pixels, system_prompt, tokenizer)
     image_processor.size = pixel_budget(settings.min_pixels, settings.max_pixels, cell)
