@@ -12,7 +12,7 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer, PreTrainedM
 
 from rexkit._compat.peft import complete_wrappers, is_named, is_targeted, merge_each_kind
 from rexkit.errors import ConfigError, UserError
-from rexkit.models.loading import loading
+from rexkit.models.load_errors import loading
 
 
 def add_adapter(model: Any, lora: Mapping[str, Any], added: Sequence[int]) -> Any:

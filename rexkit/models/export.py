@@ -25,7 +25,7 @@ from rexkit.models.checkpoints import (
     finished_model,
     weights_fault,
 )
-from rexkit.models.loading import loading
+from rexkit.models.load_errors import loading
 from rexkit.models.processors import load_processor
 from rexkit.models.verl_shards import DESCRIPTION, merge_shards
 

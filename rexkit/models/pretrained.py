@@ -13,7 +13,7 @@ from rexkit.errors import ConfigError
 from rexkit.models.adapter import add_adapter, merge_adapter
 from rexkit.models.coordinate_tokens import add_coordinate_tokens
 from rexkit.models.hardware import hardware_attention, hardware_dtype
-from rexkit.models.loading import loading
+from rexkit.models.load_errors import loading
 from rexkit.models.processors import family_of, load_processor
 from rexkit.models.vlm import VLM, Part
 from rexkit.registry import MODELS

@@ -29,7 +29,7 @@ from rexkit._compat.transformers import is_torchvision_available
 from rexkit.errors import ConfigError
 from rexkit.models.chat_template import load_chat_template
 from rexkit.models.checkpoint_settings import SETTINGS, CheckpointSettings, checkpoint_settings
-from rexkit.models.loading import loading
+from rexkit.models.load_errors import loading
 from rexkit.models.pixels import pixel_budget
 
 IMAGE_TOKEN = "<|image_pad|>"
