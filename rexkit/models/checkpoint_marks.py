@@ -88,7 +88,8 @@ def changed_file(folder: Path, found: CheckpointMark, missing: bool = True) -> s
 
 
 def _is_of_model(path: Path) -> bool:
-    kinds = (".json", ".jinja", ".safetensors", ".txt", ".model")
+    """Whether a model needs a file; its weights may be in shards of a trainer too."""
+    kinds = (".json", ".jinja", ".txt", ".model")
     return path.suffix in kinds and path.name != TRAINER_STATE
 
 
