@@ -37,6 +37,15 @@ def shared_data() -> Path:
 
 
 @pytest.fixture
+def own_components(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Components that are registered in a test are gone after it."""
+    from rexkit.registry import REGISTRIES
+
+    for registry in REGISTRIES.values():
+        monkeypatch.setattr(registry, "_module_dict", registry.components())
+
+
+@pytest.fixture
 def checkpoint(tmp_path) -> Path:
     from rexkit.models import TinyVLM
 

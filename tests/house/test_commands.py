@@ -26,7 +26,7 @@ from rexkit.cli import COMMANDS as SUBCOMMANDS
 from rexkit.cli import main
 from rexkit.component_arguments import check_names
 from rexkit.datasets import ShapesDataset
-from rexkit.registry import REGISTRIES, REWARDS, TASK_FNS, TRAINERS
+from rexkit.registry import REWARDS, TASK_FNS, TRAINERS
 
 BLOCK = re.compile(r"^( *)```(bash|python)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 PAGES = (
@@ -385,14 +385,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (tmp_path / name).symlink_to(ROOT / name)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    for registry in REGISTRIES.values():
-        # Components of the page are gone after it.
-        monkeypatch.setattr(registry, "_module_dict", registry.components())
     monkeypatch.setattr(Image.Image, "show", lambda self, title=None: None)
     yield tmp_path
     sys.modules.pop("my_task", None)
 
 
+@pytest.mark.usefixtures("own_components")
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_does_what_it_says(page: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     photos(folder)
