@@ -8,6 +8,7 @@ them.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,12 +64,21 @@ def read_plain(path: Path) -> dict[str, Any]:
     return config
 
 
+class _Yaml(yaml.SafeLoader):
+    """Reads ``1e-3`` as a number, as YAML 1.2 and Python do, and not as a text."""
+
+
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 @register_handler(["yaml", "yml"])  # type: ignore[untyped-decorator]
 class _SafeYaml(BaseFileHandler):  # type: ignore[misc]
     """Reads YAML without making objects of it, unlike mmengine's own handler."""
 
     def load_from_fileobj(self, file: Any, **options: Any) -> Any:
-        return yaml.safe_load(file)
+        return yaml.load(file, _Yaml)  # a safe loader
 
     def dump_to_fileobj(self, obj: Any, file: Any, **options: Any) -> None:
         yaml.safe_dump(obj, file)

@@ -17,7 +17,7 @@ from typing import Any
 
 import mmengine.registry
 
-from rexkit.component_arguments import check_arguments, check_choices
+from rexkit.component_arguments import check_arguments, check_choices, check_numbers
 from rexkit.component_check import check_component
 from rexkit.errors import ConfigError, UserError, near_misses
 from rexkit.plugins import credit_component, failed_plugins, load_plugins
@@ -115,6 +115,7 @@ class Registry(mmengine.registry.Registry):
         component = self.component(cfg, key)
         check_arguments(component, arguments, key, given)
         check_choices(component, arguments, key)
+        check_numbers(component, arguments, key)
         with errors_at(key, arguments, given):
             return component(**arguments, **given)
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 import pytest
 
-from rexkit.component_arguments import accepted_arguments, check_arguments, check_choices
+from rexkit.component_arguments import (
+    accepted_arguments,
+    check_arguments,
+    check_choices,
+    check_numbers,
+)
 from rexkit.errors import ConfigError
 from rexkit.registry import Registry
 
@@ -64,6 +71,7 @@ def test_a_string_that_is_no_choice_is_an_error_with_key_and_near_miss(component
         (Fields, {"number": "all"}),
         (Fields, {"number": 3}),
         (function, {"color": 0.5}),
+        (function, {"color": True}),
         (open_ended, {"color": "octarine"}),
         (hidden, {"color": "octarine"}),
         (Plain, {"other": "octarine"}),
@@ -152,3 +160,39 @@ def test_only_the_strings_of_a_literal_are_named():
 
     with pytest.raises(ConfigError, match=r"^size: must be 'all', got 'al'; did you mean 'all'"):
         check_choices(mixed, {"size": "al"}, "")
+
+
+def numbers(
+    share: float,
+    count: int | None = None,
+    on: bool = False,
+    either: float | bool = 0,
+    size: int | str = 1,
+    sizes: Sequence[int] = (),
+):
+    return share
+
+
+NUMBERS = [
+    (
+        "share",
+        ["1e-3", [1], {"a": 1}, True],
+        [1, 0.5, float("nan"), None, np.float32(1)],
+        "a number",
+    ),
+    ("count", ["x", 1.5, True, [2], float("nan")], [1, 2.0, None, np.int64(3)], "a whole number"),
+    ("on", ["yes", 5, 0.5, [True]], [True, False, 1, 0, None], "True or False"),
+    ("either", ["x"], [True, 0.5], "a number"),
+    ("size", [], ["x", 1, [1]], ""),
+    ("sizes", [], ["x", 1, [1]], ""),
+    ("unknown", [], ["x", 1, [1]], ""),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong", "right", "wanted"), NUMBERS)
+def test_numbers(name, wrong, right, wanted):
+    for value in wrong:
+        with pytest.raises(ConfigError, match=rf"^a\.b\.{name}: expected {wanted}, got "):
+            check_numbers(numbers, {name: value}, "a.b")
+    for value in right:
+        check_numbers(numbers, {name: value}, "a.b")

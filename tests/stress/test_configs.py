@@ -64,8 +64,9 @@ def test_yaml_makes_no_objects(suffix: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read as a config"):
         load_config(tmp_path / "b.py")
     assert not (tmp_path / "ran").exists()
-    path.write_text("seed: 3\nnum_images: 1\n")
+    path.write_text("seed: 3\nnum_images: 1\ntrainer: {learning_rate: 1e-3, name: 1e-3x}\n")
     assert load_config(path).seed == 3
+    assert load_config(path).trainer == {"learning_rate": 0.001, "name": "1e-3x"}
 
 
 @pytest.mark.parametrize("word", ["x", "=1", "a={[]: 1}"])
