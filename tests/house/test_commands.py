@@ -333,6 +333,10 @@ COMMANDS: dict[str, dict[str, Run | Elsewhere]] = {
         "REXKIT_FUZZ=2000 pytest tests/stress": Elsewhere(
             "it takes an hour; the tests of the folder are its short version", "tests/stress"
         ),
+        "PYTHONPATH=tests:tests/stress python -m kill_harness FOLDER --kills 15": Elsewhere(
+            "it takes a quarter of an hour; this test is its short version",
+            "tests/stress/test_kills.py",
+        ),
     },
 }
 
