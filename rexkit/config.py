@@ -29,11 +29,12 @@ from rexkit.shipped_configs import config_folder, find_config
 
 logger = logging.getLogger(__name__)
 
-__all__ = ["KEYS", "SOURCE_KEYS", "load_config"]
+__all__ = ["KEYS", "MIXTURE_KEYS", "SOURCE_KEYS", "load_config"]
 
 KEYS: dict[str, str] = {
     "model": "the model to train or test, of MODELS",
-    "train_data": "what to train on: dict(dataset, task, weight), or a list of such sources",
+    "train_data": "what to train on: dict(dataset, task, weight), a list of such sources, or a "
+    "mixture, dict(sources=[…], temperature, epoch_size, stages, …)",
     "val_data": "what to evaluate on during training, sources as in train_data",
     "test_data": "what to test on, sources as in train_data",
     "trainer": "how to train, of TRAINERS",
@@ -54,12 +55,26 @@ SOURCE_KEYS: dict[str, str] = {
     "task": "of TASK_FNS, or a list of them",
     "transforms": "a list, of TRANSFORMS",
     "weight": "how many times an epoch goes through the dataset",
+    "share": "the share of a mixture, relative to those of its other sources",
+    "max_examples": "the most examples of an epoch",
+    "repeat_threshold": "the fraction of rows below which a category is drawn more often",
+    "max_per_category": "the most rows of a category in a pass",
     "name": "the name of the dataset in results",
     "parser": "of PARSERS; if left out, that of the config or of the task",
     "rewards": "a list, of REWARDS; if left out, those of the trainer",
     "reward_name": "short for rewards with one name",
 }
 """What a source of ``train_data``, ``val_data`` or ``test_data`` may set."""
+
+MIXTURE_KEYS: dict[str, str] = {
+    "sources": "a list of sources",
+    "temperature": "makes the shares of small sources larger: size ** (1 / temperature)",
+    "epoch_size": "examples of an epoch; left out, the sum of the sources",
+    "max_passes": "the most passes through a source in an epoch",
+    "stages": "a list of dict(epochs, shares, max_instances, max_phrases, easiest, name)",
+    "gradual": "whether shares and easiest go evenly from one stage to the next",
+}
+"""What a mixture of sources may set; ``sources`` must be there."""
 
 _DATA_KEYS = ("train_data", "val_data", "test_data")
 
@@ -267,8 +282,8 @@ def _accepted(cfg: Mapping[str, Any], path: list[str]) -> set[str]:
     if not path:
         return set(KEYS)
     names = [part for part in path if not part.isdigit()]
-    if names[-1] in _DATA_KEYS:
-        return set(SOURCE_KEYS)
+    if names[-1] in _DATA_KEYS or names[-1] == "sources":
+        return set(MIXTURE_KEYS if "sources" in cfg else SOURCE_KEYS)
     registry = _registry_at(path)
     if registry is None or "type" not in cfg:
         return set()

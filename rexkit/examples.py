@@ -6,19 +6,19 @@ import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rexkit.config import SOURCE_KEYS
-from rexkit.datasets.row_counts import RowCounts, describe_clamped, describe_left_out
+from rexkit.datasets.row_counts import describe_clamped, describe_left_out
 from rexkit.datasets.skipped_rows import SKIP_HINT, describe_skipped, errors_of_row
-from rexkit.errors import ConfigError, DataError, ErrorCollector, did_you_mean
-from rexkit.registry import DATASETS, PARSERS, TASK_FNS, TRANSFORMS, errors_at
+from rexkit.errors import ConfigError, DataError, ErrorCollector
+from rexkit.mixing import EpochPlan, Mixture
+from rexkit.mixing.source import Source
+from rexkit.mixing.source_configs import build_sources
+from rexkit.registry import errors_at
 from rexkit.structures import Example, Sample
 
 __all__ = ["ExampleDataset", "Source", "build_examples"]
@@ -43,92 +43,6 @@ DRAWS = 3
 """How many examples of a row are tried, where transforms draw by chance, before it is skipped."""
 
 
-@dataclass
-class Source:
-    """A dataset, the task that asks about it, and how often it is drawn.
-
-    Attributes:
-        dataset: of DATASETS.
-        task: of TASK_FNS; several are all asked about each image, which then gives a list of
-            examples.
-        transforms: of TRANSFORMS, applied in order; each is called with (sample, generator).
-        weight: how many times an epoch goes through the dataset; 0.5 is every other sample, a
-            different half in the next epoch.
-        name: of the dataset, in results; if left out, it is made from the dataset's class.
-        rewards: of REWARDS, for reinforcement learning; if left out, those of the trainer.
-        parser: of PARSERS, how responses are parsed; if left out, by the task's.
-        key: its config key, such as "train_data.0", for messages.
-        rows: of the dataset, those that are used; None uses all.
-        skipped: the error of each row that is not used, found by `ExampleDataset.skip_unusable`.
-    """
-
-    dataset: Any
-    task: Any
-    transforms: Sequence[Any] = ()
-    weight: float = 1.0
-    name: str = ""
-    rewards: Sequence[Any] = ()
-    parser: Any = None
-    key: str = ""
-    rows: NDArray[np.int64] | None = None
-    skipped: list[DataError] = field(default_factory=list)
-    _replaced: RowCounts | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        if self.skips and self._replaced is None:
-            self._replaced = RowCounts(len(self.dataset))
-        if self.parser is None and not isinstance(self.task, Sequence):
-            self.parser = PARSERS.build(self.task.parser)
-
-    def __len__(self) -> int:
-        return max(1, round(self.num_rows * self.weight))
-
-    @property
-    def num_rows(self) -> int:
-        """The number of rows that are used."""
-        return len(self.dataset) if self.rows is None else len(self.rows)
-
-    @property
-    def skips(self) -> bool:
-        """Whether rows that cannot be used are skipped."""
-        return getattr(self.dataset, "on_error", "raise") == "skip"
-
-    @property
-    def tasks(self) -> Sequence[Any]:
-        """The task, or all of several."""
-        return self.task if isinstance(self.task, Sequence) else [self.task]
-
-    @property
-    def replaced_rows(self) -> list[int]:
-        """The rows of the dataset that could not be used with the random choices of an example."""
-        return [] if self._replaced is None else self._replaced.rows
-
-    def row(self, number: int) -> int:
-        """Return the row of the dataset that one of the rows in use is."""
-        return number if self.rows is None else int(self.rows[number])
-
-    def read(self, row: int) -> Sample:
-        """Return the sample of a row of the dataset.
-
-        Raises:
-            DataError: whatever is wrong with it.
-        """
-        # What the dataset raises has the place of the row; its index is the best there is else.
-        with errors_of_row(f"row {row} of {type(self.dataset).__name__}", "annotation"):
-            sample: Sample = self.dataset[row]
-        return sample
-
-    def replace_row(self, row: int, error: DataError) -> None:
-        """Count a row that is replaced by another, and log the first."""
-        assert self._replaced is not None
-        if self._replaced.set(row, 1):
-            logger.warning(
-                "%s%s; another row takes its place, and others like it are counted",
-                _prefix(self),
-                error,
-            )
-
-
 class ExampleDataset:
     """The examples of one or more sources.
 
@@ -143,36 +57,49 @@ class ExampleDataset:
         sources: what is asked about which dataset.
         seed: of every random choice.
         training: whether templates and category order are drawn, and `epoch` changes the draws.
+        mixture: how the sources are mixed; None draws ``len(source)`` examples of each in every
+            epoch.
 
     Attributes:
+        plan: how many examples of each source an epoch has, and of which rows.
         limits: functions that raise a `DataError` for an example that the model cannot take; every
             example is checked by all of them.
     """
 
-    def __init__(self, sources: Sequence[Source], seed: int = 0, training: bool = False):
+    def __init__(
+        self,
+        sources: Sequence[Source],
+        seed: int = 0,
+        training: bool = False,
+        mixture: Mixture | None = None,
+    ):
         self.sources = list(sources)
         self.seed = seed
         self.training = training
+        self.mixture = mixture
         self.limits: list[Limit] = []
         self._scanned = False
-        self._set_ends()
+        self._make_plan()
 
-    def _set_ends(self) -> None:
-        self._ends = np.cumsum([len(source) for source in self.sources])
+    def _make_plan(self) -> None:
+        """Plan the epochs, from the rows that are used."""
+        filters = self.mixture is not None and self.mixture.filters
+        rows = [source.in_use(filters) for source in self.sources]
+        self.plan = EpochPlan(rows, self.mixture, self.seed, self.training)
 
     def __len__(self) -> int:
-        return int(self._ends[-1])
+        return self.plan.length
 
     def __getitem__(self, key: int | Key) -> Any:
         epoch, index = key if isinstance(key, tuple) else (0, key)
         if not 0 <= index < len(self):
             raise IndexError(f"example {index} of {len(self)}")
-        number = self.source_of(index)
+        number = self.source_of(index, epoch)
         source = self.sources[number]
-        first = index - self.first_index(number) + epoch * len(source)
+        within = index - self.first_index(number, epoch)
         failures: list[DataError] = []
         for attempt in range(source.num_rows if source.skips else 1):
-            row = source.row((first + attempt) % source.num_rows)
+            row = source.row(self.plan.row(number, epoch, within, attempt))
             draw = (self.seed, epoch, index, *([attempt] if attempt else []))
             try:
                 return self._item(source, source.read(row), draw)
@@ -232,7 +159,8 @@ class ExampleDataset:
         errors = ErrorCollector()
         for group in groups.values():
             self._skip_rows(group, errors)
-        self._set_ends()
+        if not errors.errors:
+            self._make_plan()
         errors.raise_all()
 
     def _skip_rows(self, sources: Sequence[Source], errors: ErrorCollector) -> None:
@@ -253,7 +181,7 @@ class ExampleDataset:
                 if not kept:
                     raise _no_usable_row(source, skipped)
                 source.rows = np.array(kept, dtype=np.int64)
-                logger.warning("%s%s", _prefix(source), describe_skipped(skipped, len(numbers)))
+                logger.warning("%s%s", source.prefix, describe_skipped(skipped, len(numbers)))
 
     def _failures(
         self, sources: Sequence[Source], rows: Sequence[int]
@@ -282,13 +210,34 @@ class ExampleDataset:
                 return None
         return found
 
-    def source_of(self, index: int) -> int:
-        """Return the number of the source that an example comes from."""
-        return int(np.searchsorted(self._ends, index, side="right"))
+    def source_of(self, index: int, epoch: int = 0) -> int:
+        """Return the number of the source that an example of an epoch comes from."""
+        return int(np.searchsorted(self.plan.ends(epoch), index, side="right"))
 
-    def first_index(self, source: int) -> int:
+    def first_index(self, source: int, epoch: int = 0) -> int:
         """Return the index of the first example of a source, given the source's number."""
-        return int(self._ends[source]) - len(self.sources[source])
+        return int(self.plan.ends(epoch)[source]) - self.plan.counts(epoch)[source]
+
+    def first_example(self, number: int) -> Any:
+        """Return the first example of a source, of the first epoch that draws from it.
+
+        Args:
+            number: of the source.
+        """
+        for epoch in self.plan.first_epochs():
+            if self.plan.counts(epoch)[number]:
+                return self[epoch, self.first_index(number, epoch)]
+        source = self.sources[number]
+        return self._item(source, source.read(source.row(0)), (self.seed, 0, number))
+
+    def split_tasks(self) -> ExampleDataset:
+        """Return the examples with a source for each task, where one has several."""
+        sources = [replace(source, task=task) for source in self.sources for task in source.tasks]
+        times = [len(source.tasks) for source in self.sources]
+        mixture = self.mixture and self.mixture.repeated(times)
+        split = ExampleDataset(sources, self.seed, self.training, mixture)
+        split.limits = self.limits
+        return split
 
     @property
     def skipped(self) -> list[str]:
@@ -307,7 +256,7 @@ class ExampleDataset:
         for source in self.sources:
             if rows := source.replaced_rows:
                 lines.append(
-                    f"{_prefix(source)}{len(rows)} rows were skipped where they could not be used "
+                    f"{source.prefix}{len(rows)} rows were skipped where they could not be used "
                     "with the random choices of an example, and others took their place"
                 )
         for dataset in {id(source.dataset): source.dataset for source in self.sources}.values():
@@ -316,10 +265,6 @@ class ExampleDataset:
             if outlines := getattr(dataset, "left_out_outlines", 0):
                 lines.append(describe_left_out(outlines, dataset.left_out_rows))
         return lines
-
-
-def _prefix(source: Source) -> str:
-    return f"{source.key}: " if source.key else ""
 
 
 def _no_usable_row(source: Source, failures: Sequence[DataError]) -> ConfigError:
@@ -342,8 +287,10 @@ def build_examples(
 
     Args:
         cfg: one source, ``dict(dataset=…, task=…)`` with the other fields of `Source` if wanted,
-            or a list. ``task=[…]`` asks several tasks about each image: in training together, so
-            that ``packing`` can read the image once; otherwise as a source each.
+            a list, or in training a mixture, ``dict(sources=[…], …)`` with the keys of
+            `rexkit.config.MIXTURE_KEYS`. ``task=[…]`` asks several tasks about each image: in
+            training together, so that ``packing`` can read the image once; otherwise as a source
+            each.
             ``reward_name="…"`` is short for ``rewards=["…"]``.
         key: its name in the config, for messages.
         seed: as in `ExampleDataset`.
@@ -358,101 +305,9 @@ def build_examples(
     Raises:
         ConfigError: a source that cannot be used; several errors are reported together.
     """
-    many = isinstance(cfg, Sequence) and not isinstance(cfg, str)
-    if many and not cfg:
-        raise ConfigError(f"{key}: an empty list has no examples; give at least one source")
-    errors = ErrorCollector()
-    sources: list[Source] = []
-    for i, source in enumerate(cfg if many else [cfg]):
-        with errors.collect():
-            sources += _sources(source, f"{key}.{i}" if many else key, training, parser)
-    errors.raise_all()
-    examples = ExampleDataset(sources, seed, training)
+    sources, mixture = build_sources(cfg, key, training, parser)
+    with errors_at(key, {}):
+        examples = ExampleDataset(sources, seed, training, mixture)
     if scan:
         examples.skip_unusable()
     return examples
-
-
-def _sources(cfg: Any, key: str, training: bool, parser: Mapping[str, Any] | None) -> list[Source]:
-    """Build the sources that one entry of a config describes: one, or one for each task."""
-    if not isinstance(cfg, Mapping):
-        raise ConfigError(f"{key}: expected dict(dataset=…, task=…), got {cfg!r}")
-    errors = ErrorCollector()
-    parts: dict[str, Any] = {}
-    for name, build in {"dataset": _dataset, "transforms": _transforms, "task": _tasks}.items():
-        with errors.collect():
-            parts[name] = build(cfg.get(name), f"{key}.{name}")
-    with errors.collect():
-        _check_source(cfg, key)
-    own = cfg.get("parser")
-    with errors.collect():
-        used = own or parser
-        parts["parser"] = used and PARSERS.build(used, key=f"{key}.parser" if own else "parser")
-    errors.raise_all()
-    tasks = parts.pop("task")
-    parts |= {name: cfg[name] for name in ("weight", "name", "rewards") if name in cfg}
-    if "reward_name" in cfg:
-        parts["rewards"] = [cfg["reward_name"]]
-    parts["key"] = key
-    return [
-        Source(task=task, **parts) for task in ([tasks] if training and len(tasks) > 1 else tasks)
-    ]
-
-
-def _dataset(cfg: Any, key: str) -> Any:
-    if cfg is None:
-        raise ConfigError(f"{key}: missing; a source needs a dataset and a task")
-    dataset = DATASETS.build(cfg, key=key)
-    with errors_at(key, cfg):
-        size = len(dataset)
-    if not size:
-        skipped = getattr(dataset, "skipped", ())
-        why = f"{describe_skipped(skipped, len(skipped))}" if skipped else "it has no samples"
-        raise ConfigError(f"{key}: no row of the dataset can be used; {why}")
-    return dataset
-
-
-def _transforms(cfg: Any, key: str) -> list[Any]:
-    errors = ErrorCollector()
-    transforms = []
-    for number, transform in enumerate(cfg or ()):
-        with errors.collect():
-            transforms.append(TRANSFORMS.build(transform, key=f"{key}.{number}"))
-    errors.raise_all()
-    return transforms
-
-
-def _tasks(cfg: Any, key: str) -> list[Any]:
-    if cfg is None:
-        raise ConfigError(f"{key}: missing; a source needs a dataset and a task")
-    if not isinstance(cfg, (list, tuple)):
-        return [TASK_FNS.build(cfg, key=key)]
-    if not cfg:
-        raise ConfigError(f"{key}: an empty list asks nothing; name at least one task")
-    errors = ErrorCollector()
-    tasks = []
-    for number, task in enumerate(cfg):
-        with errors.collect():
-            tasks.append(TASK_FNS.build(task, key=f"{key}.{number}"))
-    errors.raise_all()
-    return tasks
-
-
-def _check_source(cfg: Mapping[str, Any], key: str) -> None:
-    """Check the keys of a source, and the values that need nothing to be built."""
-    errors = ErrorCollector()
-    for unknown in cfg.keys() - SOURCE_KEYS.keys():
-        with errors.collect():
-            hint = did_you_mean(unknown, SOURCE_KEYS)
-            raise ConfigError(f"{key}.{unknown}: a source has no {unknown!r}; {hint}")
-    name, weight = cfg.get("name", ""), cfg.get("weight", 1.0)
-    with errors.collect():
-        if not isinstance(name, str) or name != Path(name).name or name == "..":
-            raise ConfigError(f"{key}.name: {name!r} cannot be the name of a folder")
-    with errors.collect():
-        if not isinstance(weight, (int, float)) or not weight > 0:
-            raise ConfigError(f"{key}.weight: must be a number above 0, got {weight!r}")
-    with errors.collect():
-        if cfg.get("rewards") and "reward_name" in cfg:
-            raise ConfigError(f"{key}: give either rewards or reward_name")
-    errors.raise_all()

@@ -46,7 +46,9 @@ class Dataset(Protocol):
     - ``on_error``, "skip" to leave out the rows too that a task cannot ask about;
     - ``clamped_boxes`` and ``clamped_rows``, the number of boxes that were clamped to their image
       and the places of their rows, for the report at the end of a run; ``left_out_outlines`` and
-      ``left_out_rows``, those of polygons and masks that cannot be used.
+      ``left_out_rows``, those of polygons and masks that cannot be used;
+    - ``row_phrases(index)``, the phrase of every instance of a sample, ignored ones left out, where
+      that is known without its image: for sampling by category.
     """
 
     def __len__(self) -> int:

@@ -213,6 +213,8 @@ class _Builder:
             metrics = config.get("metrics") if key == "test_data" else ()
             for number in range(len(examples.sources)):
                 source_key = f"{key}.{number}" if len(examples.sources) > 1 else key
+                if examples.mixture is not None:
+                    source_key = examples.sources[number].key
                 with self.errors.collect():
                     self.sources.append(check_source(examples, number, source_key, metrics))
             return examples

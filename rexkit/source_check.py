@@ -55,7 +55,7 @@ def check_source(
     """
     source = examples.sources[number]
     with errors_at(key, {}):
-        item = examples[examples.first_index(number)]
+        item = examples.first_example(number)
     every: list[Example] = item if isinstance(item, list) else [item]
     for example in every:
         if source.parser is not None:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rexkit.cli.terminal import Terminal
 
 if TYPE_CHECKING:
+    from rexkit.examples import ExampleDataset
     from rexkit.run import Run
 
 
@@ -21,6 +22,8 @@ def show_run(run: Run, title: str) -> None:
     """
     console = Terminal()
     console.print(_sources(run, title))
+    if run.train_data is not None and run.train_data.mixture is not None:
+        console.print(_stages(run.train_data))
     for checked in run.sources:
         for prompt, response in zip(checked.prompts, checked.responses, strict=True):
             console.print(f"\n{checked.key}", style="bold")
@@ -50,6 +53,29 @@ def _sources(run: Run, title: str) -> Table:
             f"{source.weight:g}",
             f"{len(source):,}",
         )
+    return table
+
+
+def _stages(data: ExampleDataset) -> Table:
+    """Return what the first epoch of each stage draws from each source."""
+    table = Table(title="mixture")
+    for name in ("stage", "epochs", "source"):
+        table.add_column(name)
+    for name in ("rows", "share", "examples", "passes"):
+        table.add_column(name, justify="right")
+    stages, plan = data.plan.mixture.stages, data.plan
+    for stage, first in zip(stages, plan.first_epochs(), strict=True):
+        last = "" if stage.epochs is None else f"{first + stage.epochs - 1}"
+        for number, source in enumerate(data.sources):
+            table.add_row(
+                escape(stage.name or str(stages.index(stage))) if number == 0 else "",
+                f"{first}-{last}" if number == 0 else "",
+                source.key,
+                f"{plan.num_rows(number, first):,}",
+                f"{plan.shares(first)[number]:.1%}",
+                f"{plan.counts(first)[number]:,}",
+                f"{plan.passes(number, first):.3g}",
+            )
     return table
 
 

@@ -8,6 +8,7 @@ from rexkit.datasets.instance_mask_dataset import InstanceMaskDataset
 from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.datasets.labelme_dataset import LabelMeDataset
 from rexkit.datasets.lvis_dataset import LvisDataset
+from rexkit.datasets.mixture_dataset import MixtureDataset
 from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
 from rexkit.datasets.rexomni_eval_dataset import RexOmniEvalDataset
 from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset, RowOptions
@@ -30,6 +31,7 @@ __all__ = [
     "JsonlDataset",
     "LabelMeDataset",
     "LvisDataset",
+    "MixtureDataset",
     "OnError",
     "OnOutside",
     "Orientation",

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
+from rexkit.datasets.row_contents import phrases_of_row
 from rexkit.datasets.row_dataset import OnError
 from rexkit.errors import DataError
 from rexkit.registry import DATASETS
@@ -68,9 +69,18 @@ class ConcatDataset:
         return self._ends[-1] if self._ends else 0
 
     def __getitem__(self, index: int) -> Sample:
+        number, row = self.locate(index)
+        sample: Sample = self.datasets[number][row]
+        return sample
+
+    def row_phrases(self, index: int) -> list[str]:
+        """Return the phrase of every instance of a sample."""
+        number, row = self.locate(index)
+        return phrases_of_row(self.datasets[number], row)
+
+    def locate(self, index: int) -> tuple[int, int]:
+        """Return the number of the dataset that a sample is of, and its index there."""
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
         number = bisect_right(self._ends, index)
-        first = self._ends[number - 1] if number else 0
-        sample: Sample = self.datasets[number][index - first]
-        return sample
+        return number, index - (self._ends[number - 1] if number else 0)

@@ -16,7 +16,13 @@ from rexkit.datasets.orientation import turned, upright_size
 from rexkit.datasets.row_counts import RowCounts, describe_clamped, describe_left_out
 from rexkit.datasets.skipped_rows import SKIP_HINT, describe_skipped, errors_of_row
 from rexkit.errors import ConfigError, DataError, did_you_mean
-from rexkit.formats.annotation_records import LISTS, read_record, to_record, with_corners
+from rexkit.formats.annotation_records import (
+    LISTS,
+    instance_phrases,
+    read_record,
+    to_record,
+    with_corners,
+)
 from rexkit.formats.coordinates import BoxFormat, Coordinates, OnOutside
 from rexkit.formats.images import Color, decode_oriented, read_image, rgb_color
 from rexkit.structures import Annotation, Sample
@@ -139,6 +145,20 @@ class RowDataset:
             DataError: the row cannot be used; the caller adds its place.
         """
         raise NotImplementedError
+
+    def load_record(self, row: int) -> Any:
+        """Return the annotation record of a row, without its image where that saves reading it."""
+        return self.load_row(row)[0]
+
+    def row_phrases(self, index: int) -> list[str]:
+        """Return the phrase of every instance of a sample, without decoding its image.
+
+        Raises:
+            DataError: the row cannot be read.
+        """
+        row = self._row(index)
+        with errors_of_row(self.row_source(row), "annotation"):
+            return instance_phrases(self.load_record(row))
 
     @property
     def clamped_boxes(self) -> int:

@@ -78,3 +78,7 @@ class TSVDataset(RowDataset):
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
         """Return the annotation record of a row, and its image."""
         return self._files.read(row)
+
+    def load_record(self, row: int) -> Any:
+        """Return the annotation record of a row; its image is not read."""
+        return self._files.record(row)

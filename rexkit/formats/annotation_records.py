@@ -141,6 +141,29 @@ def read_record(
     return Annotation(image_size, instances, absent, extra=_read_extra(record.get("extra")))
 
 
+def instance_phrases(record: Any) -> list[str]:
+    """Return the phrase of every instance of a record, without its coordinates being checked.
+
+    Ignored instances are left out. ``points`` beside ``boxes`` are taken for the points of the same
+    objects.
+
+    Raises:
+        DataError: the record is no object, has no list of entries, or an entry has no phrase.
+
+    >>> instance_phrases({"boxes": [{"bbox": [5, 5, 9, 9], "phrase": "cup"}]})
+    ['cup']
+    """
+    if not isinstance(record, Mapping):
+        raise DataError(f"the annotation must be a JSON object, got {short(record)}")
+    phrases = []
+    for list_name, location, entry in _entries(record):
+        phrase = _take_phrase(entry, record.get("label"), location)
+        second = list_name == "points" and bool(record.get("boxes"))
+        if not (second or entry.get("ignore") or _drop_nulls(entry, location)):
+            phrases.append(phrase)
+    return phrases
+
+
 def with_corners(record: Mapping[str, Any], box_format: BoxFormat) -> dict[str, Any]:
     """Return a record that was read with a ``box_format``, its ``bbox`` as x0 y0 x1 y1.
 

@@ -78,6 +78,19 @@ class TSVReader:
         Raises:
             DataError: the row, or the line of its image, is not as the format says.
         """
+        record, offset = self._annotation(row)
+        return record, self._image(offset)
+
+    def record(self, row: int) -> Any:
+        """Return the annotation record of a row; its image is not read.
+
+        Raises:
+            DataError: the row is not as the format says.
+        """
+        return self._annotation(row)[0]
+
+    def _annotation(self, row: int) -> tuple[Any, int]:
+        """Return the record of a row, and the offset of its image."""
         start = int(self._offsets[row])
         if start < _BAD + len(self._offsets):
             raise DataError(f"line {row + 1} of {self._lineidx} is no byte offset")
@@ -85,7 +98,7 @@ class TSVReader:
         offset, tab, record = line.partition(b"\t")
         if not tab or not offset.strip().isdigit() or len(offset) > _DIGITS:
             raise DataError(f"expected a byte offset, a tab and JSON, got {offset[:40]!r}")
-        return parse_json(record), self._image(int(offset))
+        return parse_json(record), int(offset)
 
     def _image(self, offset: int) -> bytes:
         location = f"the image at byte {offset} of {self._images.path}"

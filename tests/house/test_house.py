@@ -21,7 +21,8 @@ ROOMS = [
     *("interfaces", "component_arguments", "component_check", "plugins", "registry"),
     *("shipped_configs", "config_files", "config"),
     *("grammar", "formats", "datasets"),
-    *("tasks", "parsers", "rewards", "metrics", "visualizers", "examples"),
+    *("tasks", "parsers", "rewards", "metrics", "visualizers"),
+    *("mixing", "examples"),
     *("_compat", "models", "packing", "backends", "inference", "compat", "evaluation", "training"),
     *("source_check", "run", "jobs", "cli"),
 ]

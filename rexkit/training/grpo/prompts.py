@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from torch.utils.data import Dataset
@@ -29,11 +29,7 @@ class PromptDataset(Dataset[dict[str, Any]]):
     def __init__(
         self, examples: ExampleDataset, system_prompt: str | None = None, first_source: int = 0
     ):
-        sources = [
-            replace(source, task=task) for source in examples.sources for task in source.tasks
-        ]
-        self.examples = ExampleDataset(sources, examples.seed, examples.training)
-        self.examples.limits = examples.limits
+        self.examples = examples.split_tasks()
         self.system_prompt = system_prompt
         self.first_source = first_source
 
@@ -50,12 +46,12 @@ class PromptDataset(Dataset[dict[str, Any]]):
         prompt = [{"role": "user", "content": example.prompt}]
         if self.system_prompt is not None:
             prompt.insert(0, {"role": "system", "content": self.system_prompt})
-        index = key[1] if isinstance(key, tuple) else key
+        epoch, index = key if isinstance(key, tuple) else (0, key)
         return {
             "prompt": prompt,
             "image": example.image,
             "example": example,
-            "source": self.first_source + self.examples.source_of(index),
+            "source": self.first_source + self.examples.source_of(index, epoch),
         }
 
 
@@ -84,8 +80,8 @@ class GroupSampler(EpochSampler):
         return self.length // self.prompts * self.prompts * self.group * self.rounds
 
     def __iter__(self) -> Iterator[Key]:
-        order = list(super().__iter__())
-        for start in range(0, len(order) - self.prompts + 1, self.prompts):
-            batch = [key for key in order[start : start + self.prompts] for _ in range(self.group)]
+        order = super().__iter__()
+        for _ in range(self.length // self.prompts):
+            batch = [key for key in islice(order, self.prompts) for _ in range(self.group)]
             for _ in range(self.rounds):
                 yield from batch
