@@ -20,6 +20,7 @@ from rexkit.mixing.source import Source
 from rexkit.mixing.source_configs import build_sources
 from rexkit.registry import errors_at
 from rexkit.structures import Example, Sample
+from rexkit.tasks.negative_sampling import NegativeSampler
 
 __all__ = ["ExampleDataset", "Source", "build_examples"]
 
@@ -83,6 +84,12 @@ class ExampleDataset:
 
     def _make_plan(self) -> None:
         """Plan the epochs, from the rows that are used."""
+        for source in self.sources:
+            for task in source.tasks:
+                sampler = getattr(task, "negatives", None)
+                if self.training and isinstance(sampler, NegativeSampler) and sampler.needs_rows:
+                    contents = source.read_contents()
+                    sampler.count_rows(map(contents.of_row, range(len(contents))))
         filters = self.mixture is not None and self.mixture.filters
         rows = [source.in_use(filters) for source in self.sources]
         self.plan = EpochPlan(rows, self.mixture, self.seed, self.training)

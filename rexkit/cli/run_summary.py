@@ -68,7 +68,7 @@ def _stages(data: ExampleDataset) -> Table:
         last = "" if stage.epochs is None else f"{first + stage.epochs - 1}"
         for number, source in enumerate(data.sources):
             table.add_row(
-                escape(stage.name or str(stages.index(stage))) if number == 0 else "",
+                stage.name or str(stages.index(stage)) if number == 0 else "",
                 f"{first}-{last}" if number == 0 else "",
                 source.key,
                 f"{plan.num_rows(number, first):,}",

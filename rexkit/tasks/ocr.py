@@ -68,7 +68,7 @@ class OCRTask(Task):
 
     def prompt(self, phrases: Sequence[str], rng: np.random.Generator | None = None) -> str:
         """Return the prompt for some levels, in the first template or in one drawn by ``rng``."""
-        return self.template(rng).replace("{phrases}", ", ".join(phrases))
+        return self.template(rng).replace("{phrases}", self.listed(phrases, rng))
 
     def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:
         """Return the question for the given categories; without any, for the task's level."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,10 +10,12 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.grammar.forms import AnswerForm, SpanForm
 from rexkit.grammar.writer import Geometry, write
-from rexkit.phrases import clean_phrase, normalise_phrase
+from rexkit.phrases import clean_phrase
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.instance_order import sort_from_left
+from rexkit.tasks.negative_sampling import NegativeSampler
 from rexkit.tasks.task import QuestionArguments, Task
+from rexkit.tasks.wordings import Wordings
 from rexkit.tasks.writable import with_area, writable
 
 DEFAULT_NEGATIVES = 5
@@ -41,6 +43,11 @@ class PhraseTask(Task):
             does), otherwise in alphabetical order, which is independent of the ground truth.
         left_to_right: write the instances of a phrase from left to right, as the Rex-Omni weights
             do (see `rexkit.tasks.instance_order`); otherwise in the order of the source.
+        negatives: which ``extra_categories`` are added: "random", "confusable", "cooccurring", or a
+            dict of their shares; see `rexkit.tasks.negative_sampling.NegativeSampler`.
+        synonyms: other words for phrases, by phrase. Training asks for a phrase in words drawn from
+            these and its own; the response repeats them. Tests use the phrase itself.
+        plural_rate: how often training asks for a phrase in its English plural, from 0 to 1.
     """
 
     geometry: ClassVar[Geometry]
@@ -54,8 +61,13 @@ class PhraseTask(Task):
         num_categories: int | tuple[int, int] | None = None,
         shuffle_categories: bool = True,
         left_to_right: bool = False,
+        negatives: str | Mapping[str, float] = "random",
+        synonyms: Mapping[str, Sequence[str]] | None = None,
+        plural_rate: float = 0.0,
     ):
         super().__init__(templates)
+        self.negatives = NegativeSampler(negatives)
+        self.wordings = Wordings(synonyms, plural_rate)
         if isinstance(extra_categories, str):
             raise ValueError(
                 f"extra_categories: must be a list of phrases, got {extra_categories!r}"
@@ -77,7 +89,7 @@ class PhraseTask(Task):
 
     def prompt(self, phrases: Sequence[str], rng: np.random.Generator | None = None) -> str:
         """Return the prompt for some phrases, in the first template or in one drawn by ``rng``."""
-        return self.template(rng).replace("{phrases}", ", ".join(phrases))
+        return self.template(rng).replace("{phrases}", self.listed(phrases, rng))
 
     def response(self, target: Annotation, phrases: Sequence[str]) -> str:
         """Return the training response for a target, without its ignored instances."""
@@ -100,7 +112,10 @@ class PhraseTask(Task):
     def example(self, sample: Sample, rng: np.random.Generator, training: bool) -> Example:
         """Return one question about a sample; see `Task.example`."""
         annotation = self._usable(sample)
-        phrases = self._phrases(annotation, rng, training)
+        named = annotation.phrases
+        if training and self.wordings:
+            annotation = self.wordings.reworded(annotation, rng)
+        phrases = self._phrases(annotation, rng, training, named)
         if not phrases:
             raise DataError(
                 f"{type(self).__name__} has nothing to ask for: no instance has the geometry of "
@@ -127,7 +142,11 @@ class PhraseTask(Task):
         return with_area(annotation) if self.geometry == "bbox" else annotation
 
     def _phrases(
-        self, annotation: Annotation, rng: np.random.Generator, training: bool
+        self,
+        annotation: Annotation,
+        rng: np.random.Generator,
+        training: bool,
+        named: Sequence[str],
     ) -> list[str]:
         seen = [i for i in annotation.instances if not i.ignore]
         # A phrase with an instance that cannot be written has no correct response.
@@ -136,13 +155,14 @@ class PhraseTask(Task):
         known += annotation.absent
         if not training:
             known = _listed(annotation) or known
-        spellings = {normalise_phrase(phrase) for phrase in (*annotation.phrases, *known)}
-        others = [p for p in self.extra_categories if normalise_phrase(p) not in spellings]
+        given = (*annotation.phrases, *known)
+        spellings = {word for phrase in given for word in self.wordings.spellings(phrase)}
+        others = [p for p in self.extra_categories if not self.wordings.may_mean(p, spellings)]
         number = _draw(self.num_negatives, rng)
         if not known:  # an image without phrases can be asked for negatives only
             number = max(number, min(1, _most(self.num_negatives)))
         number = min(number, len(others))
-        chosen = known + [others[i] for i in rng.permutation(len(others))[:number]]
+        chosen = known + self.negatives.draw(named, others, number, rng)
         if self.num_categories is not None:
             number = min(_draw(self.num_categories, rng), len(chosen))
             chosen = [chosen[i] for i in sorted(rng.permutation(len(chosen))[:number])]

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from rexkit.grammar.forms import AnswerForm
 from rexkit.structures import Example, ImageSize, Question, Sample
+from rexkit.tasks.prompt_sets import DIVERSE, LIST_STYLES, PROMPT_SETS, join_phrases
 
 
 @dataclass(slots=True)
@@ -44,7 +45,8 @@ class Task(ABC):
 
     Args:
         templates: prompts; training draws one at random, testing and inference use the first.
-            None takes the templates of the class.
+            None takes the templates of the class, "diverse" those and the larger set of
+            `rexkit.tasks.prompt_sets`, in which lists of phrases have several styles too.
 
     Attributes:
         name: used in metrics, files and `Predictor.predict`, such as "detection".
@@ -66,6 +68,11 @@ class Task(ABC):
     accepts: ClassVar[tuple[str, ...]] = ("categories",)
 
     def __init__(self, templates: Sequence[str] | None = None):
+        self.diverse = templates == DIVERSE
+        if self.diverse:
+            templates = (*type(self).templates, *self._prompt_set())
+        elif isinstance(templates, str):
+            raise ValueError(f"templates: must be a list or {DIVERSE!r}, got {templates!r}")
         self.prompt_templates = tuple(type(self).templates if templates is None else templates)
         for template in self.prompt_templates:
             for name in self.placeholders:
@@ -73,6 +80,20 @@ class Task(ABC):
                     raise ValueError(
                         f"templates: {template!r} does not contain the placeholder {{{name}}}"
                     )
+
+    def _prompt_set(self) -> tuple[str, ...]:
+        """Return the larger set of templates of the task."""
+        if self.name not in PROMPT_SETS:
+            raise ValueError(
+                f"templates: there is no {DIVERSE!r} set for the task {self.name!r}; give a list"
+            )
+        return PROMPT_SETS[self.name]
+
+    def listed(self, phrases: Sequence[str], rng: np.random.Generator | None = None) -> str:
+        """Return phrases as a list in words; with diverse templates in a style drawn by ``rng``."""
+        if rng is None or not self.diverse:
+            return ", ".join(phrases)
+        return join_phrases(list(phrases), LIST_STYLES[int(rng.integers(len(LIST_STYLES)))])
 
     def __init_subclass__(cls, **options: Any):
         super().__init_subclass__(**options)
