@@ -123,7 +123,8 @@ class ExampleDataset:
         place = sample.source
         examples = []
         try:
-            for transform in source.transforms:
+            # Without an image there is nothing to transform.
+            for transform in () if sample.image is None else source.transforms:
                 with errors_of_row(place, "transform", transform):
                     sample = transform(sample, rng)
             for task in source.tasks:

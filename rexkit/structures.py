@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rexkit.errors import DataError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -225,7 +227,8 @@ class Sample:
     """One image with its annotation, as a dataset returns it.
 
     Attributes:
-        image: RGB.
+        image: RGB; None where `rexkit.datasets.ChatDataset` has a question without an image, which
+            only supervised fine-tuning takes (`Example.text_only`).
         annotation: the ground truth, in pixels of ``image``.
         source: where it comes from, for messages: "train.annotations.tsv:17".
         image_path: the image's file, if it has one of its own.
@@ -271,8 +274,23 @@ class Example:
     target: Annotation
 
     @property
+    def text_only(self) -> bool:
+        """Whether the question is about no image."""
+        return self.sample.image is None
+
+    @property
     def image(self) -> Image:
-        """The image, RGB."""
+        """The image, RGB.
+
+        Raises:
+            DataError: the example has none.
+        """
+        if self.text_only:
+            raise DataError(
+                "the row has no image; only supervised fine-tuning (SFTTrainer) takes text alone, "
+                "so give it an image, or train on it with SFTTrainer",
+                self.source,
+            )
         return self.sample.image
 
     @property

@@ -29,11 +29,25 @@ def show_run(run: Run, title: str) -> None:
             console.print(f"\n{checked.key}", style="bold")
             for name, text in (("prompt", prompt), ("response", response)):
                 console.print(f"{name}: {text}", soft_wrap=True)
+    if run.train_data is not None:
+        _show_later_stages(console, run.train_data)
     console.print()
     console.print(_parameters(run))
     steps = "unknown" if run.steps is None else f"{run.steps:,}"
     console.print(f"trainer: {type(run.trainer).__name__}, optimizer steps: {steps}")
     console.print(f"{title}: everything is checked, nothing was trained", soft_wrap=True)
+
+
+def _show_later_stages(console: Terminal, data: ExampleDataset) -> None:
+    """Print a prompt of each source in each stage after the first."""
+    later = list(zip(data.plan.mixture.stages, data.plan.first_epochs(), strict=True))[1:]
+    for stage, epoch in later:
+        for number, source in enumerate(data.sources):
+            if data.plan.counts(epoch)[number]:
+                item = data[epoch, data.first_index(number, epoch)]
+                example = item[0] if isinstance(item, list) else item
+                console.print(f"\n{source.key}, stage {stage.name or epoch}", style="bold")
+                console.print(f"prompt: {example.prompt}", soft_wrap=True)
 
 
 def _sources(run: Run, title: str) -> Table:
@@ -44,14 +58,14 @@ def _sources(run: Run, title: str) -> Table:
         table.add_column(name, justify="right")
     for checked in run.sources:
         source = checked.source
+        mixed = ".sources." in checked.key  # the table of the mixture has its examples
         tasks = source.task if isinstance(source.task, list) else [source.task]
         table.add_row(
             checked.key,
             checked.name,
             ", ".join(task.name for task in tasks),
             f"{source.num_rows:,}",
-            f"{source.weight:g}",
-            f"{len(source):,}",
+            *(("", "") if mixed else (f"{source.weight:g}", f"{len(source):,}")),
         )
     return table
 

@@ -1,5 +1,6 @@
 """Data sets: TSV, COCO and JSONL files, images drawn from a seed, and transforms."""
 
+from rexkit.datasets.chat_dataset import ChatDataset
 from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.datasets.concat_dataset import ConcatDataset
 from rexkit.datasets.folder_dataset import folder_dataset
@@ -22,6 +23,7 @@ from rexkit.datasets.yolo_dataset import YoloDataset
 from rexkit.formats.coordinates import Coordinates, OnOutside
 
 __all__ = [
+    "ChatDataset",
     "CocoDataset",
     "ColorJitter",
     "ConcatDataset",

@@ -1,5 +1,6 @@
 """Metrics: evaluation of many predictions against their ground truth."""
 
+from rexkit.metrics.answer_accuracy import AnswerAccuracy
 from rexkit.metrics.box_f1 import BoxF1
 from rexkit.metrics.coco_ap import CocoAP
 from rexkit.metrics.counting import CountingError
@@ -16,6 +17,7 @@ from rexkit.metrics.rexomni_f1 import RexOmniF1
 from rexkit.metrics.visual_prompting import VisualPrompting
 
 __all__ = [
+    "AnswerAccuracy",
     "BoxF1",
     "CocoAP",
     "CountingError",

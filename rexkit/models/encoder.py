@@ -37,21 +37,28 @@ class Encoder:
         self.tokenizer = processor.tokenizer
         self.system_prompt: str | None = processor.system_prompt
         self.max_length = max_length
-        self._chats: dict[str, str] = {}
+        self._chats: dict[tuple[str, bool], str] = {}
 
-    def chat(self, prompt: str) -> str:
-        """Return the prompt in chat markup, with one image, up to the start of the response."""
-        if prompt not in self._chats:
+    def chat(self, prompt: str, text_only: bool = False) -> str:
+        """Return the prompt in chat markup, with one image, up to the start of the response.
+
+        Args:
+            prompt: in words.
+            text_only: whether there is no image.
+        """
+        if (prompt, text_only) not in self._chats:
             if len(self._chats) > 10_000:
                 self._chats.clear()
-            user = [{"type": "image"}, {"type": "text", "text": prompt}]
+            user = [{"type": "text", "text": prompt}]
+            if not text_only:
+                user.insert(0, {"type": "image"})
             messages: list[dict[str, Any]] = [{"role": "user", "content": user}]
             if self.system_prompt is not None:
                 messages.insert(0, {"role": "system", "content": self.system_prompt})
-            self._chats[prompt] = self.tokenizer.apply_chat_template(
+            self._chats[prompt, text_only] = self.tokenizer.apply_chat_template(
                 messages, tokenize=False, add_generation_prompt=True
             )
-        return self._chats[prompt]
+        return self._chats[prompt, text_only]
 
     def questions(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, torch.Tensor]:
         """Return a batch to generate from, padded on the left."""
@@ -99,11 +106,15 @@ class Encoder:
     def examples(self, examples: Sequence[Example]) -> dict[str, torch.Tensor]:
         """Return a batch to train on, padded on the right; labels only in the responses.
 
+        A batch in which no example has an image has one cell of `blank_cell` in a masked position,
+        so that the vision tower takes part in every step: processes that train together must run
+        the same modules.
+
         Raises:
             DataError: as in `check`.
         """
         with self._named(examples):
-            encoded = self._encode([e.image for e in examples], [e.prompt for e in examples])
+            encoded = self._encode_examples(examples)
         prompts, responses = encoded["input_ids"], self.responses(examples)
         for example, prompt, response in zip(examples, prompts, responses, strict=True):
             self.check_length(example.source, len(prompt), len(response))
@@ -117,14 +128,17 @@ class Encoder:
 
         Returns:
             The token ids of each prompt, image expanded; and what the processor made of the
-            first: ``mm_token_type_ids`` (1, prompt), ``pixel_values``, ``image_grid_thw``.
+            first: ``mm_token_type_ids`` (1, prompt), and ``pixel_values`` and ``image_grid_thw``
+            where there is an image.
         """
         with self._named(examples[:1]):
-            encoded = self._encode([examples[0].image], [examples[0].prompt])
-        first = encoded["input_ids"][0]
-        others = self.tokenizer(
-            [self.chat(e.prompt) for e in examples], add_special_tokens=False
+            encoded = self._encode_examples(examples[:1])
+        first, text_only = encoded["input_ids"][0], examples[0].text_only
+        others: list[list[int]] = self.tokenizer(
+            [self.chat(e.prompt, text_only) for e in examples], add_special_tokens=False
         ).input_ids
+        if text_only:
+            return others, encoded
         pad = self.processor.image_token_id
         pads = [pad] * first.count(pad)
         expanded = []
@@ -148,16 +162,17 @@ class Encoder:
 
         Raises:
             DataError: its image is thinner than the model accepts, or it is longer than
-                ``max_length``.
+                ``max_length``; or, with ``room``, it has no image, which generation needs.
         """
-        cells = self._cells(example.image.size, example.source)
+        text_only = example.text_only and room is None
+        cells = 0 if text_only else self._cells(example.image.size, example.source)
         if self.max_length is None:
             return
-        chat, response = self.chat(example.prompt), example.response + END_OF_TURN
+        chat, response = self.chat(example.prompt, text_only), example.response + END_OF_TURN
         most = len(response.encode()) if room is None else room
         if cells + len(chat.encode()) + most <= self.max_length:
             return  # no token is shorter than a byte
-        words = len(self.tokenizer(chat).input_ids) - 1
+        words = len(self.tokenizer(chat).input_ids) - (not text_only)
         if room is None:
             room = len(self.tokenizer(response, add_special_tokens=False).input_ids)
         self.check_length(example.source, cells + words, room)
@@ -222,19 +237,40 @@ class Encoder:
             yield
         except DataError:
             for example in examples:
-                self._cells(example.image.size, example.source)
+                if not example.text_only:
+                    self._cells(example.image.size, example.source)
             raise
 
-    def _encode(self, images: Sequence[Image], prompts: Sequence[str]) -> dict[str, Any]:
-        """Return the output of the processor for images and chats, without padding."""
-        vision = self.images(images)
-        ids = self.prompt_ids(vision["image_grid_thw"], prompts)
+    def _encode_examples(self, examples: Sequence[Example]) -> dict[str, Any]:
+        """Return the output of the processor for examples, without padding.
+
+        There are no ``pixel_values`` and ``image_grid_thw`` where no example has an image.
+        """
+        seen = [example for example in examples if not example.text_only]
+        vision = self.images([example.image for example in seen]) if seen else {}
+        expanded = iter(
+            self.prompt_ids(vision["image_grid_thw"], [e.prompt for e in seen]) if seen else ()
+        )
+        texts = [self.chat(e.prompt, text_only=True) for e in examples if e.text_only]
+        plain = iter(self.tokenizer(texts).input_ids if texts else ())
+        ids = [next(plain if example.text_only else expanded) for example in examples]
         kinds = self.processor.create_mm_token_type_ids(ids)
         return {"input_ids": ids, "mm_token_type_ids": kinds} | vision
 
+    def blank_cell(self) -> dict[str, torch.Tensor]:
+        """Return ``pixel_values`` and ``image_grid_thw`` of an image of one cell, all zeros."""
+        settings = self.processor.image_processor
+        side = settings.merge_size
+        values = 3 * settings.temporal_patch_size * settings.patch_size**2
+        return {
+            "pixel_values": torch.zeros(side * side, values),
+            "image_grid_thw": torch.tensor([[1, side, side]]),
+        }
+
     def _pad(self, encoded: dict[str, Any], responses: list[list[int]]) -> dict[str, torch.Tensor]:
         rows = [[*p, *r] for p, r in zip(encoded["input_ids"], responses, strict=True)]
-        shape = (len(rows), max(map(len, rows)))
+        blank = "pixel_values" not in encoded
+        shape = (len(rows), max(map(len, rows)) + blank)
         ids = np.full(shape, self.tokenizer.pad_token_id, dtype=np.int64)
         kinds, mask = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
         labels = np.full(shape, IGNORE_INDEX, dtype=np.int64)
@@ -244,6 +280,9 @@ class Encoder:
             mask[i, : len(row)] = 1
             kinds[i, :prompt_length] = encoded["mm_token_type_ids"][i]
             labels[i, prompt_length : len(row)] = response
+        if blank:  # masked, after the longest row
+            ids[0, -1] = self.processor.image_token_id
+            encoded = encoded | self.blank_cell()
         return {
             "input_ids": torch.from_numpy(ids),
             "attention_mask": torch.from_numpy(mask),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from rexkit.models.processors import VISION_END, VISION_START
 from rexkit.packing import Tree, build_rows, pack
 from rexkit.structures import Example
 
@@ -34,6 +35,8 @@ class Collator:
         if self.max_row_tokens is None:
             return self.encoder.examples([example for group in groups for example in group])
         trees = [self.tree(group) for group in groups]
+        if all(tree.pixel_values is None for tree in trees):
+            trees.append(self._blank_tree())
         rows = pack([len(tree) for tree in trees], self.max_row_tokens)
         batch = build_rows(trees, rows, self.encoder.tokenizer.pad_token_id)
         # Trainer counts ``shift_labels`` as they are, and shifts ``labels`` first.
@@ -65,6 +68,19 @@ class Collator:
                 for prompt, response in zip(prompts, responses, strict=True)
             ],
             context_lengths=[len(prompt) - shared for prompt in prompts],
-            pixel_values=torch.as_tensor(encoded["pixel_values"]),
-            image_grid_thw=torch.as_tensor(encoded["image_grid_thw"]),
+            pixel_values=encoded.get("pixel_values"),
+            image_grid_thw=encoded.get("image_grid_thw"),
+        )
+
+    def _blank_tree(self) -> Tree:
+        """Build a tree of one blank cell without labels, as `Encoder.examples` has one."""
+        tokenizer, image = self.encoder.tokenizer, self.encoder.processor.image_token_id
+        start, end = tokenizer.convert_tokens_to_ids([VISION_START, VISION_END])
+        cell = self.encoder.blank_cell()
+        return Tree(
+            prefix=torch.tensor([start, image, end]),
+            token_types=torch.tensor([0, 1, 0]),
+            branches=[],
+            pixel_values=cell["pixel_values"],
+            image_grid_thw=cell["image_grid_thw"],
         )

@@ -32,6 +32,7 @@ BLOCK = re.compile(r"^( *)```(bash|python)\n(.*?)^ *```$", re.MULTILINE | re.DOT
 PAGES = (
     *("README.md", "CONTRIBUTING.md", "rexkit/models/tiny/README.md"),
     *("docs/rex_omni.md", "docs/releasing.md", "docs/reliability.md"),
+    "docs/data_mixing.md",
 )
 TESTED_APART = ("docs/plugins.md", "docs/extend/")
 """Pages that `tests/house/test_docs.py` tests as a whole, in environments of their own."""
@@ -328,6 +329,13 @@ COMMANDS: dict[str, dict[str, Run | Elsewhere]] = {
         'print(Predictor("tiny").predict(Image.new("RGB", (64, 64), "red"), '
         'categories=["red square"])[0].to_dict())\'': Run(),
         "pip install ../rexkit-release/plugins/rexkit-plugin-gui": RELEASE,
+    },
+    "docs/data_mixing.md": {
+        "rexkit train mixture --dry-run": Run(),
+        "rexkit train mixture": Run(
+            f"--cfg-options {STEP} trainer.save_strategy=no test_data.0.dataset.size=1 "
+            "test_data.1.dataset.size=1"
+        ),
     },
     "docs/reliability.md": {
         "REXKIT_FUZZ=2000 pytest tests/stress": Elsewhere(

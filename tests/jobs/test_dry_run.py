@@ -10,7 +10,10 @@ from paths import CONFIGS
 
 from rexkit.cli import main
 
-EMBEDDED = ["sft/all_tasks", "sft/grounding", "sft/keypoints", "grpo/grounding", "grpo/pointing"]
+EMBEDDED = [
+    *("sft/all_tasks", "sft/grounding", "sft/keypoints", "sft/mixture"),
+    *("grpo/grounding", "grpo/pointing"),
+]
 REAL_DATA = ["sft/bccd", "grpo/pointing_mask"]
 CHECKPOINTS = ["sft/rex_omni_3b_grounding", "grpo/rex_omni_3b"]
 OTHERS = ["sft/gui", "eval/tiny", "pretrain/tiny"]
@@ -47,7 +50,11 @@ def test_it_prints_what_would_run(name, dry_run):
     for words in ("train_data", "test_data", "prompt: ", "response: ", "1,409,792"):
         assert words in out
     steps = {"sft/all_tasks": "1,188", "sft/grounding": "469", "sft/keypoints": "625"}
+    steps |= {"sft/mixture": "250"}
     assert f"optimizer steps: {steps.get(name, '150')}" in out
+    if name == "sft/mixture":
+        for words in ("simple", "0-1", "100.0%", "60.0%", "320", "train_data.sources.2"):
+            assert words in out
     if name == "sft/all_tasks":
         for words in ("train_data.5", "RenderedText", "ocr_polygon", "0.7", "7,000"):
             assert words in out
