@@ -16,6 +16,7 @@ from rexkit.plugins import hook
 from rexkit.registry import (
     BACKENDS,
     DATASETS,
+    FORMATS,
     METRICS,
     MODELS,
     PARSERS,
@@ -35,6 +36,7 @@ __version__ = "0.2.0"
 __all__ = [
     "BACKENDS",
     "DATASETS",
+    "FORMATS",
     "METRICS",
     "MODELS",
     "PARSERS",

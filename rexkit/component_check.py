@@ -113,8 +113,9 @@ def _find(component: type, name: str) -> Any:
 
 def _accepts(method: Any, declared: Any) -> bool:
     """Whether a method can be called as its Protocol declares it."""
-    given = [None for p in _parameters(declared) if p.kind is not p.KEYWORD_ONLY]
-    named = {p.name: None for p in _parameters(declared) if p.kind is p.KEYWORD_ONLY}
+    parameters = _parameters(declared)
+    named = {p.name: None for p in parameters if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD)}
+    given = [None for p in parameters if p.name not in named]
     try:
         inspect.signature(method).bind(None, *given, **named)
     except TypeError:

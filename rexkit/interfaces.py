@@ -25,6 +25,7 @@ __all__ = [
     "Backend",
     "BatchReward",
     "Dataset",
+    "Format",
     "Metric",
     "Model",
     "Parser",
@@ -300,6 +301,31 @@ class Trainer(Protocol):
         ...
 
 
+class Format(Protocol):
+    """A format of annotated images on disk (registry FORMATS; see `docs/extend/format.md`).
+
+    `rexkit.conversion.DataFormat` is a base class that has most of this.
+    """
+
+    def recognise(self, path: Path) -> str | None:
+        """Return what shows that a file or folder is of this format, or None."""
+        ...
+
+    def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, Any]:
+        """Return the splits of a data set by name (`rexkit.conversion.SourceSplit`).
+
+        Args:
+            path: the file or folder.
+            images: the folder of the images, where the user names one.
+            options: arguments of the data set.
+        """
+        ...
+
+    def writer(self, folder: Path, splits: list[str]) -> Any:
+        """Return what writes a data set to a folder (`rexkit.conversion.Writer`)."""
+        ...
+
+
 PROTOCOLS: dict[str, tuple[type, str]] = {
     "DATASETS": (Dataset, "dataset"),
     "TRANSFORMS": (Transform, "transform"),
@@ -311,5 +337,6 @@ PROTOCOLS: dict[str, tuple[type, str]] = {
     "MODELS": (Model, "model_family"),
     "BACKENDS": (Backend, "backend"),
     "TRAINERS": (Trainer, "trainer"),
+    "FORMATS": (Format, "format"),
 }
 """The Protocol of each registry, and the name of its page in ``docs/extend``."""

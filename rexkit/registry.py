@@ -25,6 +25,7 @@ from rexkit.plugins import credit_component, failed_plugins, load_plugins
 __all__ = [
     "BACKENDS",
     "DATASETS",
+    "FORMATS",
     "METRICS",
     "MODELS",
     "PARSERS",
@@ -213,6 +214,7 @@ TASK_FNS = _registry("TASK_FNS", "tasks")
 PARSERS = _registry("PARSERS", "parsers")
 REWARDS = _registry("REWARDS", "rewards")
 METRICS = _registry("METRICS", "metrics")
+FORMATS = _registry("FORMATS", "conversion")
 VISUALIZERS = _registry("VISUALIZERS", "visualizers")
 MODELS = _registry("MODELS", "models")
 BACKENDS = _registry("BACKENDS", "backends")
@@ -223,6 +225,7 @@ REGISTRIES: dict[str, Registry] = {
     for registry in (
         *(DATASETS, TRANSFORMS, TASK_FNS, PARSERS, REWARDS),
         *(METRICS, VISUALIZERS, MODELS, BACKENDS, TRAINERS),
+        FORMATS,
     )
 }
 """Every registry by its name, for listings."""

@@ -56,7 +56,7 @@ def checkpoint(tmp_path) -> Path:
 @pytest.fixture
 def data_root(tmp_path) -> Path:
     """Shapes as JSONL, turned into TSV by the tool."""
-    from rexkit.cli import main
+    from rexkit.cli.json_to_tsv_command import main as json_to_tsv
     from rexkit.datasets import ShapesDataset
 
     for split, seed in (("train", 1), ("val", 2)):
@@ -75,12 +75,12 @@ def data_root(tmp_path) -> Path:
         lines.write_text("".join(json.dumps(row) + "\n" for row in rows))
         target = tmp_path / "data" / split
         target.parent.mkdir(exist_ok=True)
-        words = ["convert", "--json_file", str(lines), "--image_root_path", str(folder)]
+        words = ["--json_file", str(lines), "--image_root_path", str(folder)]
         for flag, end in (
             ("--save_image_tsv_path", "images.tsv"),
             ("--save_ann_tsv_path", "annotations.tsv"),
             ("--save_ann_lineidx_path", "annotations.tsv.lineidx"),
         ):
             words += [flag, f"{target}.{end}"]
-        assert main(words) == 0
+        assert json_to_tsv(words) == 0
     return tmp_path / "data"

@@ -1,7 +1,7 @@
-"""Run ``rexkit convert``, under the name of the public Rex-Omni tool."""
+"""Turn JSON annotations and images into TSV files, with the options of the public Rex-Omni tool."""
 
 from rexkit.cli import run
-from rexkit.cli.convert_command import main
+from rexkit.cli.json_to_tsv_command import main
 
 if __name__ == "__main__":
     raise SystemExit(run(main))

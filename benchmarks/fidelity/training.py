@@ -1,9 +1,9 @@
 """Training files, and what is learned from them, beside the public Rex-Omni fine-tuning code.
 
 Rows of JSON and their images are converted by ``finetuning/tools/convert_json_data_to_tsv.py`` and
-by ``rexkit convert``, and the files of each are read by both, the public ``GroundingTSVDataset``
-and `rexkit.datasets.TSVDataset`. Then both make training samples of the same files, with the same
-question and the phrases in the same order.
+by rexkit's tool of that name, and the files of each are read by both, the public
+``GroundingTSVDataset`` and `rexkit.datasets.TSVDataset`. Then both make training samples of the
+same files, with the same question and the phrases in the same order.
 
     python -m benchmarks.fidelity.training PUBLIC
 
@@ -36,7 +36,7 @@ from PIL import Image
 from transformers import AutoProcessor
 
 from benchmarks.fidelity.inference import released_checkpoint
-from rexkit.cli.convert_command import main as convert
+from rexkit.cli.json_to_tsv_command import main as convert
 from rexkit.datasets import CocoDataset, JsonlDataset, TSVDataset
 from rexkit.datasets.row_dataset import RowDataset
 from rexkit.formats.annotation_records import to_record
@@ -177,7 +177,7 @@ def _compare(
 
 
 def write_tsv(labelled: Sequence[Labelled], folder: Path, public: Path | None = None) -> list[Path]:
-    """Write images and records to TSV files with ``rexkit convert``, or with the public tool.
+    """Write images and records to TSV files by rexkit's tool, or the public one.
 
     Args:
         labelled: the images, and their annotations.
@@ -201,7 +201,7 @@ def write_tsv(labelled: Sequence[Labelled], folder: Path, public: Path | None = 
         tool = public / "finetuning/tools/convert_json_data_to_tsv.py"
         subprocess.run([sys.executable, str(tool), *words], check=True, capture_output=True)
     elif convert(words) != 0:
-        raise RuntimeError(f"rexkit convert failed on {rows}")
+        raise RuntimeError(f"the conversion failed on {rows}")
     return files
 
 

@@ -1,95 +1,78 @@
-"""``rexkit convert``: turn JSONL or COCO JSON, with a folder of images, into TSV files."""
+"""``rexkit convert``: turn a data set of annotated images into another format."""
 
 from __future__ import annotations
 
 import argparse
-import hashlib
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from rich.progress import track
 
+from rexkit.cli.options import add_import_option, import_components, start_logging
 from rexkit.cli.terminal import Terminal
 
 if TYPE_CHECKING:
-    from rexkit.datasets import RowDataset
-    from rexkit.datasets.row_failures import RowFailures
+    from rexkit.conversion import ConversionReport
 
 EPILOG = """
-JSONL rows are {"image_name": PATH, "annotation": RECORD}; the record is stored as it is, but for
-coordinates that are not x0 y0 x1 y1 in pixels of the upright image, which are converted. Of COCO
-JSON, keypoints are stored by name; of LVIS JSON, negative categories too. Boxes that leave their
-image are counted; they are clamped when the record is read. JPEG files are stored as they are if
-they are baseline or progressive, RGB and upright; other images are encoded again. Rows that cannot
-be used are counted, the first of those that are alike is shown, and the exit code is then 1; the
-others are written all the same. The files appear together at the end. A conversion that was killed
-goes on where it was, when it is started again with the same words.
+The format of SRC is recognised by its content, and named. DST is a new folder; images are copied to
+it. What the other format cannot hold is counted and reported, and so are rows that cannot be used,
+alike ones together; the exit code is then 1 for unusable rows, the others are written all the same.
+A conversion that was killed goes on when the same command is given again.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the arguments and convert; return 1 if a row could not be used."""
-    from rexkit.cli.options import start_logging
-    from rexkit.datasets.row_counts import describe_clamped
-    from rexkit.errors import UserError
+    from rexkit.conversion import convert, find_format
+    from rexkit.conversion.conversion import identity_of
 
     args = _parser().parse_args(argv)
     start_logging()
-    dataset = _open(args)
+    import_components(args)
     console = Terminal(stderr=True)
+    name, source, seen = find_format(args.source, args.source_format)
+    console.print(f"{args.source}: {name} ({seen})", soft_wrap=True)
+    _, target, _ = find_format(args.source, args.target_format)
+    splits = source.open(args.source, args.images, **_options(args))
+    writer = target.writer(args.target, [*splits])
+
+    def progress(numbers: Iterator[int], total: int) -> Iterator[int]:
+        return iter(
+            track(numbers, "converting", total, console=console, disable=not console.is_terminal)
+        )
+
+    words = {key: value for key, value in vars(args).items() if key != "workers"}
     try:
-        rows, failures, unnamed = _convert(dataset, args, console)
+        report = convert(
+            splits,
+            writer,
+            identity_of(words, args.source),
+            args.workers,
+            args.link,
+            progress,
+        )
     except KeyboardInterrupt:
         console.print("interrupted; the same command goes on where it was")
         return 130
-    except OSError as error:
-        files = ", ".join(map(str, _files(args)))
-        raise UserError(
-            f"{files}: cannot be written ({error.strerror or error}); nothing is left of them, and "
-            "files of the names from before are as they were"
-        ) from error
-    messages = failures.describe()
-    if unnamed:
-        messages.append(
-            f"{unnamed} rows have keypoints whose names the file does not list; they are stored as "
-            "numbers, which tasks do not use"
-        )
-    if dataset.clamped_boxes:
-        report = describe_clamped(dataset.clamped_boxes, dataset.clamped_rows)
-        messages.append(f"when read, {report}")
-    for message in messages:
-        console.print(message, soft_wrap=True)
-    console.print(f"{rows} rows written, {failures.total} could not be used")
-    return 1 if failures.total or not rows else 0
+    for line in report.describe(writer):
+        console.print(line, soft_wrap=True)
+    console.print(_summary(report, args.target), soft_wrap=True)
+    return 1 if report.failures.total or not report.rows else 0
 
 
-def _convert(
-    dataset: RowDataset, args: argparse.Namespace, console: Terminal
-) -> tuple[int, RowFailures, int]:
-    """Write the files; return how many rows, failures, and rows with keypoints without names."""
-    from rexkit.datasets.row_failures import RowFailures
-    from rexkit.errors import DataError
-    from rexkit.formats.images import image_bytes_to_store
-    from rexkit.formats.tsv import TSVWriter
+def _summary(report: ConversionReport, target: Path) -> str:
+    images = sum(report.rows.values())
+    splits = ", ".join(f"{split} {number}" for split, number in report.rows.items() if split)
+    listed = f" ({splits})" if splits else ""
+    return f"{target}: {images} images{listed}, {report.failures.total} rows could not be used"
 
-    with TSVWriter(*_files(args), identity=_identity(args)) as writer:
-        groups, unnamed = writer.state or ({}, 0)
-        failures = RowFailures(groups)
-        if writer.done:
-            console.print(f"going on after {writer.done} of {len(dataset)} rows")
-        left = range(writer.done, len(dataset))
-        for index in track(left, "converting", console=console, disable=not console.is_terminal):
-            try:
-                sample, record, image = dataset.stored(index)
-            except DataError as error:
-                failures.add(error)
-            else:
-                unnamed += _has_unnamed_keypoints(record)
-                writer.write(image_bytes_to_store(image, sample.image), record)
-            writer.checkpoint(index + 1, [failures.groups, unnamed])
-        if writer.rows:
-            writer.commit()
-    return writer.rows, failures, unnamed
+
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    names = ("box_format", "coordinates", "orientation", "exhaustive")
+    return {name: value for name in names if (value := getattr(args, name))}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,85 +80,41 @@ def _parser() -> argparse.ArgumentParser:
     from rexkit.formats import BoxFormat
 
     parser = argparse.ArgumentParser(prog="rexkit convert", description=__doc__, epilog=EPILOG)
-    parser.add_argument("--json_file", type=Path, required=True, help="JSONL or COCO JSON")
-    parser.add_argument("--image_root_path", type=Path, required=True, help="folder of the images")
-    parser.add_argument("--save_image_tsv_path", type=Path, required=True, help="*.images.tsv")
-    parser.add_argument("--save_ann_tsv_path", type=Path, required=True, help="*.annotations.tsv")
-    parser.add_argument("--save_ann_lineidx_path", type=Path, required=True, help="*.lineidx")
+    parser.add_argument("source", type=Path, metavar="SRC", help="a file or folder")
+    parser.add_argument("target", type=Path, metavar="DST", help="a new folder")
     parser.add_argument(
-        "--format", choices=("jsonl", "coco", "lvis"), help="default: by the keys of the file"
+        "--from", dest="source_format", metavar="FORMAT", help="default: recognised"
     )
     parser.add_argument(
-        "--box_format",
-        choices=get_args(BoxFormat),
-        help="what bbox means in the file; default: xyxy, or xywh in COCO JSON",
+        "--to",
+        dest="target_format",
+        metavar="FORMAT",
+        default="jsonl",
+        help="`rexkit list FORMATS` lists them; default: jsonl, which holds everything",
     )
+    parser.add_argument("--images", type=Path, help="the folder of the images, if not beside SRC")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="processes; default: one a core"
+    )
+    parser.add_argument(
+        "--link", action="store_true", help="make hard links to images in place of copies"
+    )
+    parser.add_argument("--box_format", choices=get_args(BoxFormat), help="what bbox means in SRC")
     parser.add_argument(
         "--coordinates",
         choices=get_args(Coordinates),
-        help="pixels, or the range that stands for the image's width and height; "
-        "default: pixels, refused where they seem to be something else",
+        help="pixels, or the range that stands for the image's width and height",
     )
     parser.add_argument(
         "--orientation",
         choices=get_args(Orientation),
-        help="whether coordinates refer to the image turned upright by its EXIF orientation, or to "
-        "the pixels as stored; default: upright",
+        help="whether coordinates refer to images turned upright by their EXIF orientation, or to "
+        "the pixels as stored",
     )
     parser.add_argument(
         "--exhaustive",
         action="store_true",
-        help="every category of the COCO JSON was looked for in every image: those without an "
-        "annotation are stored as absent",
+        help="every category was looked for in every image: those without an instance are absent",
     )
+    add_import_option(parser)
     return parser
-
-
-def _open(args: argparse.Namespace) -> RowDataset:
-    from rexkit.datasets import CocoDataset, JsonlDataset, LvisDataset
-    from rexkit.datasets.coco_dataset import NAMES_OF_FILE
-    from rexkit.errors import ConfigError
-    from rexkit.formats.coco import is_coco
-    from rexkit.formats.lvis import is_lvis
-
-    kind = args.format
-    if kind is None:
-        kind = "jsonl" if not is_coco(args.json_file) else "coco"
-        kind = "lvis" if kind == "coco" and is_lvis(args.json_file) else kind
-    options: dict[str, Any] = {
-        "box_format": args.box_format,
-        "coordinates": args.coordinates,
-        "orientation": args.orientation,
-        "exhaustive": args.exhaustive or None,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    accepted = {
-        "jsonl": {"box_format", "coordinates", "orientation"},
-        "coco": {"box_format", "coordinates", "orientation", "exhaustive"},
-        "lvis": {"orientation"},
-    }[kind]
-    if strange := sorted(given.keys() - accepted):
-        raise ConfigError(f"--{strange[0]} is not for {kind} files; leave it out, or set --format")
-    if kind == "coco":
-        return CocoDataset(args.json_file, args.image_root_path, keypoints=NAMES_OF_FILE, **given)
-    return (LvisDataset if kind == "lvis" else JsonlDataset)(
-        args.json_file, args.image_root_path, **given
-    )
-
-
-def _files(args: argparse.Namespace) -> tuple[Path, Path, Path]:
-    return args.save_image_tsv_path, args.save_ann_tsv_path, args.save_ann_lineidx_path
-
-
-def _identity(args: argparse.Namespace) -> str:
-    """Return what must be the same for a conversion to go on: its words, and the file's state."""
-    status = args.json_file.stat()
-    words = {name: str(value) for name, value in vars(args).items()}
-    words["json_file"] = str(args.json_file.resolve())
-    state = [sorted(words.items()), status.st_size, status.st_mtime_ns]
-    return hashlib.sha256(repr(state).encode()).hexdigest()
-
-
-def _has_unnamed_keypoints(record: Any) -> bool:
-    boxes = record.get("boxes", []) if isinstance(record, dict) else []
-    return any(isinstance(b.get("keypoints"), list) and any(b["keypoints"]) for b in boxes)

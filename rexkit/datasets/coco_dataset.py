@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +117,10 @@ class CocoDataset(RowDataset):
         if unusable:
             self.skipped[:0] = unusable
             logger.warning("%s: %d entries are skipped: %s", self._path, len(unusable), unusable[0])
+
+    def file_names(self) -> Iterator[str]:
+        """Yield what the file names its images, in its order."""
+        return (str(image["file_name"]) for _, image, _ in self._images if image)
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""

@@ -24,8 +24,8 @@ from rexkit.formats.annotation_records import (
     with_corners,
 )
 from rexkit.formats.coordinates import BoxFormat, Coordinates, OnOutside
-from rexkit.formats.images import Color, decode_oriented, read_image, rgb_color
-from rexkit.structures import Annotation, Sample
+from rexkit.formats.images import Color, decode_oriented, read_header, read_image, rgb_color
+from rexkit.structures import Annotation, ImageSize, Sample
 
 OnError = Literal["raise", "skip"]
 
@@ -213,18 +213,40 @@ class RowDataset:
             raise IndexError(f"sample {index} of {len(self)}")
         return int(self._rows[index])
 
+    def described(self, index: int) -> tuple[Annotation, Path | bytes]:
+        """Return the annotation of a sample, and its image, of which only the header is read.
+
+        Raises:
+            DataError: the row cannot be used; it is not known whether its image can be decoded.
+        """
+        row = self._row(index)
+        source = self.row_source(row)
+        with errors_of_row(source, "annotation"):
+            record, found = self.load_row(row)
+        with errors_of_row(source, "image"):
+            size, turn = read_header(found)
+        return self._checked(row, source, record, size, turn), found
+
     def _read(self, row: int) -> tuple[Sample, Any, bytes]:
         source = self.row_source(row)
-        clamped: list[str] | None = None if self._clamped is None else []
-        left_out: list[str] | None = None if self.needs_outlines else []
         with errors_of_row(source, "annotation"):
             record, found = self.load_row(row)
         with errors_of_row(source, "image"):
             encoded = read_image(found) if isinstance(found, Path) else found
             image, turn = decode_oriented(encoded, self._background)
+        annotation = self._checked(row, source, record, image.size, turn)
+        path = str(found) if isinstance(found, Path) else None
+        return Sample(image, annotation, source, path), record, encoded
+
+    def _checked(
+        self, row: int, source: str, record: Any, image_size: ImageSize, turn: int
+    ) -> Annotation:
+        """Read a record for its upright image; count and report what is not as it should be."""
+        clamped: list[str] | None = None if self._clamped is None else []
+        left_out: list[str] | None = None if self.needs_outlines else []
         with errors_of_row(source, "annotation"):
             stored = self._orientation == "stored"
-            size = upright_size(image.size, turn) if stored else image.size
+            size = upright_size(image_size, turn) if stored else image_size
             annotation = self._annotation(row, record, size, clamped, left_out)
             if stored:
                 annotation = turned(annotation, turn)
@@ -238,9 +260,8 @@ class RowDataset:
             )
         self._report_flat(annotation, source)
         if turn != 1 and not self._orientation_reported:
-            self._report_orientation(record, image.size, turn, source)
-        path = str(found) if isinstance(found, Path) else None
-        return Sample(image, annotation, source, path), record, encoded
+            self._report_orientation(record, image_size, turn, source)
+        return annotation
 
     def _annotation(
         self,

@@ -7,12 +7,16 @@ from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
 from rexkit.formats.foreign_formats import foreign_format
 from rexkit.formats.json_lines import JsonStart, parse_json
 from rexkit.geometry import polygon_area, polygon_bounds
+from rexkit.instances import extent
 from rexkit.keypoints import KeypointSchema, plain_names
+from rexkit.run_lengths import decode_mask, packed_mask
 from rexkit.structures import Array, Instance, Prediction
 
 _REQUIRED = {
@@ -233,6 +237,53 @@ def to_coco(prediction: Prediction, file_name: str, image_id: int = 1) -> dict[s
             for phrase, number in ids.items()
         ],
     }
+
+
+def to_coco_annotation(instance: Instance, keypoints: Sequence[str] = ()) -> dict[str, Any] | None:
+    """Return a COCO annotation, without its ids; None for an instance without extent.
+
+    Args:
+        instance: in pixels. Its text, score and ``extra`` become fields of their names; a polygon
+            beside a mask becomes ``polygon``. `coco_entry` reads them back. Without a box, it gets
+            the one around it.
+        keypoints: the names of the keypoints of its category, in order.
+    """
+    box = extent(instance)
+    if np.isnan(box).any() or (instance.bbox is None and (box[2:] <= box[:2]).all()):
+        return None
+    x0, y0, x1, y1 = box.tolist()
+    own = ("id", "image_id", "category_id", "iscrowd", "segmentation", "not_exhaustive")
+    fields = {name: value for name, value in instance.extra.items() if name not in own}
+    fields |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "iscrowd": int(instance.ignore)}
+    outline = None if instance.polygon is None else instance.polygon.ravel().tolist()
+    if instance.mask is not None:
+        mask = packed_mask(instance.mask)
+        counts = mask["counts"]
+        text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+        fields["segmentation"] = {"size": mask["size"], "counts": text}
+        fields |= {} if outline is None else {"polygon": outline}
+    elif outline is not None:
+        fields["segmentation"] = [outline]
+    if "area" not in fields:
+        fields["area"] = _area_of(instance, box)
+    if instance.keypoints:
+        places = [instance.keypoints.get(name) for name in keypoints]
+        fields["keypoints"] = [
+            value for xy in places for value in ([0, 0, 0] if xy is None else [*xy.tolist(), 2])
+        ]
+        fields["num_keypoints"] = sum(xy is not None for xy in places)
+    more = {"text": instance.text, "score": instance.score}
+    if instance.point is not None:
+        more["point"] = instance.point.tolist()
+    return fields | {name: value for name, value in more.items() if value is not None}
+
+
+def _area_of(instance: Instance, box: Array) -> float:
+    if instance.mask is not None:
+        return float(decode_mask(instance.mask).sum())
+    if instance.polygon is not None:
+        return polygon_area(instance.polygon)
+    return float((box[2:] - box[:2]).prod())
 
 
 def instance_box(instance: Instance) -> Array | None:

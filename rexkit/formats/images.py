@@ -217,6 +217,26 @@ def open_image(file: Path | BytesIO) -> Image.Image:
     return Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN])
 
 
+def read_header(file: Path | bytes) -> tuple[tuple[int, int], int]:
+    """Return the (width, height) of an upright image and its EXIF orientation, without decoding it.
+
+    Args:
+        file: the file, or its bytes.
+
+    Raises:
+        DataError: it cannot be read, is of none of `FORMATS`, or its header is damaged.
+    """
+    try:
+        with open_image(file if isinstance(file, Path) else BytesIO(file)) as image:
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+            size = image.size
+    except Exception as error:
+        raise undecodable(error) from error
+    if orientation not in range(1, 9):  # not turned by Pillow
+        orientation = 1
+    return (size[::-1] if orientation >= 5 else size), orientation
+
+
 def stored_size(path: Path) -> tuple[int, int]:
     """Return the (width, height) of an image file as it is stored, not turned.
 

@@ -20,6 +20,7 @@ from rexkit.formats.mapped_file import MappedFile
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _START = 2**18
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TOKEN = re.compile(r'"(?:[^"\\\n]|\\.)*"|[][{}:]|\n|[^][{}:"\s]+')
 
 
@@ -130,6 +131,19 @@ class JsonStart:
                 self.closed = not lines
                 depth = 0
             last = token
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    r"""Return a value as JSON in Unicode, halves of surrogate pairs as escapes.
+
+    These are in file names that are not UTF-8, and in texts of servers; no UTF-8 file can hold them
+    in another way, and `json.loads` gives them back.
+
+    >>> json_text(os.fsdecode(b"caf\xe9.jpg"))
+    '"caf\\udce9.jpg"'
+    """
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found.group()):04x}", text)
 
 
 def parse_json(text: bytes) -> Any:

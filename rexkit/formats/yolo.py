@@ -209,10 +209,10 @@ def _geometry(
         end = 4 + len(keypoints) * dimensions
         table: Array = np.reshape(xy[4:end], (-1, dimensions))
         # Without visibility, 0 0 stands for a keypoint that is not labelled.
-        known: list[bool] = (table[:, 2] > 0 if dimensions == 3 else table.any(axis=1)).tolist()
+        known = np.asarray(table[:, 2] > 0 if dimensions == 3 else table.any(axis=1))
         places = {
             name: row[:2] if seen else None
-            for name, row, seen in zip(keypoints, table.tolist(), known, strict=True)
+            for name, row, seen in zip(keypoints, table.tolist(), known.tolist(), strict=True)
         }
         return {"bbox": xy[:4], "keypoints": places, **({"score": xy[end]} if xy[end:] else {})}
     if len(xy) in (4, 5):

@@ -16,7 +16,7 @@ import pytest
 from paths import ROOT
 from PIL import Image
 
-from rexkit.cli.convert_command import main
+from rexkit.cli.json_to_tsv_command import main
 from rexkit.datasets import CocoDataset, JsonlDataset, TSVDataset
 from rexkit.errors import ConfigError, DataError, UserError
 from rexkit.formats import TSVWriter

@@ -207,6 +207,11 @@ COMMANDS: dict[str, dict[str, Run | Elsewhere]] = {
         "--backend openai --options checkpoint=work_dirs/mine/final constrain=True": Elsewhere(
             "it needs a server", "tests/backends/test_vllm_server.py"
         ),
+        "rexkit convert path/to/bccd as_yolo --to yolo": Run(
+            before=coco_folder, leaves=("as_yolo/data.yaml",)
+        ),
+        "rexkit convert as_yolo as_jsonl": Run(leaves=("as_jsonl/train.jsonl",)),
+        "rexkit list FORMATS": Run(),
         "python tools/convert_json_data_to_tsv.py --json_file train.json --image_root_path images "
         "--save_image_tsv_path train.images.tsv --save_ann_tsv_path train.annotations.tsv "
         "--save_ann_lineidx_path train.annotations.tsv.lineidx": Run(before=json_lines),
@@ -214,7 +219,7 @@ COMMANDS: dict[str, dict[str, Run | Elsewhere]] = {
         "train.annotations.tsv --ann_lineidx_file train.annotations.tsv.lineidx "
         "--output_dir images --num_samples 20": Run(),
         "rexkit train bccd --cfg-options data_root=path/to/bccd": Run(
-            f"{STEP} train_data.weight=1", before=coco_folder
+            f"{STEP} train_data.weight=1"
         ),
         "rexkit train my_config.py --import my_task": Run(
             f"--cfg-options {STEP}{ONE} trainer.save_strategy=no work_dir=work_dirs/my"

@@ -1,0 +1,45 @@
+"""Conversion of data sets between formats: which there are, what they hold, what gets lost."""
+
+# The order is that in which formats are recognised: the most particular first.
+from rexkit.conversion.coco_format import CocoFormat, CocoWriter  # isort: skip
+from rexkit.conversion.yolo_format import YoloFormat  # isort: skip
+from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
+from rexkit.conversion.record_formats import (  # isort: skip
+    IcdarFormat,
+    JsonlFormat,
+    RexOmniTSVFormat,
+    first_row,
+)
+from rexkit.conversion.conversion import ConversionReport, convert
+from rexkit.conversion.data_format import (
+    DataFormat,
+    SourceSplit,
+    Writer,
+    find_format,
+    label_names,
+)
+from rexkit.conversion.features import FEATURES, Feature
+from rexkit.conversion.rows import ConvertedRow, RowFile
+
+__all__ = [
+    "FEATURES",
+    "CocoFormat",
+    "CocoWriter",
+    "ConversionReport",
+    "ConvertedRow",
+    "DataFormat",
+    "Feature",
+    "IcdarFormat",
+    "JsonlFormat",
+    "LabelMeFormat",
+    "RexOmniTSVFormat",
+    "RowFile",
+    "SourceSplit",
+    "VocFormat",
+    "Writer",
+    "YoloFormat",
+    "convert",
+    "find_format",
+    "first_row",
+    "label_names",
+]

@@ -1,0 +1,168 @@
+"""Base classes of the formats that data sets are converted from and to."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rexkit.conversion.features import Feature
+from rexkit.errors import ConfigError, UserError
+from rexkit.registry import FORMATS
+
+if TYPE_CHECKING:
+    from rexkit.conversion.rows import RowFile
+    from rexkit.datasets import RowDataset
+
+
+@dataclass
+class SourceSplit:
+    """One split of a data set that is read.
+
+    Attributes:
+        dataset: its rows.
+        image_root: the folder that names of images are relative to; None where they have no files.
+    """
+
+    dataset: RowDataset
+    image_root: Path | None = None
+
+
+class DataFormat:
+    """One format of annotated images on disk.
+
+    A subclass reads, writes, or both. It is registered under the name that ``--from`` and ``--to``
+    have for it.
+
+    """
+
+    def recognise(self, path: Path) -> str | None:
+        """Return what shows that a file or folder is of this format, in a few words, or None."""
+        return None
+
+    def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
+        """Return the splits of a data set by name; "" for one without splits.
+
+        Args:
+            path: the file or folder.
+            images: the folder of the images, where the user names one.
+            options: arguments of the data set, such as ``on_error`` or ``box_format``.
+
+        Raises:
+            FileNotFoundError: something is missing.
+            DataError: the path is not of this format.
+        """
+        raise ConfigError(f"--from: {_name_of(self)} is only written")
+
+    def writer(self, folder: Path, splits: list[str]) -> Writer:
+        """Return what writes a data set to a folder.
+
+        Args:
+            folder: where it goes.
+            splits: of the data set, "" for one without.
+        """
+        raise ConfigError(f"--to: {_name_of(self)} is only read")
+
+
+class Writer(ABC):
+    """Writes a data set to a folder.
+
+    Images are copied while rows are read, by several processes. Annotations are written at the end.
+
+    Args:
+        folder: where it goes.
+        splits: of the data set.
+
+    Attributes:
+        holds: what it stores as it is.
+        replaces: what becomes of other things, by feature, for the report; what is in neither is
+            left out. Geometries here count as stored.
+        copies_images: whether images are copied to `image_file`; else the rows name the files of
+            the source.
+    """
+
+    holds: frozenset[Feature]
+    replaces: ClassVar[Mapping[Feature, str]] = {}
+    copies_images: ClassVar[bool] = True
+
+    def __init__(self, folder: Path, splits: list[str]):
+        self.folder, self.splits = folder, splits
+
+    def image_file(self, name: str, split: str) -> Path:
+        """Return where an image goes, relative to the folder."""
+        return Path("images", split, name)
+
+    def survey(self, rows: RowFile) -> None:
+        """Look at all rows before they are written, and set `holds` where it depends on them."""
+        return
+
+    @abstractmethod
+    def write(self, rows: RowFile) -> None:
+        """Write the annotations.
+
+        Args:
+            rows: one for each image. They can be iterated over several times, and are read from
+                disk each time, so that they need not fit into memory.
+        """
+
+
+def label_names(rows: RowFile) -> dict[tuple[str, str], str]:
+    """Return the name of each image without its suffix, by its split and name.
+
+    Raises:
+        UserError: two of a split have the same, so that they would share an annotation file.
+    """
+    names = {key: PurePosixPath(key[1]).with_suffix("").as_posix() for key in rows.names()}
+    seen: dict[tuple[str, str], str] = {}
+    for (split, name), stem in names.items():
+        if (split, stem) in seen:
+            raise UserError(
+                f"{seen[split, stem]} and {name} differ in their suffix alone, so that they would "
+                "have one annotation file; rename one of them, or convert to another format"
+            )
+        seen[split, stem] = name
+    return names
+
+
+def find_format(path: Path, name: str | None = None) -> tuple[str, DataFormat, str]:
+    """Return the name of a format, the format, and what shows it.
+
+    Args:
+        path: the file or folder.
+        name: of the format, where the user says it.
+
+    Raises:
+        ConfigError: no format is recognised; the message says what is there.
+    """
+    if name is not None:
+        return name, FORMATS.build({"type": name}, key="--from"), "as given"
+    if not path.exists():
+        raise ConfigError(f"{path}: there is no such file or folder")
+    for known, component in FORMATS.components().items():
+        found: DataFormat = component()
+        seen = found.recognise(path)
+        if seen is not None:
+            return known, found, seen
+    raise ConfigError(
+        f"{path}: this is of none of the formats {', '.join(FORMATS.components())}; "
+        f"there is {_content(path)}. Name the format with --from"
+    )
+
+
+def _content(path: Path) -> str:
+    """Describe a file or folder by the suffixes in it."""
+    if path.is_file():
+        return f"a file that begins with {path.open('rb').read(40)!r}"
+    counts: dict[str, int] = {}
+    for file in sorted(path.rglob("*"))[:10_000]:
+        if file.is_file():
+            suffix = file.suffix.lower() or file.name
+            counts[suffix] = counts.get(suffix, 0) + 1
+    most = sorted(counts.items(), key=lambda item: -item[1])[:5]
+    return ", ".join(f"{number} {suffix}" for suffix, number in most) or "nothing in it"
+
+
+def _name_of(found: DataFormat) -> str:
+    return next(n for n, c in FORMATS.components().items() if isinstance(found, c))

@@ -1,0 +1,163 @@
+"""Formats of annotation records, which hold everything: JSON Lines and TSV files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer
+from rexkit.conversion.features import FEATURES
+from rexkit.conversion.rows import RowFile
+from rexkit.datasets import IcdarDataset, JsonlDataset, TSVDataset
+from rexkit.errors import DataError
+from rexkit.formats.annotation_records import LISTS, to_record
+from rexkit.formats.images import decode_image, image_bytes_to_store, read_image
+from rexkit.formats.json_lines import JsonLinesFile, json_text
+from rexkit.formats.tsv import TSVWriter
+from rexkit.registry import FORMATS
+from rexkit.whole_files import whole_file
+
+
+@FORMATS.register_module("jsonl")
+class JsonlFormat(DataFormat):
+    """JSON Lines of annotation records, the format that holds everything."""
+
+    def recognise(self, path: Path) -> str | None:
+        """Return what shows it."""
+        for file in [path] if path.is_file() else sorted(path.glob("*.jsonl")):
+            row = first_row(file)
+            if row is not None and row.keys() & {"image", "image_name"}:
+                record = row.get("annotation", row)
+                if isinstance(record, Mapping) and any(name in record for name in LISTS):
+                    return f"the keys of the first row of {file}"
+        return None
+
+    def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
+        """Return a split for each file; of a single one, that without a name."""
+        files = {"": path} if path.is_file() else {f.stem: f for f in sorted(path.glob("*.jsonl"))}
+        if len(files) == 1:
+            files = {"": next(iter(files.values()))}
+        splits = {}
+        for split, file in files.items():
+            root = images or (_common(file, split) if path.is_dir() else file.parent)
+            dataset = JsonlDataset(file, images, **options)
+            splits[split] = SourceSplit(dataset, root)
+        return splits
+
+    def writer(self, folder: Path, splits: list[str]) -> Writer:
+        """Return the writer."""
+        return JsonlWriter(folder, splits)
+
+
+class JsonlWriter(Writer):
+    """Writes ``SPLIT.jsonl`` and ``images/SPLIT``; without splits, ``annotations.jsonl``."""
+
+    holds = FEATURES
+
+    def write(self, rows: RowFile) -> None:
+        """Write a file for each split."""
+        for split in self.splits:
+            with whole_file(self.folder / f"{split or 'annotations'}.jsonl") as out:
+                for row in rows:
+                    if row.split == split:
+                        width, height = row.annotation.image_size
+                        fields = {
+                            "image": self.image_file(row.name, split).as_posix(),
+                            "width": width,
+                            "height": height,
+                            **to_record(row.annotation),
+                        }
+                        out.write(f"{json_text(fields)}\n".encode())
+
+
+@FORMATS.register_module("rexomni-tsv")
+class RexOmniTSVFormat(DataFormat):
+    """The TSV files of the public Rex-Omni fine-tuning code."""
+
+    def recognise(self, path: Path) -> str | None:
+        """Return the file that shows it."""
+        return next((str(file) for file in _annotation_files(path).values()), None)
+
+    def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
+        """Return a split for each annotation file."""
+        files = _annotation_files(path)
+        if len(files) == 1:
+            files = {"": next(iter(files.values()))}
+        return {
+            split: SourceSplit(
+                TSVDataset(_sibling(file, "images"), file, f"{file}.lineidx", **options)
+            )
+            for split, file in files.items()
+        }
+
+    def writer(self, folder: Path, splits: list[str]) -> Writer:
+        """Return the writer."""
+        return RexOmniTSVWriter(folder, splits)
+
+
+class RexOmniTSVWriter(Writer):
+    """Writes ``SPLIT.images.tsv``, ``SPLIT.annotations.tsv`` and its index."""
+
+    holds = FEATURES
+    copies_images = False
+
+    def write(self, rows: RowFile) -> None:
+        """Write three files for each split."""
+        for split in self.splits:
+            stem = self.folder / (split or "data")
+            images, annotations = f"{stem}.images.tsv", f"{stem}.annotations.tsv"
+            with ExitStack() as stack:
+                writer = stack.enter_context(
+                    TSVWriter(Path(images), Path(annotations), Path(f"{annotations}.lineidx"))
+                )
+                for row in rows:
+                    if row.split == split:
+                        encoded = read_image(row.image)
+                        stored = image_bytes_to_store(encoded, decode_image(encoded))
+                        writer.write(stored, to_record(row.annotation))
+                writer.commit()
+
+
+@FORMATS.register_module("icdar")
+class IcdarFormat(DataFormat):
+    """Text files of the Robust Reading Competition: ``gt_NAME.txt`` for each image."""
+
+    def recognise(self, path: Path) -> str | None:
+        """Return the file that shows it."""
+        if not path.is_dir():
+            return None
+        return next((str(f) for f in [*path.glob("gt_*.txt"), *path.glob("*/gt_*.txt")]), None)
+
+    def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
+        """Return the only split."""
+        texts = next((f.parent for f in [*path.glob("gt_*.txt"), *path.glob("*/gt_*.txt")]), path)
+        folder = images or (path / "images" if (path / "images").is_dir() else texts)
+        return {"": SourceSplit(IcdarDataset(texts, folder, **options), folder)}
+
+
+def first_row(file: Path) -> Mapping[str, Any] | None:
+    """Return the first row of a file of JSON Lines; None where it is none."""
+    try:
+        lines = JsonLinesFile(file)
+        row = lines.value(0) if len(lines) else None
+    except (DataError, OSError):
+        return None
+    return row if isinstance(row, Mapping) else None
+
+
+def _annotation_files(path: Path) -> dict[str, Path]:
+    end = ".annotations.tsv"
+    files = [path] if path.is_file() and path.name.endswith(end) else sorted(path.glob(f"*{end}"))
+    return {f.name.removesuffix(end): f for f in files if _sibling(f, "images").is_file()}
+
+
+def _sibling(file: Path, part: str) -> Path:
+    return file.with_name(f"{file.name.removesuffix('.annotations.tsv')}.{part}.tsv")
+
+
+def _common(file: Path, split: str) -> Path:
+    """Return the folder of a split's images, as `JsonlWriter` lays it out."""
+    own = file.parent / "images" / split
+    return own if own.is_dir() else file.parent
