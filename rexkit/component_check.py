@@ -12,9 +12,15 @@ from collections.abc import Iterator
 from typing import Any
 
 from rexkit.errors import InterfaceError, near_misses
-from rexkit.interfaces import PROTOCOLS, BatchReward, Reward
+from rexkit.interfaces import PROTOCOLS, BatchReward, CombiningTransform, Reward, Transform
 
 __all__ = ["check_component"]
+
+_OTHER_FORMS: dict[type, tuple[str, type]] = {
+    Reward: ("batch", BatchReward),
+    Transform: ("combine", CombiningTransform),
+}
+"""For a Protocol with two forms: the method that the other form has, and its Protocol."""
 
 
 def check_component(registry: str, component: Any) -> None:
@@ -35,8 +41,9 @@ def check_component(registry: str, component: Any) -> None:
         return
     protocol, page = PROTOCOLS[registry]
     if inspect.isclass(component):
-        if protocol is Reward and _find(component, "batch") is not None:
-            protocol = BatchReward
+        method, other = _OTHER_FORMS.get(protocol, ("", protocol))
+        if _find(component, method) is not None:
+            protocol = other
         faults = [*_missing_attributes(component, protocol), *_wrong_methods(component, protocol)]
     else:
         faults = _wrong_function(component, protocol)

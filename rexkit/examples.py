@@ -14,6 +14,7 @@ import numpy as np
 
 from rexkit.datasets.row_counts import describe_clamped, describe_left_out
 from rexkit.datasets.skipped_rows import SKIP_HINT, describe_skipped, errors_of_row
+from rexkit.datasets.transforms.chain import DrawSample, apply_transforms
 from rexkit.errors import ConfigError, DataError, ErrorCollector
 from rexkit.mixing import EpochPlan, Mixture
 from rexkit.mixing.source import Source
@@ -109,7 +110,7 @@ class ExampleDataset:
             row = source.row(self.plan.row(number, epoch, within, attempt))
             draw = (self.seed, epoch, index, *([attempt] if attempt else []))
             try:
-                return self._item(source, source.read(row), draw)
+                return self._item(source, source.read(row), draw, source.draw)
             except DataError as error:
                 if not source.skips:
                     raise
@@ -117,16 +118,14 @@ class ExampleDataset:
                 source.replace_row(row, error)
         raise _no_usable_row(source, failures)
 
-    def _item(self, source: Source, sample: Sample, draw: tuple[int, ...]) -> Item:
+    def _item(
+        self, source: Source, sample: Sample, draw: tuple[int, ...], another: DrawSample
+    ) -> Item:
         """Make the item of a sample; whatever is wrong with it is a `DataError`."""
         rng = np.random.default_rng(draw)
-        place = sample.source
         examples = []
         try:
-            # Without an image there is nothing to transform.
-            for transform in () if sample.image is None else source.transforms:
-                with errors_of_row(place, "transform", transform):
-                    sample = transform(sample, rng)
+            sample = apply_transforms(source.transforms, sample, rng, another)
             for task in source.tasks:
                 with errors_of_row(sample.source, "task", task):
                     examples.append(task.example(sample, rng, self.training))
@@ -211,7 +210,8 @@ class ExampleDataset:
         found = None
         for draw in range(DRAWS if source.transforms else 1):
             try:
-                self._item(source, sample, (self.seed, draw))
+                # It is combined with itself: another row must not make this one unusable.
+                self._item(source, sample, (self.seed, draw), lambda rng: sample)
             except DataError as error:
                 found = error.at(error.source)
             else:
@@ -236,7 +236,8 @@ class ExampleDataset:
             if self.plan.counts(epoch)[number]:
                 return self[epoch, self.first_index(number, epoch)]
         source = self.sources[number]
-        return self._item(source, source.read(source.row(0)), (self.seed, 0, number))
+        sample = source.read(source.row(0))
+        return self._item(source, sample, (self.seed, 0, number), source.draw)
 
     def split_tasks(self) -> ExampleDataset:
         """Return the examples with a source for each task, where one has several."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Backend",
     "BatchReward",
+    "CombiningTransform",
     "Dataset",
     "Format",
     "Metric",
@@ -67,7 +68,11 @@ class Dataset(Protocol):
 
 
 class Transform(Protocol):
-    """A change of a sample's image and annotation (TRANSFORMS; see `docs/extend/transform.md`)."""
+    """A change of a sample's image and annotation (TRANSFORMS; see `docs/extend/transform.md`).
+
+    A transform that combines several samples has the method ``combine`` instead, as
+    `CombiningTransform` has it.
+    """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Return a changed copy of a sample.
@@ -75,6 +80,23 @@ class Transform(Protocol):
         Args:
             sample: must not be changed in place.
             rng: the only source of randomness, so that a run can be repeated.
+        """
+        ...
+
+
+class CombiningTransform(Protocol):
+    """A change that takes other samples of the same source: the other form of a `Transform`."""
+
+    def combine(
+        self, sample: Sample, rng: np.random.Generator, another: Callable[[], Sample]
+    ) -> Sample:
+        """Return a sample made of one and of others.
+
+        Args:
+            sample: must not be changed in place.
+            rng: the only source of randomness, so that a run can be repeated.
+            another: returns another sample of the source, drawn by ``rng`` at each call, after the
+                transforms before this one. It may be the same row again; it must not be changed.
         """
         ...
 

@@ -88,6 +88,46 @@ def encode_mask(pixels: Mask) -> dict[str, Any]:
     return {"size": list(rle["size"]), "counts": rle["counts"].decode("ascii")}
 
 
+def encode_placed_mask(
+    pixels: Mask, corner: tuple[int, int], image_size: tuple[int, int]
+) -> dict[str, Any]:
+    """Return the mask of some pixels of a part of an image, as `encode_mask` of the whole would.
+
+    Args:
+        pixels: (h, w), true where the mask is.
+        corner: x and y of the part's top left pixel.
+        image_size: (width, height) of the image, which holds the part.
+
+    >>> encode_placed_mask(np.ones((2, 2), dtype=np.bool_), (1, 0), (3, 2))
+    {'size': [2, 3], 'counts': '24'}
+    """
+    from pycocotools import mask as coco_mask
+
+    (x, y), (width, height) = corner, image_size
+    padded = np.zeros((pixels.shape[1], pixels.shape[0] + 2), dtype=np.int8)
+    padded[:, 1:-1] = pixels.T
+    column, row = np.nonzero(np.diff(padded, axis=1))
+    ends = (x + column) * height + y + row  # of runs, down the columns: start, end, start, …
+    joined = np.flatnonzero(ends[1:-1:2] == ends[2::2])  # a run that goes on in the next column
+    ends = np.delete(ends, np.concatenate([2 * joined + 1, 2 * joined + 2]))
+    counts = np.diff(ends, prepend=0, append=width * height).tolist()
+    size = [height, width]
+    lengths = counts if counts[-1] or len(counts) == 1 else counts[:-1]
+    rle = coco_mask.frPyObjects({"size": size, "counts": lengths}, height, width)
+    return {"size": size, "counts": rle["counts"].decode("ascii")}
+
+
+def mask_area(mask: Mapping[str, Any]) -> int:
+    """Return the number of pixels of a mask.
+
+    Raises:
+        DataError: as in `packed_mask`.
+    """
+    from pycocotools import mask as coco_mask
+
+    return int(coco_mask.area(packed_mask(mask)))
+
+
 def mask_box(mask: Mapping[str, Any]) -> Array:
     """Return the box around a mask: (4,) xyxy in pixels, zeros for an empty one.
 

@@ -141,6 +141,24 @@ class Source:
             sample: Sample = self.dataset[row]
         return sample
 
+    def draw(self, rng: np.random.Generator) -> Sample:
+        """Return the sample of a row that is drawn, to be combined with another.
+
+        Where rows may be skipped, one that cannot be read is drawn again, a few times. It is
+        counted where it is read for itself.
+
+        Raises:
+            DataError: the rows cannot be read.
+        """
+        left = 3 if self.skips else 1
+        while True:
+            left -= 1
+            try:
+                return self.read(self.row(int(rng.integers(self.num_rows))))
+            except DataError:
+                if not left:
+                    raise
+
     def replace_row(self, row: int, error: DataError) -> None:
         """Count a row that is replaced by another, and log the first."""
         assert self._replaced is not None

@@ -1,0 +1,33 @@
+"""TRANSFORMS: changes of an image and its annotation together."""
+
+from rexkit.datasets.transforms.crop import RandomCrop
+from rexkit.datasets.transforms.flip import RandomFlip
+from rexkit.datasets.transforms.perspective import RandomPerspective
+from rexkit.datasets.transforms.photometric import (
+    ColorJitter,
+    RandomBlur,
+    RandomGrayscale,
+    RandomJpeg,
+    RandomNoise,
+)
+from rexkit.datasets.transforms.resize import Resize
+from rexkit.datasets.transforms.rotate import RandomRotate, Rotate90
+from rexkit.datasets.transforms.warp import Warp
+from rexkit.datasets.transforms.warped_annotations import warp_annotation, warp_sample
+
+__all__ = [
+    "ColorJitter",
+    "RandomBlur",
+    "RandomCrop",
+    "RandomFlip",
+    "RandomGrayscale",
+    "RandomJpeg",
+    "RandomNoise",
+    "RandomPerspective",
+    "RandomRotate",
+    "Resize",
+    "Rotate90",
+    "Warp",
+    "warp_annotation",
+    "warp_sample",
+]
