@@ -16,7 +16,20 @@ from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset, RowOpt
 from rexkit.datasets.shapes_dataset import ShapesDataset
 from rexkit.datasets.stick_figures_dataset import StickFiguresDataset
 from rexkit.datasets.synthetic_dataset import SyntheticDataset
-from rexkit.datasets.transforms import ColorJitter, RandomCrop, RandomFlip
+from rexkit.datasets.transforms import (
+    ColorJitter,
+    Mosaic,
+    RandomBlur,
+    RandomCrop,
+    RandomFlip,
+    RandomGrayscale,
+    RandomJpeg,
+    RandomNoise,
+    RandomPerspective,
+    RandomRotate,
+    Resize,
+    Rotate90,
+)
 from rexkit.datasets.tsv_dataset import TSVDataset
 from rexkit.datasets.voc_dataset import VocDataset
 from rexkit.datasets.yolo_dataset import YoloDataset
@@ -34,13 +47,22 @@ __all__ = [
     "LabelMeDataset",
     "LvisDataset",
     "MixtureDataset",
+    "Mosaic",
     "OnError",
     "OnOutside",
     "Orientation",
+    "RandomBlur",
     "RandomCrop",
     "RandomFlip",
+    "RandomGrayscale",
+    "RandomJpeg",
+    "RandomNoise",
+    "RandomPerspective",
+    "RandomRotate",
     "RenderedTextDataset",
+    "Resize",
     "RexOmniEvalDataset",
+    "Rotate90",
     "RowDataset",
     "RowOptions",
     "ShapesDataset",

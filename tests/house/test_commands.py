@@ -32,7 +32,7 @@ BLOCK = re.compile(r"^( *)```(bash|python)\n(.*?)^ *```$", re.MULTILINE | re.DOT
 PAGES = (
     *("README.md", "CONTRIBUTING.md", "rexkit/models/tiny/README.md"),
     *("docs/rex_omni.md", "docs/releasing.md", "docs/reliability.md"),
-    "docs/data_mixing.md",
+    *("docs/data_mixing.md", "docs/data_augmentation.md"),
 )
 TESTED_APART = ("docs/plugins.md", "docs/extend/")
 """Pages that `tests/house/test_docs.py` tests as a whole, in environments of their own."""

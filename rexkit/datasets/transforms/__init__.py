@@ -2,6 +2,7 @@
 
 from rexkit.datasets.transforms.crop import RandomCrop
 from rexkit.datasets.transforms.flip import RandomFlip
+from rexkit.datasets.transforms.mosaic import Mosaic
 from rexkit.datasets.transforms.perspective import RandomPerspective
 from rexkit.datasets.transforms.photometric import (
     ColorJitter,
@@ -17,6 +18,7 @@ from rexkit.datasets.transforms.warped_annotations import warp_annotation, warp_
 
 __all__ = [
     "ColorJitter",
+    "Mosaic",
     "RandomBlur",
     "RandomCrop",
     "RandomFlip",

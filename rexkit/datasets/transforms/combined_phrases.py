@@ -21,7 +21,7 @@ def join_annotations(annotations: Sequence[Annotation], exhaustive: bool) -> Ann
     """
     present = [_spellings(i.phrase for i in one.instances) for one in annotations]
     absent = [_spellings(one.absent) for one in annotations]
-    everywhere = set.intersection(*absent) - set.union(*present)
+    everywhere = set.intersection(*absent).difference(*present)
     known = set.intersection(*(a | b for a, b in zip(present, absent, strict=True)))
     instances = [i for one in annotations for i in one.instances]
     if not exhaustive:

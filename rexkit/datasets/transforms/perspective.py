@@ -39,7 +39,8 @@ class RandomPerspective:
         self.strength = strength
         self.probability = check_share("probability", probability)
         self.min_visible = check_share("min_visible", min_visible)
-        self.boxes, self.fill = boxes, fill
+        self.boxes = boxes
+        self.fill: Color = (fill[0], fill[1], fill[2])
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Return the sample from another side, by chance."""
@@ -48,4 +49,4 @@ class RandomPerspective:
         size = sample.annotation.image_size
         moves = rng.uniform(-self.strength, self.strength, (4, 2)) * size
         warp = Warp.corners(size, box_corners([0, 0, *size]) + moves)
-        return warp_sample(sample, warp, self.min_visible, self.boxes, tuple(self.fill))
+        return warp_sample(sample, warp, self.min_visible, self.boxes, self.fill)

@@ -82,7 +82,8 @@ class RandomRotate:
         self.degrees, self.expand = degrees, expand
         self.probability = check_share("probability", probability)
         self.min_visible = check_share("min_visible", min_visible)
-        self.boxes, self.fill = boxes, fill
+        self.boxes = boxes
+        self.fill: Color = (fill[0], fill[1], fill[2])
         self.phrases = check_sided(phrases)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
@@ -93,4 +94,4 @@ class RandomRotate:
             return sample
         degrees = rng.uniform(-self.degrees, self.degrees)
         warp = Warp.rotation(sample.annotation.image_size, degrees, self.expand)
-        return warp_sample(sample, warp, self.min_visible, self.boxes, tuple(self.fill))
+        return warp_sample(sample, warp, self.min_visible, self.boxes, self.fill)

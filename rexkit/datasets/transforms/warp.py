@@ -130,7 +130,7 @@ class Warp:
 
     def inverse(self, size: ImageSize) -> Warp:
         """Return the map back to an image of a size."""
-        return Warp(np.linalg.inv(self.matrix), size)
+        return Warp(np.asarray(np.linalg.inv(self.matrix), dtype=np.float64), size)
 
     def placed(self, x: int, y: int, size: ImageSize) -> Warp:
         """Return the map to an image that shows the new one at x, y and is larger."""
@@ -179,7 +179,7 @@ class Warp:
         return bool(unit and np.abs(entries - np.round(entries)).max() < 1e-9)
 
     def _interpolated(self, image: Image.Image, fill: Color) -> Image.Image:
-        method, numbers = self._pillow(np.linalg.inv(self.matrix))
+        method, numbers = self._pillow(self.inverse(image.size).matrix)
         return image.transform(
             self.size, method, numbers, Image.Resampling.BILINEAR, fillcolor=fill
         )

@@ -118,8 +118,10 @@ class _Moved:
             else {}
         )
         boxed = [number for number, i in enumerate(instances) if i.bbox is not None]
-        rows = [instances[n].bbox for n in boxed]
-        cut, share, growth = move_boxes(np.reshape(rows, (-1, 4)), warp, boxes)
+        rows = [box for i in instances if (box := i.bbox) is not None]
+        cut, share, growth = move_boxes(
+            np.array(rows, dtype=np.float64).reshape(-1, 4), warp, boxes
+        )
         return cls(
             dict(zip(boxed, zip(cut, share.tolist(), growth.tolist(), strict=True), strict=True)),
             *(
@@ -223,15 +225,14 @@ def _around_outline(
     instance: Instance, box: Array, polygon: Array | None, mask: Mapping[str, Any] | None
 ) -> Array:
     """Return the box around the outline of an instance, where its box was that before the map."""
-    for old, new, bounds in (
-        (instance.polygon, polygon, polygon_bounds),
-        (instance.mask, mask, mask_box),
-    ):
-        if old is not None and new is not None:
-            was: Array = bounds(old)  # type: ignore[operator]
-            if instance.bbox is not None and np.abs(was - instance.bbox).max() <= _SAME:
-                return bounds(new)  # type: ignore[operator, no-any-return]
-    return box
+    if instance.polygon is not None and polygon is not None:
+        was, now = polygon_bounds(instance.polygon), polygon_bounds(polygon)
+    elif instance.mask is not None and mask is not None:
+        was, now = mask_box(instance.mask), mask_box(mask)
+    else:
+        return box
+    around = instance.bbox is not None and np.abs(was - instance.bbox).max() <= _SAME
+    return now if around else box
 
 
 def _instance_extra(instance: Instance, mask: Any, factor: float) -> dict[str, Any]:
@@ -276,4 +277,4 @@ def _shows_all(warp: Warp, size: ImageSize) -> bool:
 def _areas(outlines: Array) -> Array:
     """Return the area of each of (N, K, 2) polygons, by the formula of Gauss: (N,)."""
     x, y = outlines[..., 0], outlines[..., 1]
-    return np.abs((x * np.roll(y, -1, 1) - y * np.roll(x, -1, 1)).sum(axis=1)) / 2
+    return np.asarray(np.abs((x * np.roll(y, -1, 1) - y * np.roll(x, -1, 1)).sum(axis=1)) / 2)
