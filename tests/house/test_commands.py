@@ -342,6 +342,7 @@ COMMANDS: dict[str, dict[str, Run | Elsewhere]] = {
             "test_data.1.dataset.size=1"
         ),
     },
+    "docs/data_augmentation.md": {},
     "docs/reliability.md": {
         "REXKIT_FUZZ=2000 pytest tests/stress": Elsewhere(
             "it takes an hour; the tests of the folder are its short version", "tests/stress"
