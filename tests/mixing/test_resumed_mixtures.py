@@ -9,6 +9,7 @@ from transformers import TrainerCallback
 
 from rexkit.examples import build_examples
 from rexkit.models import TinyVLM
+from rexkit.training.grpo.prompts import PromptDataset
 from rexkit.training.sft_trainer import SFTTrainer
 
 TASK = dict(type="GroundingTask")
@@ -55,3 +56,14 @@ def test_it_goes_on_bit_for_bit(tmp_path):
     run(tmp_path / "cut", callbacks=[Stop()])  # in the last step of the first epoch
     assert run(tmp_path / "cut", resume=True) == through
     assert len(through[0]) == 9
+
+
+def test_prompts_of_reinforcement_learning_come_from_the_mixture():
+    examples = data()
+    prompts = PromptDataset(examples)
+    assert len(prompts) == len(examples)
+    for epoch in (0, 2):
+        for key in ((epoch, index) for index in range(len(prompts))):
+            row = prompts[key]
+            assert row["example"].source == examples[key].source
+            assert row["source"] == examples.source_of(key[1], epoch)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from test_sft import StopAt, losses, trainer
 
-from rexkit.datasets import ChatDataset
+from rexkit.datasets import ChatDataset, ShapesDataset
 from rexkit.errors import ConfigError, DataError
 from rexkit.evaluation.evaluator import build_metrics
 from rexkit.examples import ExampleDataset, Source, build_examples
@@ -195,7 +195,5 @@ def test_other_data_has_no_questions():
     assert GroundingTask.name != ChatTask.name
 
 
-def build():
-    from rexkit.datasets import ShapesDataset
-
+def build() -> ShapesDataset:
     return ShapesDataset(1)
