@@ -159,8 +159,8 @@ class TrainerMixin(TrainerHooks):
             for folder in numbered_checkpoints(self.work_dir)
             if step_of(folder) < step and folder.name != best
         ]
-        kept = limit - 1 - (best not in ("", f"{CHECKPOINT_PREFIX}-{step}"))
-        for folder in earlier[: len(earlier) - max(0, kept)]:
+        others = 1 if best in ("", f"{CHECKPOINT_PREFIX}-{step}") else 2  # this one, the best one
+        for folder in earlier[: max(0, len(earlier) - max(0, limit - others))]:
             shutil.rmtree(folder)
 
     def _save_final(self: Any, resumed_at: float | None) -> None:

@@ -216,19 +216,36 @@ def test_intervals_of_a_resumed_run_are_those_of_now(tmp_path):
     }
 
 
-@pytest.mark.parametrize(("limit", "kept"), [(1, {5}), (2, {4, 5}), (None, {1, 2, 3, 4, 5})])
+CHECKPOINTS_KEPT = [
+    *((1, {5}), (2, {4, 5}), (4, {2, 3, 4, 5}), (5, {1, 2, 3, 4, 5}), (9, {1, 2, 3, 4, 5})),
+    (None, {1, 2, 3, 4, 5}),
+]
+
+
+@pytest.mark.parametrize(("limit", "kept"), CHECKPOINTS_KEPT)
 def test_earlier_checkpoints_are_removed_beyond_the_limit(tmp_path, limit, kept):
     job = trainer(tmp_path)
     for step in range(1, 6):
         job.state.global_step = step
         (tmp_path / f"checkpoint-{step}").mkdir()
         job._remove_earlier(step, limit)
-    assert {int(f.name[11:]) for f in tmp_path.glob("checkpoint-*")} == kept
-    (tmp_path / "checkpoint-2").mkdir(exist_ok=True)
+    assert saved_steps(tmp_path) == kept
+
+
+@pytest.mark.parametrize(
+    ("limit", "kept"), [(1, {2, 5}), (2, {2, 5}), (3, {2, 4, 5}), (9, {1, 2, 3, 4, 5})]
+)
+def test_the_best_checkpoint_counts_and_is_never_removed(tmp_path, limit, kept):
+    job = trainer(tmp_path)
+    for step in range(1, 6):
+        (tmp_path / f"checkpoint-{step}").mkdir()
     job.state.best_model_checkpoint = str(tmp_path / "checkpoint-2")
     job._remove_earlier(5, limit)
-    assert (tmp_path / "checkpoint-2").is_dir()
-    assert (tmp_path / "checkpoint-5").is_dir()
+    assert saved_steps(tmp_path) == kept
+
+
+def saved_steps(work_dir):
+    return {int(folder.name[len("checkpoint-") :]) for folder in work_dir.glob("checkpoint-*")}
 
 
 def test_the_earlier_checkpoint_is_there_until_the_next_is_marked(tmp_path, monkeypatch):
