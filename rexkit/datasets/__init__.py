@@ -18,6 +18,7 @@ from rexkit.datasets.stick_figures_dataset import StickFiguresDataset
 from rexkit.datasets.synthetic_dataset import SyntheticDataset
 from rexkit.datasets.transforms import (
     ColorJitter,
+    CopyPaste,
     Mosaic,
     RandomBlur,
     RandomCrop,
@@ -29,6 +30,7 @@ from rexkit.datasets.transforms import (
     RandomRotate,
     Resize,
     Rotate90,
+    TextOverlay,
 )
 from rexkit.datasets.tsv_dataset import TSVDataset
 from rexkit.datasets.voc_dataset import VocDataset
@@ -41,6 +43,7 @@ __all__ = [
     "ColorJitter",
     "ConcatDataset",
     "Coordinates",
+    "CopyPaste",
     "IcdarDataset",
     "InstanceMaskDataset",
     "JsonlDataset",
@@ -69,6 +72,7 @@ __all__ = [
     "StickFiguresDataset",
     "SyntheticDataset",
     "TSVDataset",
+    "TextOverlay",
     "VocDataset",
     "YoloDataset",
     "folder_dataset",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import string
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,18 +10,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 from PIL import Image
 
-from rexkit.datasets.lettering import Lettering, Placement
 from rexkit.datasets.synthetic_dataset import SyntheticDataset
+from rexkit.datasets.text_style import SMALLEST, TextStyle, free_place
 from rexkit.geometry import order_polygon, polygon_bounds
 from rexkit.registry import DATASETS
 from rexkit.structures import Annotation, Array, ImageSize, Instance
 
 WORDS = ("cat", "dog", "red", "blue", "star", "moon", "ring", "hand", "eye", "nose", "tail", "menu")
 """Short words that the embedded model's tokenizer has as one token each."""
-
-_SMALLEST = 6
-_GAP = 2.0
-_ATTEMPTS = 40
 
 
 @DATASETS.register_module()
@@ -74,29 +69,38 @@ class RenderedTextDataset(SyntheticDataset):
         curvature: float = 0.0,
         fonts: Sequence[str] = (),
     ):
-        if words is not None and not words:
-            raise ValueError("words: an empty list; None draws random characters")
         super().__init__(size, seed, image_size)
-        self.words = None if words is None else tuple(words)
-        self.characters, self.length = characters, length
-        self.num_texts, self.words_per_line = num_texts, words_per_line
-        self.font_size = font_size
-        self.rotation, self.curvature = rotation, curvature
-        self.fonts = tuple(fonts)
+        self.num_texts = num_texts
+        self.style = TextStyle(
+            None if words is None else tuple(words),
+            characters,
+            length,
+            words_per_line,
+            font_size,
+            rotation,
+            curvature,
+            tuple(fonts),
+        )
 
     def draw(self, rng: np.random.Generator) -> tuple[Image.Image, Annotation]:
         """Draw an image, and return it with its ground truth."""
         width, height = self.image_size
         paper, dark = rng.integers(175, 246) + rng.integers(-10, 11, 3), bool(rng.random() < 0.5)
         pixels = np.tile(_tone(paper, dark), (height, width, 1))
-        lines = self.words_per_line[1] > 1
+        lines = self.style.words_per_line[1] > 1
         instances: list[Instance] = []
         taken: list[Array] = []
         wanted = int(rng.integers(self.num_texts[0], self.num_texts[1] + 1))
         for _ in range(wanted):
-            texts = self._texts(rng)
-            lettering, placement = self._fit(texts, rng)
-            center = _free_place(placement.outline(lettering.extent), self.image_size, taken, rng)
+            texts = self.style.texts(rng)
+            fitting = self.style.fit(texts, self.image_size, rng)
+            if fitting is None:
+                raise ValueError(
+                    f"words: {' '.join(texts)!r} does not fit into an image of "
+                    f"{width}x{height}, not even {SMALLEST} pixels high"
+                )
+            lettering, placement = fitting
+            center = free_place(placement.outline(lettering.extent), self.image_size, taken, rng)
             if center is None:
                 continue
             placement = replace(placement, center=center)
@@ -113,61 +117,6 @@ class RenderedTextDataset(SyntheticDataset):
         image = Image.fromarray(np.round(pixels).astype(np.uint8))
         return image, Annotation(self.image_size, instances, [] if instances else levels)
 
-    def _texts(self, rng: np.random.Generator) -> tuple[str, ...]:
-        """Draw the words of a line."""
-        number = int(rng.integers(self.words_per_line[0], self.words_per_line[1] + 1))
-        if self.words is not None:
-            return tuple(self.words[i] for i in rng.integers(len(self.words), size=number))
-        lengths = rng.integers(self.length[0], self.length[1] + 1, size=number)
-        return tuple("".join(rng.choice(list(self.characters), size=n)) for n in lengths)
-
-    def _fit(self, texts: tuple[str, ...], rng: np.random.Generator) -> tuple[Lettering, Placement]:
-        """Draw a line, bent and turned, no larger than the image."""
-        font = self.fonts[rng.integers(len(self.fonts))] if self.fonts else None
-        size = round(rng.uniform(*self.font_size) * min(self.image_size))
-        turn, bend = np.radians(rng.uniform(-1, 1, 2) * (self.rotation, self.curvature)).tolist()
-        while True:
-            lettering = Lettering.of(texts, max(size, _SMALLEST), font)
-            width, height = lettering.size.tolist()
-            # The inside of the arc is at least half as long as its middle.
-            angle = min(max(bend, -width / height), width / height)
-            placement = Placement(width / angle if angle else math.inf, turn, np.zeros(2))
-            extent = np.ptp(placement.outline(lettering.extent), axis=0)
-            if (extent + 2 * _GAP <= self.image_size).all():
-                return lettering, placement
-            if size <= _SMALLEST:
-                raise ValueError(
-                    f"words: {' '.join(texts)!r} does not fit into an image of "
-                    f"{self.image_size[0]}x{self.image_size[1]}, not even {_SMALLEST} pixels high"
-                )
-            size = int(size * 0.85)
-
-
-def _free_place(
-    outline: Array, image_size: ImageSize, taken: list[Array], rng: np.random.Generator
-) -> Array | None:
-    """Find a place for an outline around 0 where it touches nothing, if there is one.
-
-    Args:
-        outline: (K, 2).
-        image_size: (width, height) of the image.
-        taken: boxes of what is there; the one of the outline is added.
-        rng: draws the place.
-    """
-    box = polygon_bounds(outline)
-    low, high = _GAP - box[:2], np.array(image_size) - _GAP - box[2:]
-    for _ in range(_ATTEMPTS):
-        center = rng.uniform(low, high)
-        moved = box + np.tile(center, 2)
-        if not any(_touch(moved, other) for other in taken):
-            taken.append(moved)
-            return np.asarray(center)
-    return None
-
 
 def _tone(color: ArrayLike, dark: bool) -> Array:
     return np.abs(255.0 * dark - np.asarray(color, dtype=np.float64))
-
-
-def _touch(a: Array, b: Array) -> bool:
-    return bool((a[:2] < b[2:] + _GAP).all() and (b[:2] < a[2:] + _GAP).all())

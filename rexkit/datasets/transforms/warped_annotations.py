@@ -21,7 +21,7 @@ BoxOutline = Literal["corners", "ellipse"]
 STALE = ("bbox", "bbox_xyxy", "keypoints", "num_keypoints", "points", "polygon", "segmentation")
 """Fields of a dataset in `Instance.extra` that are coordinates of the old image."""
 
-_SAME = 2.0
+SAME = 2.0
 """In pixels: a box that is no further from the bounds of its outline is the box around it."""
 
 
@@ -196,7 +196,7 @@ def _left(
         mask=mask,
         keypoints=keypoints,
         point=None if point is None else np.clip(point, window[:2], window[2:]),
-        extra=_instance_extra(instance, mask, share * growth),
+        extra=changed_extra(instance, mask, share * growth),
     )
     return left, share
 
@@ -231,11 +231,11 @@ def _around_outline(
         was, now = mask_box(instance.mask), mask_box(mask)
     else:
         return box
-    around = instance.bbox is not None and np.abs(was - instance.bbox).max() <= _SAME
+    around = instance.bbox is not None and np.abs(was - instance.bbox).max() <= SAME
     return now if around else box
 
 
-def _instance_extra(instance: Instance, mask: Any, factor: float) -> dict[str, Any]:
+def changed_extra(instance: Instance, mask: Any, factor: float) -> dict[str, Any]:
     """Return the other fields of an instance: its area follows, coordinates are left out."""
     extra = {key: value for key, value in instance.extra.items() if key not in STALE}
     area = extra.get("area")
