@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -21,15 +22,20 @@ The format of SRC is recognised by its content, and named. DST is a new folder; 
 it. What the other format cannot hold is counted and reported, and so are rows that cannot be used,
 alike ones together; the exit code is then 1 for unusable rows, the others are written all the same.
 A conversion that was killed goes on when the same command is given again.
+With --json_file the arguments are those of tools/convert_json_data_to_tsv.py.
 """
 
 
 def main(argv: list[str] | None = None) -> int:
     """Parse the arguments and convert; return 1 if a row could not be used."""
+    from rexkit.cli import json_to_tsv_command
     from rexkit.conversion import convert, find_format
     from rexkit.conversion.conversion import identity_of
 
-    args = _parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    if any(word.split("=")[0] == "--json_file" for word in words):
+        return json_to_tsv_command.main(words)
+    args = _parser().parse_args(words)
     start_logging()
     import_components(args)
     console = Terminal(stderr=True)
@@ -44,12 +50,12 @@ def main(argv: list[str] | None = None) -> int:
             track(numbers, "converting", total, console=console, disable=not console.is_terminal)
         )
 
-    words = {key: value for key, value in vars(args).items() if key != "workers"}
+    settings = {key: value for key, value in vars(args).items() if key != "workers"}
     try:
         report = convert(
             splits,
             writer,
-            identity_of(words, args.source),
+            identity_of(settings, args.source),
             args.workers,
             args.link,
             progress,

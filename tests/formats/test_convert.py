@@ -354,12 +354,16 @@ def test_a_wrong_format_is_an_error(rows: Path) -> None:
         main([*words(rows.parent, rows), "--format", "coco"])
 
 
-def test_the_tool_by_its_public_name(shared_data: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "tool",
+    [[str(ROOT / "tools" / "convert_json_data_to_tsv.py")], ["-m", "rexkit.cli", "convert"]],
+    ids=["script", "rexkit convert"],
+)
+def test_the_tool_by_its_public_name(shared_data: Path, tmp_path: Path, tool: list[str]) -> None:
     source = shared_data / "bccd"
     arguments = words(tmp_path, source / "val.json")
     arguments[3] = str(source / "val")
-    tool = ROOT / "tools" / "convert_json_data_to_tsv.py"
-    command = [sys.executable, str(tool), *arguments]
+    command = [sys.executable, *tool, *arguments]
     done = subprocess.run(
         command, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False
     )
