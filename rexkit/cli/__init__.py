@@ -34,6 +34,7 @@ COMMANDS = {
     "list": ("rexkit.cli.list_command", "list the components of a registry, such as REWARDS"),
     "export": ("rexkit.cli.export_command", "turn a training checkpoint into a plain model folder"),
     "reward": ("rexkit.cli.reward_command", "compute rewards of a file of predictions"),
+    "select": ("rexkit.cli.select_command", "rank images by what their annotation would teach"),
     "convert": ("rexkit.cli.convert_command", "turn a data set into another format"),
     "vis-tsv": ("rexkit.cli.vis_tsv_command", "draw samples of TSV files"),
 }

@@ -1,6 +1,7 @@
 """Conversion of data sets between formats: which there are, what they hold, what gets lost."""
 
 # The order is that in which formats are recognised: the most particular first.
+from rexkit.conversion.predictions_format import PredictionsFormat  # isort: skip
 from rexkit.conversion.coco_format import CocoFormat, CocoWriter  # isort: skip
 from rexkit.conversion.yolo_format import YoloFormat  # isort: skip
 from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
@@ -8,7 +9,6 @@ from rexkit.conversion.record_formats import (  # isort: skip
     IcdarFormat,
     JsonlFormat,
     RexOmniTSVFormat,
-    first_row,
 )
 from rexkit.conversion.conversion import ConversionReport, convert
 from rexkit.conversion.data_format import (
@@ -16,6 +16,7 @@ from rexkit.conversion.data_format import (
     SourceSplit,
     Writer,
     find_format,
+    first_row,
     label_names,
 )
 from rexkit.conversion.features import FEATURES, Feature
@@ -32,6 +33,7 @@ __all__ = [
     "IcdarFormat",
     "JsonlFormat",
     "LabelMeFormat",
+    "PredictionsFormat",
     "RexOmniTSVFormat",
     "RowFile",
     "SourceSplit",

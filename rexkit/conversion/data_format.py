@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rexkit.conversion.features import Feature
-from rexkit.errors import ConfigError, UserError
+from rexkit.errors import ConfigError, DataError, UserError
+from rexkit.formats.json_lines import JsonLinesFile
 from rexkit.registry import FORMATS
 
 if TYPE_CHECKING:
@@ -149,6 +150,16 @@ def find_format(path: Path, name: str | None = None) -> tuple[str, DataFormat, s
         f"{path}: this is of none of the formats {', '.join(FORMATS.components())}; "
         f"there is {_content(path)}. Name the format with --from"
     )
+
+
+def first_row(file: Path) -> Mapping[str, Any] | None:
+    """Return the first row of a file of JSON Lines; None where it is none."""
+    try:
+        lines = JsonLinesFile(file)
+        row = lines.value(0) if len(lines) else None
+    except (DataError, OSError):
+        return None
+    return row if isinstance(row, Mapping) else None
 
 
 def _content(path: Path) -> str:

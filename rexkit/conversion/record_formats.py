@@ -7,14 +7,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer
+from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, first_row
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import IcdarDataset, JsonlDataset, TSVDataset
-from rexkit.errors import DataError
 from rexkit.formats.annotation_records import LISTS, to_record
 from rexkit.formats.images import decode_image, image_bytes_to_store, read_image
-from rexkit.formats.json_lines import JsonLinesFile, json_text
+from rexkit.formats.json_lines import json_text
 from rexkit.formats.tsv import TSVWriter
 from rexkit.registry import FORMATS
 from rexkit.whole_files import whole_file
@@ -135,16 +134,6 @@ class IcdarFormat(DataFormat):
         texts = next((f.parent for f in [*path.glob("gt_*.txt"), *path.glob("*/gt_*.txt")]), path)
         folder = images or (path / "images" if (path / "images").is_dir() else texts)
         return {"": SourceSplit(IcdarDataset(texts, folder, **options), folder)}
-
-
-def first_row(file: Path) -> Mapping[str, Any] | None:
-    """Return the first row of a file of JSON Lines; None where it is none."""
-    try:
-        lines = JsonLinesFile(file)
-        row = lines.value(0) if len(lines) else None
-    except (DataError, OSError):
-        return None
-    return row if isinstance(row, Mapping) else None
 
 
 def _annotation_files(path: Path) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.datasets.labelme_dataset import LabelMeDataset
 from rexkit.datasets.lvis_dataset import LvisDataset
 from rexkit.datasets.mixture_dataset import MixtureDataset
+from rexkit.datasets.predictions_dataset import PredictionsDataset
 from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
 from rexkit.datasets.rexomni_eval_dataset import RexOmniEvalDataset
 from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset, RowOptions
@@ -54,6 +55,7 @@ __all__ = [
     "OnError",
     "OnOutside",
     "Orientation",
+    "PredictionsDataset",
     "RandomBlur",
     "RandomCrop",
     "RandomFlip",

@@ -8,6 +8,7 @@ and reward replay also read the files of ``rexkit predict`` and GRPO.
 from rexkit.evaluation.analysis import Analysis, Case, analyse
 from rexkit.evaluation.comparison import MetricRow, RunComparison, compare
 from rexkit.evaluation.faults import FAULT_KINDS, Fault, find_faults
+from rexkit.evaluation.image_selection import ImageSelection, select_images
 from rexkit.evaluation.record_statistics import record_statistics
 from rexkit.evaluation.results_folder import (
     DatasetResults,
@@ -27,6 +28,7 @@ __all__ = [
     "Case",
     "DatasetResults",
     "Fault",
+    "ImageSelection",
     "MetricRow",
     "PredictionRecord",
     "RewardedCompletion",
@@ -40,6 +42,7 @@ __all__ = [
     "read_predictions",
     "record_statistics",
     "replay",
+    "select_images",
     "write_metrics",
     "write_page",
     "write_tables",

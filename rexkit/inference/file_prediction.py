@@ -16,6 +16,7 @@ from rexkit.errors import UserError
 from rexkit.formats.predictions import PREDICTIONS, PredictionRecord, to_line
 from rexkit.inference.inputs import is_video, open_inputs
 from rexkit.inference.result import Result
+from rexkit.tasks import Task
 from rexkit.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ def predict_files(
     Raises:
         UserError: ``out_dir`` holds the results of another run, or a damaged record.
     """
-    asked = {**(run or {}), **question, "every": every}
+    words = {k: v.prompt_templates if isinstance(v, Task) else v for k, v in question.items()}
+    asked = {**(run or {}), **words, "every": every}
     keys: deque[str] = deque()
     with PredictionWriter(out_dir, asked) as records:
 
