@@ -4,6 +4,7 @@
 from rexkit.conversion.predictions_format import PredictionsFormat  # isort: skip
 from rexkit.conversion.coco_format import CocoFormat, CocoWriter  # isort: skip
 from rexkit.conversion.yolo_format import YoloFormat  # isort: skip
+from rexkit.conversion.labelstudio_format import LabelStudioFormat  # isort: skip
 from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
 from rexkit.conversion.record_formats import (  # isort: skip
     IcdarFormat,
@@ -33,6 +34,7 @@ __all__ = [
     "IcdarFormat",
     "JsonlFormat",
     "LabelMeFormat",
+    "LabelStudioFormat",
     "PredictionsFormat",
     "RexOmniTSVFormat",
     "RowFile",

@@ -8,6 +8,7 @@ from rexkit.datasets.icdar_dataset import IcdarDataset
 from rexkit.datasets.instance_mask_dataset import InstanceMaskDataset
 from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.datasets.labelme_dataset import LabelMeDataset
+from rexkit.datasets.labelstudio_dataset import LabelStudioDataset
 from rexkit.datasets.lvis_dataset import LvisDataset
 from rexkit.datasets.mixture_dataset import MixtureDataset
 from rexkit.datasets.predictions_dataset import PredictionsDataset
@@ -49,6 +50,7 @@ __all__ = [
     "InstanceMaskDataset",
     "JsonlDataset",
     "LabelMeDataset",
+    "LabelStudioDataset",
     "LvisDataset",
     "MixtureDataset",
     "Mosaic",

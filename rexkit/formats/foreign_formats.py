@@ -1,4 +1,4 @@
-"""Annotation formats that rexkit does not read, known by their keys, with what to do instead."""
+"""Annotation formats that are not what a file is read as: known by their keys, with a next step."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 _ROW = '{"image": PATH, "boxes": [{"bbox": [x0, y0, x1, y1], "phrase": NAME}]}'
 
-_LABEL_STUDIO = "this is Label Studio's JSON; export the project as COCO"
+_LABEL_STUDIO = "this is Label Studio's JSON, which LabelStudioDataset reads"
+_JSON_MIN = "this is Label Studio's JSON-MIN; export as JSON, which LabelStudioDataset reads"
 
 _FORMATS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("images", "annotations"), "this is COCO JSON, which CocoDataset reads"),
@@ -39,7 +40,7 @@ def foreign_format(value: Any) -> str | None:
         None where it is no format that is known here.
 
     >>> foreign_format([{"id": 1, "data": {"image": "a.jpg"}, "annotations": []}])
-    "this is Label Studio's JSON; export the project as COCO"
+    "this is Label Studio's JSON, which LabelStudioDataset reads"
     """
     if isinstance(value, list):
         value = next(iter(value), None)
@@ -48,5 +49,5 @@ def foreign_format(value: Any) -> str | None:
     for field in value.values():
         shape = next(iter(field), None) if isinstance(field, list) else None
         if isinstance(shape, Mapping) and "original_width" in shape:  # JSON-MIN
-            return _LABEL_STUDIO
+            return _JSON_MIN
     return next((hint for keys, hint in _FORMATS if all(key in value for key in keys)), None)

@@ -47,6 +47,11 @@ def parse_xml(data: bytes, root: str) -> ET.Element:
     return found
 
 
+def legal_xml(text: str) -> str:
+    """Return a text without the characters that XML cannot hold."""
+    return _ILLEGAL.sub("", text)
+
+
 def read_voc(data: bytes, one_based: bool = False) -> tuple[dict[str, Any], str]:
     """Convert a file to an annotation record.
 
@@ -128,7 +133,7 @@ def _add_object(root: ET.Element, instance: Instance, box: list[float]) -> None:
 
 def _add(parent: ET.Element, name: str, text: Any = None) -> ET.Element:
     child = ET.SubElement(parent, name)
-    child.text = None if text is None else _ILLEGAL.sub("", str(text))
+    child.text = None if text is None else legal_xml(str(text))
     return child
 
 

@@ -32,7 +32,7 @@ def opened(folder: Path, text: str, encoding: str = "utf-8") -> JsonlDataset:
     ("text", "reason"),
     [
         (json.dumps([ROW] * 20, indent=1)[:-9], "bad JSON"),
-        (json.dumps([TASK], indent=2), "one JSON list.* Label Studio's JSON; export .* as COCO"),
+        (json.dumps([TASK], indent=2), "one JSON list.* Label Studio's JSON, which LabelStudio"),
         (json.dumps({"images": [], "annotations": []}, indent=1), "COCO JSON, which CocoDataset"),
         (json.dumps(ROW, indent=1), "one JSON object over several lines, .*; write one object a"),
         ('{"shapes": [],\n"imagePath": "a.png"}', "a LabelMe file"),
@@ -77,7 +77,7 @@ FOREIGN: list[tuple[dict[str, Any], str]] = [
     ({"image": "a.png", "conversations": CONVERSATION}, "this is a conversation, whose text"),
     ({"messages": [{"role": "user"}], "images": ["a.png"]}, "this is a conversation, whose text"),
     (TASK, "Label Studio's JSON"),
-    ({"image": "a.png", "label": [{"x": 1, "original_width": 64}]}, "Label Studio's JSON"),
+    ({"image": "a.png", "label": [{"x": 1, "original_width": 64}]}, "JSON-MIN; export as JSON"),
     ({"image": "a.png", "gt": {"cup": [[1, 2, 3, 4]]}}, "holds none of"),
     ({"image_path": "a.png", "gt": {}}, "use RexOmniEvalDataset"),
     ({"image": "a.png", "objects": {"bbox": [[1, 2, 3, 4]]}}, "row of an image folder"),

@@ -1,0 +1,75 @@
+"""Label Studio's JSON: a list of tasks for each split."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer
+from rexkit.conversion.features import FEATURES
+from rexkit.conversion.rows import RowFile
+from rexkit.datasets import LabelStudioDataset
+from rexkit.formats.json_lines import json_text
+from rexkit.formats.json_lists import first_of_json_list
+from rexkit.formats.labelstudio_tasks import LabellingConfig, is_labelstudio_task, to_labelstudio
+from rexkit.registry import FORMATS
+from rexkit.whole_files import whole_file, write_whole
+
+
+@FORMATS.register_module("labelstudio")
+class LabelStudioFormat(DataFormat):
+    """Label Studio's JSON export: one list of tasks, images in a folder."""
+
+    def recognise(self, path: Path) -> str | None:
+        """Return the file that shows it."""
+        return next((f"the tasks in {file}" for file in self._files(path).values()), None)
+
+    def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
+        """Return a split for each file; of a single one, that without a name."""
+        files = {"": path} if path.is_file() else self._files(path)
+        if not files:
+            raise FileNotFoundError(f"there is no JSON list of tasks in {path}")
+        if len(files) == 1:
+            files = {"": next(iter(files.values()))}
+        splits = {}
+        for split, file in files.items():
+            own = file.parent / "images" / split
+            root = images or (own if own.is_dir() else file.parent)
+            dataset = LabelStudioDataset(file, images, **options)
+            splits[split] = SourceSplit(dataset, root)
+        return splits
+
+    def writer(self, folder: Path, splits: list[str]) -> Writer:
+        """Return the writer."""
+        return LabelStudioWriter(folder, splits)
+
+    def _files(self, path: Path) -> dict[str, Path]:
+        found = [path] if path.is_file() else sorted(path.glob("*.json"))
+        return {f.stem: f for f in found if is_labelstudio_task(first_of_json_list(f))}
+
+
+class LabelStudioWriter(Writer):
+    """Writes ``SPLIT.json``, ``images/SPLIT``, and ``label_config.xml`` for the project.
+
+    Tasks name images of local storage: Label Studio finds them where
+    ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT`` is the folder that is written.
+    """
+
+    holds = FEATURES
+
+    def write(self, rows: RowFile) -> None:
+        """Write a file for each split, without splits ``tasks.json``, and the config."""
+        config = LabellingConfig()
+        for split in self.splits:
+            with whole_file(self.folder / f"{split or 'tasks'}.json") as out:
+                opening = "[\n"
+                for row in rows:
+                    if row.split == split:
+                        place = quote(self.image_file(row.name, split).as_posix())
+                        task = to_labelstudio(row.annotation, f"/data/local-files/?d={place}")
+                        config.add(task)
+                        out.write(f"{opening}{json_text(task)}".encode())
+                        opening = ",\n"
+                out.write(b"[]\n" if opening == "[\n" else b"\n]\n")
+        write_whole(self.folder / "label_config.xml", config.xml() + "\n")
