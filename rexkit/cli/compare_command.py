@@ -31,6 +31,7 @@ def main(argv: list[str] | None = None) -> int:
 
     from rexkit.evaluation.comparison import compare
     from rexkit.evaluation.tables import markdown, write_csv
+    from rexkit.whole_files import write_whole
 
     start_logging()
     comparison = compare(args.folders)
@@ -44,7 +45,7 @@ def main(argv: list[str] | None = None) -> int:
     Terminal().print(table)
     if args.markdown:
         text = markdown(comparison.header, comparison.texts("**{}**"), text_columns=3)
-        args.markdown.write_text(text, "utf-8")
+        write_whole(args.markdown, text)
     if args.csv:
         rows = [[row.task, row.dataset, row.metric, *row.values] for row in comparison.rows]
         write_csv(args.csv, comparison.header, rows)

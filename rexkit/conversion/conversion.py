@@ -21,7 +21,7 @@ from rexkit.conversion.features import features_of, has_any
 from rexkit.conversion.rows import ConvertedRow, RowFile, failed_line, repair
 from rexkit.datasets.row_failures import RowFailures
 from rexkit.errors import DataError, UserError
-from rexkit.whole_files import write_whole
+from rexkit.whole_files import partial_name, write_whole
 
 WORK = ".rexkit-convert"
 _CHUNK = 32
@@ -184,7 +184,7 @@ def _place_image(image: Path | bytes, row: ConvertedRow, writer: Writer, link: b
     if isinstance(image, bytes):
         write_whole(target, image)
         return target
-    partial_file = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    partial_file = partial_name(target)
     try:
         if not (link and _linked(image, partial_file)):
             shutil.copyfile(image, partial_file)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -44,8 +45,8 @@ class ImageSelection:
     def write(self, folder: Path) -> None:
         """Write ``selected.txt``, ``selected.jsonl`` and ``ranking.csv`` to a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        paths = (f"{Path(self.images[n]).resolve()}\n" for n in self.taken)
-        write_whole(folder / "selected.txt", "".join(paths))
+        paths = (os.fsencode(Path(self.images[n]).resolve()) + b"\n" for n in self.taken)
+        write_whole(folder / "selected.txt", b"".join(paths))
         write_whole(folder / "selected.jsonl", "".join(self.lines[n] for n in self.taken))
         rank = {number: place for place, number in enumerate(self.taken, 1)}
         rest = sorted({*range(len(self.images))} - {*rank}, key=lambda n: (-self.values[n], n))

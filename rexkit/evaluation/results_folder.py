@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rexkit.errors import UserError
 from rexkit.formats.answer_records import ANSWERS
+from rexkit.formats.json_lines import json_text
 from rexkit.formats.predictions import COMPLETIONS, PREDICTIONS, PredictionRecord, to_line
 from rexkit.whole_files import write_whole
 
@@ -207,8 +208,7 @@ def write_per_category(metrics: Iterable[Metric], folder: Path) -> None:
         for phrase, values in metric.per_category().items():
             table.setdefault(phrase, {}).update(values)
     if table:
-        text = json.dumps(table, indent=2, ensure_ascii=False)
-        (folder / PER_CATEGORY).write_text(f"{text}\n", "utf-8")
+        write_whole(folder / PER_CATEGORY, json_text(table, indent=2) + "\n")
 
 
 def write_metrics(values: MetricValues, folder: Path) -> None:

@@ -15,6 +15,7 @@ from PIL import Image
 from rexkit.evaluation.analysis import Analysis, Case
 from rexkit.evaluation.faults import FAULT_KINDS, Fault
 from rexkit.structures import Problem
+from rexkit.whole_files import write_whole
 
 Draw = Callable[[Case], "Image.Image | str"]
 """Draws a case, or returns a text that says why it cannot."""
@@ -52,13 +53,12 @@ def write_page(path: Path, title: str, analysis: Analysis, draw: Draw) -> None:
     """
     sections = [_section(n, case, draw(case)) for n, case in enumerate(analysis.worst, start=1)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
+    write_whole(
+        path,
         f'<!doctype html>\n<html lang="en">\n<head><meta charset="utf-8">'
         f"<title>{escape(title)}</title>\n<style>{_STYLE}</style></head>\n<body>\n"
         f"<h1>{escape(title)}</h1>\n{_table(analysis)}\n"
         f"<h2>The {len(sections)} worst samples</h2>\n{''.join(sections)}</body>\n</html>\n",
-        encoding="utf-8",
-        errors="replace",
     )
 
 

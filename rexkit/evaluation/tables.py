@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rexkit.evaluation.results_folder import TABLES, find_results
+from rexkit.whole_files import ESCAPED, write_whole
 
 
 def write_tables(folder: Path) -> None:
@@ -28,7 +29,7 @@ def write_tables(folder: Path) -> None:
         ]
         sections.append(f"## {task}\n\n{markdown(['metric', *columns], rows)}")
     as_markdown, as_csv = TABLES
-    (folder / as_markdown).write_text("\n".join(sections), "utf-8")
+    write_whole(folder / as_markdown, "\n".join(sections))
     write_csv(
         folder / as_csv,
         ["task", "dataset", "metric", "value"],
@@ -61,7 +62,7 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]], text_columns:
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Write a CSV table, UTF-8; a text that a spreadsheet would run as a formula is quoted."""
     cells = [[_no_formula(cell) for cell in row] for row in [header, *rows]]
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with path.open("w", newline="", encoding="utf-8", errors=ESCAPED) as file:
         csv.writer(file, lineterminator="\n").writerows(cells)
 
 

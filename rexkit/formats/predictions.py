@@ -31,7 +31,7 @@ grammar.
 
 from __future__ import annotations
 
-import json
+import codecs
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -42,6 +42,7 @@ from rexkit.errors import DataError, near_misses
 from rexkit.formats.annotation_records import read_record
 from rexkit.formats.answer_records import complete_answer, is_answer
 from rexkit.formats.coordinates import short
+from rexkit.formats.json_lines import json_text, parse_json
 from rexkit.formats.phrase_geometries import decode_annotation, encode_annotation
 from rexkit.grammar import read
 from rexkit.structures import Annotation, Example, ImageSize, Prediction, Problem
@@ -207,20 +208,19 @@ def read_predictions(file: Path) -> Iterator[PredictionRecord]:
                 continue
             location = f"{file}:{number}"
             try:
-                row = json.loads(line)
-            except (ValueError, RecursionError) as error:
+                row = parse_json(line.removeprefix(codecs.BOM_UTF8))
+            except DataError as error:
                 if not line.endswith(b"\n"):
                     logger.warning("%s: the line is incomplete and is skipped", location)
                     return
-                raise DataError(
-                    f"bad JSON ({error}); correct or remove the line", location
-                ) from error
+                reason = f"{error.reason}; correct or remove the line"
+                raise DataError(reason, location) from error
             yield PredictionRecord.from_dict(row, location, file.parent)
 
 
 def to_line(row: Mapping[str, Any]) -> str:
     """Return the line of a JSONL file that holds a row, with its end."""
-    return json.dumps(row, ensure_ascii=False) + "\n"
+    return json_text(row) + "\n"
 
 
 def _record(row: Any, location: str) -> PredictionRecord:

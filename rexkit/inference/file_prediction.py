@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rexkit.errors import UserError
+from rexkit.errors import DataError, UserError
+from rexkit.formats.json_lines import json_text, parse_json
 from rexkit.formats.predictions import PREDICTIONS, PredictionRecord, to_line
 from rexkit.inference.inputs import is_video, open_inputs
 from rexkit.inference.result import Result
@@ -26,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 RUN = "run.json"
 IMAGES = "images"
+
+_LONGEST = 80
+"""Bytes of the source's name in that of its drawing; file systems take 255 for the whole name."""
 
 
 def predict_files(
@@ -168,8 +172,8 @@ def finished(records: Path) -> set[str]:
     keys = set()
     for number, line in enumerate(whole.splitlines(), 1):
         try:
-            keys.add(json.loads(line)["source"])
-        except (ValueError, KeyError, TypeError) as error:
+            keys.add(parse_json(line)["source"])
+        except (DataError, KeyError, TypeError) as error:
             raise UserError(f"{records}:{number}: no record; mend or remove the line") from error
     return keys
 
@@ -181,8 +185,10 @@ def drawing_name(key: str) -> str:
     ('cat-cf23868446d9.png', 'cat-078667c0e41e.png')
     """
     video, _, frame = key.partition("#")
-    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(video).stem)[:80]
-    digest = hashlib.sha1(key.encode(), usedforsecurity=False).hexdigest()[:12]
+    stem = "".join(c if c.isalnum() or c in "-_." else "_" for c in Path(video).stem)
+    stem = stem.encode()[:_LONGEST].decode("utf-8", "ignore")
+    encoded = key.encode("utf-8", "surrogatepass")
+    digest = hashlib.sha1(encoded, usedforsecurity=False).hexdigest()[:12]
     return f"{stem}{f'-{frame}' if frame.isdigit() else ''}-{digest}.png"
 
 
@@ -191,7 +197,7 @@ def _same_run(file: Path, run: dict[str, Any]) -> None:
     before, records = _read_object(file), file.parent / PREDICTIONS
     has_records = records.is_file() and records.stat().st_size > 0
     if before is None and not (file.is_file() and has_records):
-        write_whole(file, json.dumps(run, indent=2, ensure_ascii=False) + "\n")
+        write_whole(file, json_text(run, indent=2) + "\n")
         return
     if before is None:
         raise UserError(

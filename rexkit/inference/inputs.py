@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import glob
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -92,7 +93,7 @@ def _listed(word: str) -> list[str]:
         inside = (Path(d) / f for d, _, files in os.walk(path) for f in files)
         return sorted(os.path.normpath(f) for f in inside if f.suffix.lower() in known)
     if path.is_file() and path.suffix.lower() == ".txt":
-        lines = filter(None, map(str.strip, path.read_text("utf-8-sig").splitlines()))
+        lines = filter(None, map(str.strip, _text_of(path).splitlines()))
         return [
             line
             if line.startswith(("http://", "https://"))
@@ -102,6 +103,14 @@ def _listed(word: str) -> list[str]:
     if path.exists():
         return [os.path.normpath(path)]
     return sorted(os.path.normpath(f) for f in glob.glob(word, recursive=True) if Path(f).is_file())
+
+
+def _text_of(path: Path) -> str:
+    """Return the text of a list; names in it may be in another encoding, as the file system's."""
+    data = path.read_bytes()
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", "replace")
+    return os.fsdecode(data.removeprefix(codecs.BOM_UTF8))
 
 
 def _frames(path: str) -> Iterator[Callable[[], NDArray[np.uint8]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +11,11 @@ from rexkit.errors import DataError
 from rexkit.formats.coco import to_coco
 from rexkit.formats.image_sources import ImageSource, describe_source, open_source
 from rexkit.formats.images import Color
+from rexkit.formats.json_lines import json_text
 from rexkit.formats.labelme import to_labelme
 from rexkit.formats.supervision import to_supervision
 from rexkit.structures import ImageSize, Instance, Prediction, Problem
+from rexkit.whole_files import write_whole
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -161,6 +162,6 @@ class Result:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix.lower() == ".json":
-            path.write_text(json.dumps(self.to_dict(), ensure_ascii=False) + "\n", "utf-8")
+            write_whole(path, json_text(self.to_dict()) + "\n")
         else:
             self.draw(visualizer).save(path)

@@ -119,6 +119,34 @@ def test_a_run_json_that_a_full_disk_emptied_does_not_block_its_folder(tmp_path)
         PredictionWriter(tmp_path, {"model": "a"})
 
 
+def test_names_that_are_not_utf_8_or_long_are_predicted_once_and_go_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = [os.fsdecode(b"caf\xe9.png"), "\u65e5" * 80 + ".png", "plain.png"]
+    for name in names:
+        draw(tmp_path / "in" / name)
+    (tmp_path / "list.txt").write_bytes(b"".join(b"in/%b\n" % os.fsencode(n) for n in names))
+    assert list_inputs(["list.txt"]) == [f"in/{name}" for name in names]
+    for words in (["in"], ["list.txt"]):
+        assert main(["predict", *words, "--out", "out", *FAST]) == 0
+    assert sorted(r["source"] for r in records(Path("out"))) == sorted(f"in/{n}" for n in names)
+    assert len(list(Path("out", "images").iterdir())) == 3
+    assert main(["analyse", "out"]) == 0
+    for step in (
+        ["out", "coco", "--to", "coco"],
+        ["coco", "rows"],
+        ["rows", "yolo", "--to", "yolo"],
+    ):
+        assert main(["convert", *step, "--workers", "1"]) == 0
+    copied = Path("yolo", "images", "train").iterdir()
+    assert {os.fsencode(path.name) for path in copied} == {os.fsencode(n) for n in names}
+
+
+def test_a_list_saved_as_utf_16_names_its_images(tmp_path):
+    draw(tmp_path / "\u65e5.png")
+    (tmp_path / "list.txt").write_text("\u65e5.png\n", "utf-16")
+    assert list_inputs([str(tmp_path / "list.txt")]) == [str(tmp_path / "\u65e5.png")]
+
+
 def test_every_way_to_name_images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("one.png", "sub/two.jpg", "sub/deep/three.webp"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import resource
 
 import pytest
@@ -17,11 +18,15 @@ def test_text_and_bytes_replace_what_was_there(tmp_path, content):
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", data)]
 
 
-def test_a_file_that_cannot_be_written_whole_keeps_its_old_text(tmp_path):
-    write_whole(tmp_path / "a.json", "old")
-    with pytest.raises(UnicodeEncodeError):
-        write_whole(tmp_path / "a.json", "\ud800")
-    assert [(p.name, p.read_text()) for p in tmp_path.iterdir()] == [("a.json", "old")]
+def test_half_of_a_surrogate_pair_is_written_as_json_escapes_it(tmp_path):
+    write_whole(tmp_path / "a.json", '["\udce9"]')
+    assert json.loads((tmp_path / "a.json").read_bytes()) == ["\udce9"]
+
+
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path):
+    name = "\u65e5" * 83 + ".txt"
+    write_whole(tmp_path / name, "new")
+    assert (tmp_path / name).read_text() == "new"
 
 
 def test_a_full_disk_keeps_the_old_text(tmp_path):

@@ -17,6 +17,7 @@ from rexkit.rewards import RewardTable
 from rexkit.structures import Example, Prediction
 from rexkit.training.grpo.reward_function import Completion
 from rexkit.visualizers import PillowVisualizer
+from rexkit.whole_files import write_whole
 
 DRAWN_PROMPTS = 4
 """Number of prompts of which each process draws images."""
@@ -71,8 +72,8 @@ class CompletionWriter:
         _draw(self.visualizer, folder, examples, predictions, records)
         every: list[dict[str, Any]] = gather_object(records)
         if process.is_main_process:
-            (folder / COMPLETIONS).write_text("".join(map(to_line, every)), "utf-8")
-            (folder / "table.md").write_text(_tables(every), "utf-8")
+            write_whole(folder / COMPLETIONS, "".join(map(to_line, every)))
+            write_whole(folder / "table.md", _tables(every))
 
 
 def _record(
