@@ -22,6 +22,7 @@ __all__ = [
     "box_coverage",
     "box_iou",
     "decode_mask",
+    "ellipse_corners",
     "match",
     "order_polygon",
     "points_in_boxes",
@@ -225,6 +226,27 @@ def rotated_box_corners(box: ArrayLike, degrees: float) -> Array:
     x, y = np.array([[-1, 1, 1, -1], [-1, -1, 1, 1]]) * [[width / 2], [height / 2]]
     cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
     return np.stack([cx + cos * x - sin * y, cy + sin * x + cos * y], axis=1)
+
+
+def ellipse_corners(
+    centre: ArrayLike, radii: ArrayLike, degrees: float = 0.0, corners: int = 64
+) -> Array:
+    """Return a polygon that stands for an ellipse: (corners, 2).
+
+    Args:
+        centre: (2,) x y.
+        radii: (2,) along x and along y, before it is turned.
+        degrees: by which it is turned around its centre, clockwise as seen in the image.
+        corners: how many.
+
+    >>> ellipse_corners([5, 5], [4, 2], 90, corners=4).round().tolist()
+    [[5.0, 9.0], [3.0, 5.0], [5.0, 1.0], [7.0, 5.0]]
+    """
+    turns = np.linspace(0, 2 * np.pi, corners, endpoint=False)
+    x, y = np.stack([np.cos(turns), np.sin(turns)]) * np.asarray(radii, dtype=np.float64)[:, None]
+    cos, sin = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turned = np.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
+    return np.asarray(np.asarray(centre) + turned)
 
 
 def polygon_bounds(polygon: ArrayLike) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,7 +18,16 @@ from rexkit.geometry import (
 from rexkit.run_lengths import mask_box
 from rexkit.structures import Array, Instance
 
-__all__ = ["area", "extent", "has_outline", "in_boxes", "in_outlines", "outline", "same_phrase"]
+__all__ = [
+    "area",
+    "extent",
+    "has_outline",
+    "in_boxes",
+    "in_outlines",
+    "outline",
+    "own_box",
+    "same_phrase",
+]
 
 
 def same_phrase(a: Sequence[str], b: Sequence[str]) -> Mask:
@@ -81,6 +91,18 @@ def outline(instance: Instance) -> Array:
 def has_outline(instance: Instance) -> bool:
     """Tell whether an instance has a mask or a polygon."""
     return instance.mask is not None or instance.polygon is not None
+
+
+def own_box(instance: Instance) -> Array | None:
+    """Return the box of an instance; None where it is the one around its outline.
+
+    >>> own_box(Instance("cup", bbox=[0, 0, 4, 4], polygon=[[0, 0], [4, 0], [4, 4]])) is None
+    True
+    """
+    if instance.bbox is None or not has_outline(instance):
+        return instance.bbox
+    around = extent(replace(instance, bbox=None))
+    return None if np.allclose(instance.bbox, around) else instance.bbox
 
 
 def in_boxes(points: Array, instances: Sequence[Instance]) -> Mask:

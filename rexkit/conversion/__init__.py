@@ -5,6 +5,7 @@ from rexkit.conversion.predictions_format import PredictionsFormat  # isort: ski
 from rexkit.conversion.coco_format import CocoFormat, CocoWriter  # isort: skip
 from rexkit.conversion.yolo_format import YoloFormat  # isort: skip
 from rexkit.conversion.labelstudio_format import LabelStudioFormat  # isort: skip
+from rexkit.conversion.cvat_format import CvatFormat  # isort: skip
 from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
 from rexkit.conversion.record_formats import (  # isort: skip
     IcdarFormat,
@@ -29,6 +30,7 @@ __all__ = [
     "CocoWriter",
     "ConversionReport",
     "ConvertedRow",
+    "CvatFormat",
     "DataFormat",
     "Feature",
     "IcdarFormat",

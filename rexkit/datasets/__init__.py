@@ -3,6 +3,7 @@
 from rexkit.datasets.chat_dataset import ChatDataset
 from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.datasets.concat_dataset import ConcatDataset
+from rexkit.datasets.cvat_dataset import CvatDataset
 from rexkit.datasets.folder_dataset import folder_dataset
 from rexkit.datasets.icdar_dataset import IcdarDataset
 from rexkit.datasets.instance_mask_dataset import InstanceMaskDataset
@@ -46,6 +47,7 @@ __all__ = [
     "ConcatDataset",
     "Coordinates",
     "CopyPaste",
+    "CvatDataset",
     "IcdarDataset",
     "InstanceMaskDataset",
     "JsonlDataset",

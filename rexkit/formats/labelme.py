@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,11 @@ from PIL import Image
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import number_array, short
 from rexkit.formats.images import decode_numbers, encode_image
-from rexkit.instances import extent, has_outline
+from rexkit.geometry import ellipse_corners
+from rexkit.instances import own_box
 from rexkit.run_lengths import decode_mask, encode_mask
 from rexkit.structures import Annotation, Array, ImageSize, Instance
 
-_CIRCLE = 64
 _OWN = ("label", "points", "shape_type", "group_id", "description", "mask", "score")
 
 
@@ -111,23 +110,19 @@ def to_labelme(prediction: Annotation, file_name: str) -> dict[str, Any]:
 
 def _shapes(instance: Instance) -> list[tuple[str, str, Array, dict[str, Any]]]:
     """Return label, kind, points and other fields of the shapes of an instance."""
-    label, box = instance.phrase, instance.bbox
+    label, box = instance.phrase, own_box(instance)
     shapes: list[tuple[str, str, Array, dict[str, Any]]] = []
     if instance.mask is not None:
         shapes.append((label, "mask", *_picture(instance.mask)))
     if instance.polygon is not None:
         shapes.append((label, "polygon", instance.polygon, {}))
     # Readers take the box around an outline for granted.
-    if box is not None and not (has_outline(instance) and np.allclose(box, _outline_box(instance))):
+    if box is not None:
         shapes.append((label, "rectangle", box.reshape(2, 2), {}))
     if instance.point is not None:
         shapes.append((label, "point", instance.point[None], {}))
     named = (instance.keypoints or {}).items()
     return shapes + [(name, "point", xy[None], {}) for name, xy in named if xy is not None]
-
-
-def _outline_box(instance: Instance) -> Array:
-    return extent(replace(instance, bbox=None))
 
 
 def _picture(mask: Mapping[str, Any]) -> tuple[Array, dict[str, Any]]:
@@ -179,9 +174,8 @@ def _geometry(
     if kind == "point" and len(points) == 1:
         return {"point": points[0].tolist()}
     if kind == "circle" and len(points) == 2:
-        turns = np.linspace(0, 2 * np.pi, _CIRCLE, endpoint=False)
         radius = float(np.hypot(*(points[1] - points[0])))
-        corners = points[0] + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+        corners = ellipse_corners(points[0], [radius, radius])
         if size is not None:
             corners = np.clip(corners, 0, size)
         return {"polygon": corners.tolist(), "shape_type": "circle"} | around

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,11 @@ from rexkit.errors import DataError
 from rexkit.formats.brush_runs import OPAQUE, decode_brush, encode_brush
 from rexkit.formats.coordinates import number_array, short
 from rexkit.formats.images import decode_numbers
-from rexkit.geometry import polygon_bounds, rotated_box_corners
-from rexkit.instances import extent, has_outline
+from rexkit.geometry import ellipse_corners, polygon_bounds, rotated_box_corners
+from rexkit.instances import extent, has_outline, own_box
 from rexkit.run_lengths import Mask, decode_mask, encode_mask
 from rexkit.structures import Array, ImageSize, Instance
 
-_TURNS = np.linspace(0, 2 * np.pi, 64, endpoint=False)
 _AROUND = {"bbox_around_outline": True}
 
 
@@ -78,10 +76,7 @@ def read_shape(shape: dict[str, Any], size: ImageSize, place: str) -> dict[str, 
         return {"point": at.tolist()}
     sides = numbers[2:4] * scale
     if "radiusX" in needed:
-        angle = np.radians(turn)
-        x, y = np.cos(_TURNS) * sides[0], np.sin(_TURNS) * sides[1]
-        turned = [np.cos(angle) * x - np.sin(angle) * y, np.sin(angle) * x + np.cos(angle) * y]
-        corners = np.clip(at + np.stack(turned, axis=1), 0, size)
+        corners = np.clip(ellipse_corners(at, sides, turn), 0, size)
         return {"polygon": corners.tolist(), "shape": "ellipse"} | _AROUND
     if turn % 360 == 0:
         return {"bbox": [*at.tolist(), *(at + sides).tolist()]}
@@ -136,13 +131,10 @@ def shape_results(
             take it for granted; one is added around keypoints that have no region.
         image_size: (width, height) of the image.
     """
-    label, box = instance.phrase, instance.bbox
+    label, box = instance.phrase, own_box(instance)
     named = {name: xy for name, xy in (instance.keypoints or {}).items() if xy is not None}
-    outlined = has_outline(instance)
-    if box is None and not outlined and named:
+    if box is None and not has_outline(instance) and named:
         box = extent(instance)
-    if box is not None and outlined and np.allclose(box, extent(replace(instance, bbox=None))):
-        box = None
     shapes: list[tuple[str, str, dict[str, Any]]] = []
     percent = 100 / np.array(image_size)
     if box is not None:
