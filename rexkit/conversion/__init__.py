@@ -6,6 +6,7 @@ from rexkit.conversion.coco_format import CocoFormat, CocoWriter  # isort: skip
 from rexkit.conversion.yolo_format import YoloFormat  # isort: skip
 from rexkit.conversion.labelstudio_format import LabelStudioFormat  # isort: skip
 from rexkit.conversion.cvat_format import CvatFormat  # isort: skip
+from rexkit.conversion.odvg_format import OdvgFormat  # isort: skip
 from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
 from rexkit.conversion.record_formats import (  # isort: skip
     IcdarFormat,
@@ -37,6 +38,7 @@ __all__ = [
     "JsonlFormat",
     "LabelMeFormat",
     "LabelStudioFormat",
+    "OdvgFormat",
     "PredictionsFormat",
     "RexOmniTSVFormat",
     "RowFile",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -66,7 +67,7 @@ class LabelStudioWriter(Writer):
                 opening = "[\n"
                 for row in rows:
                     if row.split == split:
-                        place = quote(self.image_file(row.name, split).as_posix())
+                        place = quote(os.fsencode(self.image_file(row.name, split)))
                         task = to_labelstudio(row.annotation, f"/data/local-files/?d={place}")
                         config.add(task)
                         out.write(f"{opening}{json_text(task)}".encode())

@@ -12,6 +12,7 @@ from rexkit.datasets.labelme_dataset import LabelMeDataset
 from rexkit.datasets.labelstudio_dataset import LabelStudioDataset
 from rexkit.datasets.lvis_dataset import LvisDataset
 from rexkit.datasets.mixture_dataset import MixtureDataset
+from rexkit.datasets.odvg_dataset import OdvgDataset
 from rexkit.datasets.predictions_dataset import PredictionsDataset
 from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
 from rexkit.datasets.rexomni_eval_dataset import RexOmniEvalDataset
@@ -56,6 +57,7 @@ __all__ = [
     "LvisDataset",
     "MixtureDataset",
     "Mosaic",
+    "OdvgDataset",
     "OnError",
     "OnOutside",
     "Orientation",

@@ -15,7 +15,7 @@ from xml.etree import ElementTree as ET  # to build XML; what is read is parsed 
 
 import numpy as np
 
-from rexkit.errors import DataError
+from rexkit.errors import DataError, UserError
 from rexkit.formats.annotation_records import GEOMETRIES
 from rexkit.formats.cvat_shapes import (
     KEYPOINTS,
@@ -89,7 +89,12 @@ def to_cvat_image(annotation: Annotation, number: int, name: str, subset: str = 
         number: of the image.
         name: of its file.
         subset: what a project has for a split; "" for none.
+
+    Raises:
+        UserError: XML cannot hold the name.
     """
+    if legal_xml(name) != name:
+        raise UserError(f"XML cannot hold the file name {name!r}; rename it, or use another format")
     width, height = annotation.image_size
     fields = {"id": str(number), "name": name} | ({"subset": subset} if subset else {})
     image = ET.Element("image", {**fields, "width": str(width), "height": str(height)})

@@ -101,10 +101,10 @@ def image_paths(reference: str) -> list[str]:
     """
     path = reference
     if "local-files/?" in reference:
-        path = (parse_qs(reference.partition("?")[2]).get("d") or [""])[0]
+        path = (parse_qs(reference.partition("?")[2], errors="surrogateescape").get("d") or [""])[0]
     elif "://" in reference or reference.startswith("/data/"):
         try:
-            path = unquote(urlsplit(reference).path)
+            path = unquote(urlsplit(reference).path, errors="surrogateescape")
         except ValueError:  # an address that is none
             path = reference
     parts = [p for p in re.split(r"[/\\]", path) if p not in ("", ".", "..")]

@@ -81,7 +81,7 @@ FOREIGN: list[tuple[dict[str, Any], str]] = [
     ({"image": "a.png", "gt": {"cup": [[1, 2, 3, 4]]}}, "holds none of"),
     ({"image_path": "a.png", "gt": {}}, "use RexOmniEvalDataset"),
     ({"image": "a.png", "objects": {"bbox": [[1, 2, 3, 4]]}}, "row of an image folder"),
-    ({"filename": "a.png", "detection": {"instances": []}}, "row of Open-GroundingDINO"),
+    ({"filename": "a.png", "detection": {"instances": []}}, "row of ODVG, which OdvgDataset reads"),
     ({"image": "a.png", "boxs": []}, "did you mean 'boxes'"),
 ]
 
