@@ -7,6 +7,7 @@ from rexkit.conversion.yolo_format import YoloFormat  # isort: skip
 from rexkit.conversion.labelstudio_format import LabelStudioFormat  # isort: skip
 from rexkit.conversion.cvat_format import CvatFormat  # isort: skip
 from rexkit.conversion.odvg_format import OdvgFormat  # isort: skip
+from rexkit.conversion.vott_format import VottFormat  # isort: skip
 from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
 from rexkit.conversion.record_formats import (  # isort: skip
     IcdarFormat,
@@ -44,6 +45,7 @@ __all__ = [
     "RowFile",
     "SourceSplit",
     "VocFormat",
+    "VottFormat",
     "Writer",
     "YoloFormat",
     "convert",

@@ -38,6 +38,7 @@ from rexkit.datasets.transforms import (
 )
 from rexkit.datasets.tsv_dataset import TSVDataset
 from rexkit.datasets.voc_dataset import VocDataset
+from rexkit.datasets.vott_dataset import VottDataset
 from rexkit.datasets.yolo_dataset import YoloDataset
 from rexkit.formats.coordinates import Coordinates, OnOutside
 
@@ -82,6 +83,7 @@ __all__ = [
     "TSVDataset",
     "TextOverlay",
     "VocDataset",
+    "VottDataset",
     "YoloDataset",
     "folder_dataset",
 ]

@@ -21,6 +21,7 @@ from rexkit.formats.labelstudio_tasks import (
     image_reference,
     is_labelstudio_task,
 )
+from rexkit.formats.path_ends import first_file
 from rexkit.registry import DATASETS
 
 logger = logging.getLogger(__name__)
@@ -122,8 +123,7 @@ class LabelStudioDataset(RowDataset):
         embedded = embedded_image(reference)
         if embedded is not None:
             return embedded
-        paths = [self._image_dir / path for path in image_paths(reference)]
-        found = next((path for path in paths if path.is_file()), None)
+        found = first_file(self._image_dir, image_paths(reference))
         if found is None:
             raise DataError(
                 f"there is no image {reference!r} in {self._image_dir}; set image_dir to the "

@@ -20,6 +20,8 @@ _FORMATS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("conversations",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
     (("messages",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
     (("shapes", "imagePath"), "this is a LabelMe file: use LabelMeDataset for its folder"),
+    (("asset", "regions"), "this is a file of VoTT: use VottDataset for its folder"),
+    (("assets", "tags"), "this is VoTT's JSON, which VottDataset reads"),
     (("imgs", "anns"), f"this is TextOCR's or TextCaps' JSON; write rows as {_ROW}"),
     (("filename", "detection"), "this is a row of ODVG, which OdvgDataset reads"),
     (("filename", "grounding"), "this is a row of ODVG, which OdvgDataset reads"),

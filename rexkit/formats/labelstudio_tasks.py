@@ -19,6 +19,7 @@ from rexkit.formats.coordinates import short
 from rexkit.formats.images import IMAGE_SUFFIXES
 from rexkit.formats.labelstudio import ABSENT, IGNORE, INVISIBLE
 from rexkit.formats.labelstudio_shapes import shape_results
+from rexkit.formats.path_ends import path_ends
 from rexkit.formats.voc import legal_xml
 from rexkit.structures import Annotation, Instance
 
@@ -107,10 +108,9 @@ def image_paths(reference: str) -> list[str]:
             path = unquote(urlsplit(reference).path, errors="surrogateescape")
         except ValueError:  # an address that is none
             path = reference
-    parts = [p for p in re.split(r"[/\\]", path) if p not in ("", ".", "..")]
-    paths = ["/".join(parts[start:]) for start in range(len(parts))]
-    uploaded = _UPLOADED.match(parts[-1]) if parts else None
-    return paths + ([parts[-1][uploaded.end() :]] if uploaded else [])
+    paths = path_ends(path)
+    uploaded = _UPLOADED.match(paths[-1]) if paths else None
+    return paths + ([paths[-1][uploaded.end() :]] if uploaded else [])
 
 
 def to_labelstudio(

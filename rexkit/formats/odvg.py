@@ -129,8 +129,11 @@ def to_odvg(
 def _other_fields(instance: Instance) -> dict[str, Any]:
     """Return what an instance has beside its phrase and box, as an annotation record has it."""
     [entry] = next(iter(to_record(Annotation((1, 1), [instance])).values()))
-    own = ("phrase", "bbox", "ignore", "label", "category")
-    return {name: value for name, value in entry.items() if name not in own}
+    return {
+        f"{name}_" if name in ("label", "category") else name: value
+        for name, value in entry.items()
+        if name not in ("phrase", "bbox", "ignore")
+    }
 
 
 def _entries(

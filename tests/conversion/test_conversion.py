@@ -197,7 +197,9 @@ def test_what_is_unknown_is_named(tmp_path, capsys):
         main([str(tmp_path), str(tmp_path / "out"), "--from", "coc"])
 
 
-@pytest.mark.parametrize("name", ["coco", "yolo", "voc", "labelme", "labelstudio", "cvat", "odvg"])
+@pytest.mark.parametrize(
+    "name", ["coco", "yolo", "voc", "labelme", "labelstudio", "cvat", "odvg", "vott"]
+)
 def test_real_data_comes_back(name, shared_data, tmp_path):
     file, images = shared_data / "bccd" / "val.json", shared_data / "bccd" / "val"
     there, back = tmp_path / "there", tmp_path / "back"

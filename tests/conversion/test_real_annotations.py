@@ -12,7 +12,7 @@ from rexkit.cli.convert_command import main
 from rexkit.conversion import find_format
 from rexkit.structures import Annotation
 
-HOLD_EVERYTHING = ["labelstudio", "cvat", "odvg"]
+HOLD_EVERYTHING = ["labelstudio", "cvat", "odvg", "vott"]
 
 
 def rows(path: Path) -> list[Annotation]:
