@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -13,6 +12,7 @@ from rexkit.datasets.row_dataset import RowDataset, RowOptions
 from rexkit.errors import DataError, did_you_mean
 from rexkit.formats.cvat import read_cvat_image
 from rexkit.formats.cvat_files import CvatFile, is_cvat
+from rexkit.formats.path_ends import first_file
 from rexkit.registry import DATASETS
 
 logger = logging.getLogger(__name__)
@@ -82,13 +82,11 @@ class CvatDataset(RowDataset):
         """Return the annotation record of a row, and its image."""
         number, image = self._places[row]
         file = self._files[number]
-        places = list(self._image_places(file, image))
-        found = next((place for place in places if place.is_file()), places[0])
-        return read_cvat_image(file.image(image)), found
-
-    def _image_places(self, file: CvatFile, image: int) -> Iterator[Path]:
         name, folder = file.names[image], file.path.parent
+        ends = [f"{subset}/{name}" for subset in (file.subsets[image], ".", "default")]
         folders = [folder / "images", folder] if self._image_dir is None else [self._image_dir]
         for root in folders:
-            for subset in (file.subsets[image], "", "default"):
-                yield root / subset / name
+            found = first_file(root, ends)
+            if found is not None:
+                return read_cvat_image(file.image(image)), found
+        raise DataError(f"there is no image {name!r} in {folders[-1]}; set image_dir")

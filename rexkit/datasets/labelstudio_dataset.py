@@ -76,9 +76,7 @@ class LabelStudioDataset(RowDataset):
         self.unannotated = 0
         self._numbers, self._starts, self._ends = array("q"), array("q"), array("q")
         for number, item in enumerate(json_list_items(self._path)):
-            # What is no task is an error of its row.
-            is_task = is_labelstudio_task(item.value)
-            if is_task and chosen_annotation(item.value, predictions) is None:
+            if _is_unannotated(item.value, predictions):
                 self.unannotated += 1
                 continue
             self._numbers.append(number)
@@ -130,3 +128,11 @@ class LabelStudioDataset(RowDataset):
                 "folder that has it"
             )
         return found
+
+
+def _is_unannotated(task: Any, predictions: bool) -> bool:
+    """Return whether an item is a task without annotation; what is wrong is an error of its row."""
+    try:
+        return is_labelstudio_task(task) and chosen_annotation(task, predictions) is None
+    except DataError:
+        return False

@@ -38,10 +38,9 @@ def decode_brush(runs: Any, image_size: ImageSize) -> Mask:
     Raises:
         DataError: they are no such bytes, end too early, or are of another number of pixels.
     """
-    try:
-        reader = _BitReader(bytes(runs))
-    except (TypeError, ValueError) as error:
-        raise DataError("rle must be a list of bytes, numbers from 0 to 255") from error
+    if not isinstance(runs, list) or not all(type(n) is int and 0 <= n < 256 for n in runs):
+        raise DataError("rle must be a list of bytes, numbers from 0 to 255")
+    reader = _BitReader(bytes(runs))
     width, height = image_size
     number = reader.read(32)
     if number != width * height * _CHANNELS or width * height > MAX_PIXELS:

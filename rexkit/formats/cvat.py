@@ -65,7 +65,7 @@ def read_cvat_image(data: bytes) -> dict[str, Any]:
         if element.tag == "tag":
             fields = _attributes(element)
             if label == ABSENT and "phrase" in fields:
-                absent.append(str(fields["phrase"]))
+                absent.append(_raw(element, "phrase"))
             elif label == IMAGE:
                 extra |= fields
             else:
@@ -173,9 +173,8 @@ def _fields(element: ET.Element, label: str) -> dict[str, Any]:
         entry[f"{name}_" if name in _RESERVED else name] = value
     if any(entry.get(name) not in (None, False, 0, "") for name in _IGNORED):
         entry["ignore"] = True
-    text = element.find("attribute[@name='text']")
-    if text is not None:
-        entry["text"] = text.text or ""
+    if "text" in entry:
+        entry["text"] = _raw(element, "text")
     if "score" in element.attrib and "score" not in entry:
         entry["score"] = read_number(element, "score", f"<{element.tag}>")
     for name, usual in (
@@ -194,8 +193,14 @@ def _attributes(element: ET.Element) -> dict[str, Any]:
     return {a.get("name", ""): _plain(a.text or "") for a in element.iterfind("attribute")}
 
 
+def _raw(element: ET.Element, name: str) -> str:
+    return element.findtext(f"attribute[@name='{name}']") or ""
+
+
 def _plain(text: str) -> Any:
     """Return the value that a text is as JSON, where JSON writes it so; else the text."""
+    if text in ("NaN", "Infinity", "-Infinity"):  # read by Python, and no JSON
+        return text
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):

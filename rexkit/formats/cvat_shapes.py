@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 from xml.etree import ElementTree as ET  # to build XML; what is read is parsed by defusedxml
@@ -152,13 +153,18 @@ def read_number(element: ET.Element, name: str, place: str, default: float | Non
     """Return the number that a field of an element is.
 
     Raises:
-        DataError: it is none, or is missing without a default.
+        DataError: it is none, not finite, or missing without a default.
     """
     text = element.get(name)
+    if text is None and default is not None:
+        return default
     try:
-        return default if text is None and default is not None else float(text or "")
+        number = float(text or "")
     except ValueError:
-        raise DataError(f"{place}: {name} must be a number, got {short(text)}") from None
+        number = math.inf
+    if not math.isfinite(number):
+        raise DataError(f"{place}: {name} must be a number, got {short(text)}")
+    return number
 
 
 def _points(xy: Array) -> str:

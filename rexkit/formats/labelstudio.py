@@ -7,12 +7,13 @@ https://github.com/HumanSignal/label-studio. `rexkit.formats.labelstudio_tasks` 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from rexkit.errors import DataError
 from rexkit.formats.annotation_records import GEOMETRIES
-from rexkit.formats.coordinates import short
+from rexkit.formats.coordinates import number_array, short
+from rexkit.formats.json_fields import phrases_field
 from rexkit.formats.labelstudio_shapes import read_shape, shape_of
 from rexkit.structures import ImageSize
 
@@ -72,7 +73,8 @@ def read_labelstudio(
     absent: list[str] = []
     for key, region in regions.items():
         if key not in shapes:
-            absent += region.fields.pop(ABSENT, [])
+            absent += phrases_field(region.fields, ABSENT, region.place)
+            region.fields.pop(ABSENT, None)
             if region.labels:
                 raise DataError(f"{region.place} has labels, and no region of an image")
             extra |= image_fields({**region.fields, **region.texts})
@@ -127,20 +129,17 @@ class _Region:
             )
         if not self.shape and (shape := shape_of(value)):
             self.shape, self.place = shape, place
-            self.size = _stated_size(result)
+            self.size = _stated_size(result, place)
             # With several images in one list, the editor counts them.
             self.image = f"{result.get('to_name')} {result.get('item_index') or ''}".rstrip()
-        if kind == "labels" or kind.endswith("labels"):
-            found = value.get(kind, value.get("labels", []))
-            if not isinstance(found, list) or not all(isinstance(label, str) for label in found):
-                raise DataError(f"{place}: {kind} must be a list of labels, got {short(found)}")
-            self.labels = self.labels or found
-        elif kind == "textarea":
+        own = kind if kind.endswith("labels") and kind in value else "labels"
+        self.labels = self.labels or phrases_field(value, own, place)
+        if kind == "textarea":
             text = value.get("text", "")
             self.texts[name] = " ".join(map(str, text)) if isinstance(text, list) else str(text)
-        elif kind in value:
+        elif kind in value and not kind.endswith("labels"):
             self.fields[name] = _single(value[kind], name)
-        elif not shape_of(value):
+        elif not (kind.endswith("labels") or shape_of(value)):
             raise DataError(f"{place} is of the type {short(kind)}, which is not known")
         meta = result.get("meta")
         if isinstance(meta, Mapping):
@@ -148,7 +147,8 @@ class _Region:
             self.fields |= {k: v for k, v in meta.items() if k != "text"}
             self.fields |= {"note": _single(notes, "note")} if notes else {}
         self.score = result["score"] if self.score is None and "score" in result else self.score
-        self.parent = result.get("parentID") or self.parent
+        parent = result.get("parentID")
+        self.parent = parent if isinstance(parent, str) and parent else self.parent
 
 
 def _instances(
@@ -185,12 +185,15 @@ def _entries(
     fields = {**texts, **region.fields}
     if IGNORE in fields and fields.pop(IGNORE):
         entry["ignore"] = True
-    if hidden := fields.pop(INVISIBLE, None):
+    if hidden := phrases_field(fields, INVISIBLE, region.place):
         entry["keypoints"] = dict.fromkeys(hidden)
+    fields.pop(INVISIBLE, None)
     entry |= {f"{k}_" if k in _RESERVED or k in entry else k: v for k, v in fields.items()}
     entry |= {} if region.parent is None else {"parent": region.parent}
-    labels: Sequence[str | None] = region.labels or [phrase]
-    return [entry | ({} if label is None else {"phrase": label}) for label in labels]
+    labels = region.labels or ([] if phrase is None else [phrase])
+    if not labels and "text" not in entry:
+        raise DataError(f"{region.place} has no label; set phrase to what such regions are")
+    return [{**entry, "phrase": label} for label in labels] or [entry]
 
 
 def _take_part(entry: dict[str, Any], part: dict[str, Any], same: bool) -> bool:
@@ -224,11 +227,15 @@ def _transcription(regions: Iterable[_Region], text_name: str | None) -> str | N
     return likely[0]
 
 
-def _stated_size(result: Mapping[str, Any]) -> ImageSize | None:
-    width, height = result.get("original_width"), result.get("original_height")
-    if isinstance(width, int | float) and isinstance(height, int | float) and width and height:
-        return int(width), int(height)
-    return None
+def _stated_size(result: Mapping[str, Any], place: str) -> ImageSize | None:
+    sides = [result.get("original_width"), result.get("original_height")]
+    if None in sides:
+        return None
+    numbers = number_array(sides)
+    if numbers is None or not ((numbers >= 1) & (numbers < 2**31)).all():
+        raise DataError(f"{place}: original_width and original_height are {short(sides)}")
+    width, height = numbers.astype(int).tolist()
+    return width, height
 
 
 def _single(value: Any, name: str) -> Any:

@@ -69,9 +69,9 @@ def read_shape(shape: dict[str, Any], size: ImageSize, place: str) -> dict[str, 
             raise DataError(f"{place} is an open polygon; close it in Label Studio")
         return {"polygon": (points * scale).tolist()} | _AROUND
     numbers = number_array([*shape.values()])
-    if numbers is None:
+    if numbers is None or not np.isfinite(numbers).all():
         raise DataError(f"{place}: its value must be numbers, got {short(shape)}")
-    at, turn = numbers[:2] * scale, float(shape.get("rotation", 0))
+    at, turn = numbers[:2] * scale, float(numbers[-1]) if "rotation" in shape else 0.0
     if len(needed := [name for name in shape if name != "rotation"]) == 2:
         return {"point": at.tolist()}
     sides = numbers[2:4] * scale

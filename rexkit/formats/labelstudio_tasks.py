@@ -17,6 +17,7 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
 from rexkit.formats.images import IMAGE_SUFFIXES
+from rexkit.formats.json_fields import list_field
 from rexkit.formats.labelstudio import ABSENT, IGNORE, INVISIBLE
 from rexkit.formats.labelstudio_shapes import shape_results
 from rexkit.formats.path_ends import path_ends
@@ -53,9 +54,13 @@ def chosen_annotation(task: Mapping[str, Any], predictions: bool = False) -> Any
 
     Returns:
         The annotation, or None where there is none.
+
+    Raises:
+        DataError: there is something else than a list of annotations.
     """
-    lists: list[list[Any]] = [next((task[name] for name in _ANNOTATIONS if task.get(name)), [])]
-    lists += [task.get("predictions") or []] if predictions else []
+    named = next((name for name in _ANNOTATIONS if task.get(name)), _ANNOTATIONS[0])
+    lists = [list_field(task, named)]
+    lists += [list_field(task, "predictions")] if predictions else []
     for listed in lists:
         kept = [a for a in listed if not (isinstance(a, Mapping) and a.get("was_cancelled"))]
         if kept:

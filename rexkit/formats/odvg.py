@@ -15,6 +15,7 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.formats.annotation_records import to_record
 from rexkit.formats.coordinates import short
+from rexkit.formats.json_fields import list_field, object_field, phrases_field
 from rexkit.formats.json_lines import JsonStart, parse_json
 from rexkit.instances import extent
 from rexkit.phrases import normalise_phrase
@@ -66,21 +67,21 @@ def read_odvg(row: Mapping[str, Any], label_map: Mapping[str, str]) -> dict[str,
     if not parts:
         raise DataError(f"a row of ODVG has {' or '.join(map(repr, _BOTH))}; it has {list(row)}")
     entries: list[dict[str, Any]] = []
-    extra = dict(row.get("extra") or {})
+    extra = object_field(row, "extra")
     for name in parts:
-        part, listed = row[name], "instances" if name == "detection" else "regions"
-        if not isinstance(part, Mapping) or not isinstance(part.get(listed), list):
+        part, listed = object_field(row, name), "instances" if name == "detection" else "regions"
+        if listed not in part:
             raise DataError(f"{name} must be an object with a list {listed!r}, got {short(part)}")
         if isinstance(part.get("caption"), str):
             extra["caption"] = part["caption"]
         for key in (listed, "ignored"):
-            for number, item in enumerate(part.get(key) or []):
+            for number, item in enumerate(list_field(part, key, name)):
                 place = f"{name}.{key}[{number}]"
                 if not isinstance(item, Mapping):
                     raise DataError(f"{place} must be an object, got {short(item)}")
                 found = _entries(item, place, label_map)
                 entries += [entry | ({"ignore": True} if key != listed else {}) for entry in found]
-    entries += [{"phrase": phrase, "bbox": None} for phrase in row.get("absent") or []]
+    entries += [{"phrase": phrase, "bbox": None} for phrase in phrases_field(row, "absent")]
     record = {side: row[side] for side in ("width", "height") if side in row}
     return {**record, "instances": entries, **({"extra": extra} if extra else {})}
 

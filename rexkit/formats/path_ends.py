@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -22,4 +23,5 @@ def path_ends(path: str) -> list[str]:
 
 def first_file(folder: Path, ends: list[str]) -> Path | None:
     """Return the first of several paths that is a file in a folder, or None."""
-    return next((path for path in (folder / end for end in ends) if path.is_file()), None)
+    # Unlike a path's own method, this is false for names that are too long.
+    return next((p for p in (folder / end for end in ends) if os.path.isfile(p)), None)

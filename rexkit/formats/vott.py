@@ -16,6 +16,7 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.formats.annotation_records import to_record
 from rexkit.formats.coordinates import number_array, short
+from rexkit.formats.json_fields import list_field, object_field, phrases_field
 from rexkit.formats.json_lines import JsonStart, parse_json
 from rexkit.formats.path_ends import path_ends
 from rexkit.geometry import box_corners
@@ -118,24 +119,25 @@ def read_vott(value: Any, phrase: str | None = None) -> dict[str, Any]:
     asset = asset_of(value)
     entries: list[dict[str, Any]] = []
     for key in ("regions", "ignored"):
-        for number, region in enumerate(value.get(key) or []):
+        for number, region in enumerate(list_field(value, key)):
             place = f"{key}[{number}]"
             if not isinstance(region, Mapping):
                 raise DataError(f"{place} must be an object, got {short(region)}")
             if region.get("type") == POLYLINE:
                 continue
-            tags = region.get("tags") or [phrase]
-            if tags == [None]:
+            tags = phrases_field(region, "tags", place) or ([] if phrase is None else [phrase])
+            if not tags:
                 raise DataError(f"{place} has no tag; set phrase to what such regions are")
             fields = {name: v for name, v in region.items() if name not in _OWN}
             fields |= _geometry(region, place) | ({"ignore": True} if key == "ignored" else {})
             entries += [{"phrase": tag, **fields} for tag in tags]
-    entries += [{"phrase": name, "bbox": None} for name in value.get("absent") or []]
+    entries += [{"phrase": name, "bbox": None} for name in phrases_field(value, "absent")]
     record: dict[str, Any] = {"instances": entries}
     size = asset.get("size")
     if isinstance(size, Mapping) and size.get("width") and size.get("height"):
         record |= {"width": size["width"], "height": size["height"]}
-    return record | ({"extra": value["extra"]} if value.get("extra") else {})
+    extra = object_field(value, "extra")
+    return record | ({"extra": extra} if extra else {})
 
 
 def to_vott(annotation: Annotation, file_name: str) -> dict[str, Any]:
@@ -209,7 +211,7 @@ def _region(instance: Instance, number: int) -> dict[str, Any] | None:
 
 def _geometry(region: Mapping[str, Any], place: str) -> dict[str, Any]:
     kind, box = region.get("type"), region.get("boundingBox")
-    points = _points(region.get("points") or [], place)
+    points = _points(list_field(region, "points", place), place)
     if isinstance(box, Mapping):
         sides = number_array([box.get(name) for name in ("left", "top", "width", "height")])
         if sides is None:
@@ -228,7 +230,7 @@ def _geometry(region: Mapping[str, Any], place: str) -> dict[str, Any]:
     raise DataError(f"{place} is a {short(kind)} of {len(points)} points, which is not known")
 
 
-def _points(value: Any, place: str) -> Array:
+def _points(value: list[Any], place: str) -> Array:
     pairs = [[p.get("x"), p.get("y")] if isinstance(p, Mapping) else p for p in value]
     found = number_array(pairs) if pairs else np.empty((0, 2))
     if found is None or found.ndim != 2 or found.shape[1] != 2:

@@ -56,8 +56,10 @@ def test_detections_and_regions():
     ("row", "message"),
     [
         ({"filename": "a"}, "has 'detection' or 'grounding'"),
-        ({"detection": []}, "must be an object with a list 'instances'"),
+        ({"detection": []}, "detection must be an object, got"),
         ({"grounding": {"caption": "a"}}, "must be an object with a list 'regions'"),
+        ({"detection": {"instances": [], "ignored": 3}}, "ignored must be a list, got 3"),
+        ({"detection": {"instances": []}, "absent": [3]}, "absent must be a list of strings"),
         ({"detection": {"instances": [3]}}, r"detection.instances\[0\] must be an object"),
         ({"detection": {"instances": [{"category": "a"}]}}, "has no bbox"),
         ({"detection": {"instances": [{"bbox": [1, 1, 2, 2], "label": 7}]}}, "label_map has {'0'"),

@@ -87,9 +87,10 @@ def test_tags():
         '<tag label="night" source="manual"/>',
         '<tag label="weather"><attribute name="rain">true</attribute></tag>',
         '<tag label="absent"><attribute name="phrase">dog</attribute></tag>',
+        '<tag label="absent"><attribute name="phrase">true</attribute></tag>',
     )
     assert found.extra == {"tags": ["night", {"label": "weather", "rain": True}]}
-    assert found.absent == ["dog"]
+    assert found.absent == ["dog", "true"]
 
 
 @pytest.mark.parametrize(

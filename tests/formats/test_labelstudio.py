@@ -149,6 +149,8 @@ def test_a_bit_mask():
     url = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
     value = {"imageDataURL": url, "bitmasklabels": ["leaf"]}
     [leaf] = read(result("bitmasklabels", "a", value)).instances
+    [other] = read(result("bitmask", "a", {"imageDataURL": url, "labels": ["leaf"]})).instances
+    assert other.bbox.tolist() == leaf.bbox.tolist()
     assert leaf.bbox.tolist() == [30, 10, 50, 20]
 
 
@@ -176,7 +178,10 @@ def test_a_bit_mask():
         ([result("brush", "a", {"rle": [0, 1, 2]})], "rle ends before"),
         ([result("brush", "a", {"rle": [0, 0, 0, 4]})], "rle has 4 values; the 200x100 pixels"),
         ([result("brush", "a", {"rle": "abc"})], "rle must be a list of bytes"),
-        ([result("rectangle", "a", {"x": 0, "y": 1, "width": 9, "height": 9})], "have a phrase"),
+        (
+            [result("rectangle", "a", {"x": 0, "y": 1, "width": 9, "height": 9})],
+            "has no label; set phr",
+        ),
     ],
 )
 def test_results_that_cannot_be_used(results, message):

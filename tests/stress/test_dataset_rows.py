@@ -7,6 +7,7 @@ import copy
 import json
 import os
 import re
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,17 +18,23 @@ from PIL import Image
 
 from rexkit.datasets import (
     CocoDataset,
+    CvatDataset,
     IcdarDataset,
     InstanceMaskDataset,
     JsonlDataset,
+    LabelStudioDataset,
     LvisDataset,
+    OdvgDataset,
     RandomCrop,
     RandomFlip,
     RexOmniEvalDataset,
     TSVDataset,
+    VottDataset,
 )
 from rexkit.errors import ConfigError, DataError, without_controls
 from rexkit.examples import ExampleDataset, Source
+from rexkit.formats.brush_runs import encode_brush
+from rexkit.formats.images import encode_image
 from rexkit.models import TinyVLM
 from rexkit.tasks import (
     GroundingTask,
@@ -111,7 +118,82 @@ ICDAR = (
     '1, 1, 9, 9, "Tiredness"\n',
     "x: [[1 9 9]], y: [[1 1 9]], ornt: [u'c'], transcriptions: [u'EXIT']\n",
 )
+SIZED = {"original_width": 32, "original_height": 32, "image_rotation": 0, "to_name": "image"}
+TRIANGLE, ELLIPSE = (
+    {"points": [[1, 1], [9, 1], [9, 9]], "closed": True},
+    {"x": 9, "y": 9, "radiusX": 4, "radiusY": 2, "rotation": 30},
+)
+BRUSH = encode_brush(np.eye(32) > 0)
+BIT_MASK = (
+    "data:image/png;base64,"
+    + base64.b64encode(encode_image(Image.fromarray(np.full((32, 32, 4), 255, np.uint8)))).decode()
+)
+LABEL_STUDIO = {
+    "data": {"image": "a.png", "place": "kitchen"},
+    "annotations": [
+        {"created_at": "2024", "was_cancelled": True, "result": []},
+        {
+            "created_at": "2024-01-01",
+            "result": [
+                {"id": key, "type": kind, "from_name": kind, "value": value, **SIZED, **more}
+                for key, kind, value, more in (
+                    ("a", "rectangle", {"x": 1, "y": 2, "width": 30, "height": 9}, {"score": 0.5}),
+                    ("a", "labels", {"labels": ["cup", "dog"]}, {"meta": {"text": ["x"]}}),
+                    ("a", "textarea", {"text": ["EXIT"]}, {}),
+                    ("a", "choices", {"choices": ["ignore"]}, {"from_name": "ignore"}),
+                    ("b", "polygonlabels", {**TRIANGLE, "labels": ["x"]}, {"parentID": "a"}),
+                    ("c", "keypointlabels", {"x": 3, "y": 4, "keypointlabels": ["nose"]}, {}),
+                    ("d", "ellipselabels", {**ELLIPSE, "labels": ["x"]}, {}),
+                    ("e", "brushlabels", {"rle": BRUSH, "brushlabels": ["leaf"]}, {}),
+                    ("f", "choices", {"choices": ["dog"]}, {"from_name": "absent"}),
+                    ("g", "bitmask", {"imageDataURL": BIT_MASK, "labels": ["leaf"]}, {}),
+                )
+            ],
+        },
+    ],
+    "predictions": [{"result": []}],
+}
+CVAT = """<annotations><version>1.1</version><meta/>
+<image id="0" name="a.png" subset="Train" width="32" height="32">
+<box label="cup" source="auto" occluded="1" xtl="1" ytl="1" xbr="9" ybr="9" rotation="30"
+group_id="1">
+<attribute name="text">EXIT</attribute><attribute name="score">0.5</attribute></box>
+<polygon label="cup" points="1,1;9,1;9,9" z_order="1" group_id="1"/>
+<points label="pin" points="3,4;5,6"/>
+<mask label="leaf" rle="1, 2, 1" left="4" top="5" width="2" height="2"/>
+<ellipse label="disc" cx="9" cy="9" rx="4" ry="2" rotation="45"/>
+<polyline label="x" points="1,1;2,2"/>
+<skeleton label="person"><points label="nose" outside="0" points="2,2"/>
+<points label="left eye" outside="1" points="0,0"/></skeleton>
+<tag label="night"/><tag label="absent"><attribute name="phrase">dog</attribute></tag></image>
+<image id="1" name="b.jpg" width="32" height="32"/></annotations>"""
+ODVG = {
+    "filename": "a.png",
+    "width": 32,
+    "height": 32,
+    "detection": {
+        "instances": [{"bbox": [1, 1, 9, 9], "label": 0, "category": "cup"}],
+        "ignored": [{"bbox": [1, 1, 9, 9], "label": 1}],
+    },
+    "grounding": {
+        "caption": "a cup",
+        "regions": [{"bbox": [[1, 1, 9, 9]], "phrase": ["a", "cup"], "tokens_positive": [[0, 5]]}],
+    },
+    "absent": ["cow"],
+    "extra": {"place": "kitchen"},
+}
+VOTT = {
+    "asset": {"name": "a.png", "path": "file:a.png", "state": 2, "type": 1}
+    | {"size": {"width": 32, "height": 32}},
+    "regions": [
+        {"type": kind, "tags": ["cup"], "points": [{"x": 1, "y": 1}] * number}
+        | {"boundingBox": {"left": 1, "top": 1, "width": 8, "height": 8}}
+        for kind, number in (("RECTANGLE", 4), ("POLYGON", 3), ("POINT", 1), ("POLYLINE", 2))
+    ],
+    "absent": ["cow"],
+}
 NAMES = ("a.png", "b.jpg", "turned.jpg", "thin.png", "mask.png", "broken.png", "missing.png")
+IMAGE_KEYS = ("image", "image_path", "image_name", "file_name", "filename", "instance_mask")
 PATHS = ("folder.png", "pipe.png", "\0.png", "\ud800.png", "/dev/zero", "/dev/null", "", ".", "..")
 PATHS += ("bomb.png", "x" * 5000, "a.png/b.png", "rows.jsonl", "c\udce9.png", "\u202e.png")
 DEEP: Any = "end"
@@ -127,6 +209,8 @@ VALUES: list[Any] = [
     *({"size": [32, 32], "counts": [10**30]}, {"size": [32, 32], "counts": "\ud800"}, MASK, DEEP),
     *({"type": "box", "coords": 3}, {"type": [], "coords": []}, {"bbox": {}}, [0.0] * 10_000),
 ]
+TEXTS = ("", "x", "7", "-1", "0.5", "nan", "inf", "1e400", "9" * 5000, "true", "<12>", "[", "{}")
+TEXTS += ("1,2", "1,2;3", "1,2;3,4;5,6;", "1, 2, 3", "-1, 5", "null", "a" * 300_000, "None", "cup")
 KEYS = (
     *("bbox", "bbox_xyxy", "point", "polygon", "mask", "segmentation", "keypoints", "text", "id"),
     *(
@@ -178,7 +262,7 @@ class Mutations:
         for _ in range(int(self.generator.integers(1, 3))):
             holder, key = self.pick([*_nodes(changed)] or [({"": 0}, "")])
             kind = self.generator.random()
-            name = key in ("image", "image_path", "image_name", "file_name", "instance_mask")
+            name = key in IMAGE_KEYS
             if name:
                 holder[key] = self.pick(NAMES + PATHS)
             elif kind < 0.7:
@@ -260,6 +344,47 @@ def icdar(folder: Path, mutations: Mutations) -> Path:
     return folder / "texts"
 
 
+def label_studio(folder: Path, mutations: Mutations) -> Path:
+    tasks = [mutations.of(LABEL_STUDIO) for _ in range(ROWS)]
+    (folder / "tasks.json").write_text(json.dumps(tasks))
+    return folder / "tasks.json"
+
+
+def cvat(folder: Path, mutations: Mutations) -> Path:
+    """Write images whose fields and texts are changed; or bytes of the file."""
+    root = ElementTree.fromstring(CVAT)
+    images = root.findall("image")
+    for _ in range(ROWS):
+        image = copy.deepcopy(images[0])
+        element = mutations.pick(list(image.iter()))
+        kind = mutations.generator.random()
+        text = mutations.pick(TEXTS)
+        if kind < 0.7 and element.attrib:
+            element.set(mutations.pick(sorted(element.attrib)), text)
+        elif kind < 0.8 and element.attrib:
+            del element.attrib[mutations.pick(sorted(element.attrib))]
+        elif kind < 0.9:
+            element.text = text
+        else:
+            element.tag = mutations.pick(["box", "mask", "points", "skeleton", "tag", "x"])
+        root.append(image)
+    data = ElementTree.tostring(root, "utf-8")
+    damaged = mutations.generator.random() < 0.2
+    (folder / "cvat.xml").write_bytes(mutations.bytes(data) if damaged else data)
+    return folder / "cvat.xml"
+
+
+def odvg(folder: Path, mutations: Mutations) -> Path:
+    (folder / "label_map.json").write_text(json.dumps(["cup", "dog"]))
+    return jsonl(folder, mutations, ODVG)
+
+
+def vott(folder: Path, mutations: Mutations) -> Path:
+    assets = {str(number): mutations.of(VOTT) for number in range(ROWS)}
+    (folder / "p-export.json").write_text(json.dumps({"tags": [], "assets": assets}))
+    return folder / "p-export.json"
+
+
 DATASETS: dict[str, Callable[[Path, Mutations, str], Any]] = {
     "JsonlDataset": lambda f, m, e: JsonlDataset(jsonl(f, m, JSONL), on_error=e),  # type: ignore[arg-type]
     "RexOmniEvalDataset": lambda f, m, e: RexOmniEvalDataset(
@@ -279,6 +404,19 @@ DATASETS: dict[str, Callable[[Path, Mutations, str], Any]] = {
     "LvisDataset": lambda f, m, e: LvisDataset(coco(f, m), on_error=e),  # type: ignore[arg-type]
     "TSVDataset": lambda f, m, e: TSVDataset(*tsv(f, m), on_error=e),  # type: ignore[arg-type]
     "IcdarDataset": lambda f, m, e: IcdarDataset(icdar(f, m), f, on_error=e),  # type: ignore[arg-type]
+    "LabelStudioDataset": lambda f, m, e: LabelStudioDataset(
+        label_studio(f, m),
+        phrase=m.pick([None, "thing"]),
+        predictions=m.pick([True, False]),
+        on_error=e,  # type: ignore[arg-type]
+    ),
+    "CvatDataset": lambda f, m, e: CvatDataset(cvat(f, m), f, on_error=e),  # type: ignore[arg-type]
+    "OdvgDataset": lambda f, m, e: OdvgDataset(
+        odvg(f, m),
+        exhaustive=m.pick([True, False]),
+        on_error=e,  # type: ignore[arg-type]
+    ),
+    "VottDataset": lambda f, m, e: VottDataset(vott(f, m), on_error=e),  # type: ignore[arg-type]
 }
 TASKS = [
     *(GroundingTask(), PointingTask(), KeypointTask(), OCRBoxTask(), OCRPolygonTask()),
