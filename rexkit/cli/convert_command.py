@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     _, target, _ = find_format(args.source, args.target_format)
     splits = source.open(args.source, args.images, **_options(args))
     writer = target.writer(args.target, [*splits])
+    writer.predicted = source.predicted
 
     def progress(numbers: Iterator[int], total: int) -> Iterator[int]:
         return iter(

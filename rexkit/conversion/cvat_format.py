@@ -53,7 +53,7 @@ class CvatFormat(DataFormat):
 class CvatWriter(Writer):
     """Writes ``annotations.xml``, ``images``, and ``labels.json`` for the labels of a task.
 
-    Splits are the subsets of a project.
+    Splits are the subsets of a project. Shapes that a model predicted are of the source "auto".
     """
 
     holds = FEATURES
@@ -66,12 +66,14 @@ class CvatWriter(Writer):
 
     def write(self, rows: RowFile) -> None:
         """Write the annotations, an image at a time, and the labels."""
+        source = "auto" if self.predicted else "manual"
         with whole_file(self.folder / "annotations.xml") as out:
             out.write(b'<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
             out.write(b"<version>1.1</version>\n")
             out.write(_xml(self._labels.meta(self.splits, len(rows))))
             for number, row in enumerate(rows):
-                out.write(_xml(to_cvat_image(row.annotation, number, row.name, row.split)))
+                image = to_cvat_image(row.annotation, number, row.name, row.split, source)
+                out.write(_xml(image))
             out.write(b"</annotations>\n")
         labels = json_text(self._labels.constructor(), indent=2)
         write_whole(self.folder / "labels.json", labels + "\n")

@@ -37,7 +37,11 @@ class DataFormat:
     A subclass reads, writes, or both. It is registered under the name that ``--from`` and ``--to``
     have for it.
 
+    Attributes:
+        predicted: whether its annotations are those of a model, for people to correct.
     """
+
+    predicted: ClassVar[bool] = False
 
     def recognise(self, path: Path) -> str | None:
         """Return what shows that a file or folder is of this format, in a few words, or None."""
@@ -82,8 +86,11 @@ class Writer(ABC):
             left out. Geometries here count as stored.
         copies_images: whether images are copied to `image_file`; else the rows name the files of
             the source.
+        predicted: whether the annotations are those of a model, for people to correct; formats of
+            labelling tools may mark them. Set before `write`.
     """
 
+    predicted: bool = False
     holds: frozenset[Feature]
     replaces: ClassVar[Mapping[Feature, str]] = {}
     copies_images: ClassVar[bool] = True

@@ -54,7 +54,8 @@ class LabelStudioWriter(Writer):
     """Writes ``SPLIT.json``, ``images/SPLIT``, and ``label_config.xml`` for the project.
 
     Tasks name images of local storage: Label Studio finds them where
-    ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT`` is the folder that is written.
+    ``LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT`` is the folder that is written. Predictions of a model
+    are predictions there, too, from which people start.
     """
 
     holds = FEATURES
@@ -62,13 +63,15 @@ class LabelStudioWriter(Writer):
     def write(self, rows: RowFile) -> None:
         """Write a file for each split, without splits ``tasks.json``, and the config."""
         config = LabellingConfig()
+        model = "rexkit" if self.predicted else None
         for split in self.splits:
             with whole_file(self.folder / f"{split or 'tasks'}.json") as out:
                 opening = "[\n"
                 for row in rows:
                     if row.split == split:
                         place = quote(os.fsencode(self.image_file(row.name, split)))
-                        task = to_labelstudio(row.annotation, f"/data/local-files/?d={place}")
+                        image = f"/data/local-files/?d={place}"
+                        task = to_labelstudio(row.annotation, image, model)
                         config.add(task)
                         out.write(f"{opening}{json_text(task)}".encode())
                         opening = ",\n"

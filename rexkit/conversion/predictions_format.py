@@ -17,6 +17,8 @@ _KEYS = {"raw_response", "extracted_predictions"}
 class PredictionsFormat(DataFormat):
     """Records of ``rexkit predict`` and ``rexkit test``: predictions for people to correct."""
 
+    predicted = True
+
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
         file = path / PREDICTIONS if path.is_dir() else path

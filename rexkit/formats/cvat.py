@@ -79,7 +79,9 @@ def read_cvat_image(data: bytes) -> dict[str, Any]:
     return record | ({"extra": extra} if extra else {})
 
 
-def to_cvat_image(annotation: Annotation, number: int, name: str, subset: str = "") -> ET.Element:
+def to_cvat_image(
+    annotation: Annotation, number: int, name: str, subset: str = "", source: str = "manual"
+) -> ET.Element:
     """Return the element of an image.
 
     Args:
@@ -89,6 +91,8 @@ def to_cvat_image(annotation: Annotation, number: int, name: str, subset: str = 
         number: of the image.
         name: of its file.
         subset: what a project has for a split; "" for none.
+        source: "manual", or "auto" for shapes of a model; the field ``source`` of an instance goes
+            before.
 
     Raises:
         UserError: XML cannot hold the name.
@@ -96,15 +100,17 @@ def to_cvat_image(annotation: Annotation, number: int, name: str, subset: str = 
     if legal_xml(name) != name:
         raise UserError(f"XML cannot hold the file name {name!r}; rename it, or use another format")
     width, height = annotation.image_size
-    fields = {"id": str(number), "name": name} | ({"subset": subset} if subset else {})
-    image = ET.Element("image", {**fields, "width": str(width), "height": str(height)})
+    own = {"id": str(number), "name": name} | ({"subset": subset} if subset else {})
+    image = ET.Element("image", {**own, "width": str(width), "height": str(height)})
     given = [g for i in annotation.instances if type(g := i.extra.get("group_id")) is int]
     group = max(given, default=0)
     for instance in annotation.instances:
         parts = shape_parts(instance)
         group += len(parts) > 1
         for part, (tag, label, places) in enumerate(parts):
-            shape = ET.SubElement(image, tag, _shape_fields(instance, label, places))
+            fields = {"label": legal_xml(label), "source": source, "occluded": "0", **places}
+            fields |= {"z_order": "0", **_own_fields(instance.extra)}
+            shape = ET.SubElement(image, tag, fields)
             if len(parts) > 1:
                 shape.set("group_id", str(group))
             if tag == "skeleton":
@@ -128,18 +134,6 @@ def attributes_of(instance: Instance) -> dict[str, Any]:
     named = {"text": instance.text, "score": instance.score, "ignore": instance.ignore or None}
     fields = {k: v for k, v in instance.extra.items() if k not in own}
     return fields | {name: value for name, value in named.items() if value is not None}
-
-
-def labels_of(instance: Instance) -> dict[str, str]:
-    """Return the labels of the shapes of an instance, with the type of each for CVAT."""
-    return {
-        label: "skeleton" if tag == "skeleton" else "any" for tag, label, _ in shape_parts(instance)
-    }
-
-
-def _shape_fields(instance: Instance, label: str, places: dict[str, str]) -> dict[str, str]:
-    fields = {"label": legal_xml(label), "source": "manual", "occluded": "0", **places}
-    return {**fields, "z_order": "0", **_own_fields(instance.extra)}
 
 
 def _own_fields(extra: Mapping[str, Any]) -> dict[str, str]:
