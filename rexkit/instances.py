@@ -19,15 +19,22 @@ from rexkit.run_lengths import mask_box
 from rexkit.structures import Array, Instance
 
 __all__ = [
+    "HIDDEN_KEYPOINTS",
     "area",
     "extent",
     "has_outline",
     "in_boxes",
     "in_outlines",
+    "keypoint_visibility",
     "outline",
     "own_box",
     "same_phrase",
 ]
+
+
+HIDDEN_KEYPOINTS = "hidden_keypoints"
+"""The field of ``Instance.extra`` with the names of keypoints that have a place in the image, and
+cannot be seen there: they are labelled through what hides them."""
 
 
 def same_phrase(a: Sequence[str], b: Sequence[str]) -> Mask:
@@ -103,6 +110,21 @@ def own_box(instance: Instance) -> Array | None:
         return instance.bbox
     around = extent(replace(instance, bbox=None))
     return None if np.allclose(instance.bbox, around) else instance.bbox
+
+
+def keypoint_visibility(instance: Instance) -> dict[str, int]:
+    """Return COCO's ``v`` of each keypoint: 0 without a place, 1 hidden, 2 visible.
+
+    >>> extra = {"hidden_keypoints": ["left ear"]}
+    >>> places = {"nose": [1, 2], "left ear": [3, 4], "right ear": None}
+    >>> keypoint_visibility(Instance("person", keypoints=places, extra=extra))
+    {'nose': 2, 'left ear': 1, 'right ear': 0}
+    """
+    hidden = instance.extra.get(HIDDEN_KEYPOINTS) or ()
+    return {
+        name: 0 if xy is None else 1 if name in hidden else 2
+        for name, xy in (instance.keypoints or {}).items()
+    }
 
 
 def in_boxes(points: Array, instances: Sequence[Instance]) -> Mask:

@@ -118,9 +118,17 @@ class KeypointSchema:
         """
         if strangers := [name for name in keypoints if name not in self.keypoints]:
             raise ValueError(f"{strangers[0]!r} is no keypoint of the schema {self.name!r}")
-        twin = {a: b for left, right in self.pairs for a, b in ((left, right), (right, left))}
-        moved = {twin.get(name, name): xy for name, xy in keypoints.items()}
+        moved = {self.mirrored_name(name): xy for name, xy in keypoints.items()}
         return {name: moved[name] for name in self.keypoints if name in moved}
+
+    def mirrored_name(self, name: str) -> str:
+        """Return the name that a keypoint has in a mirror.
+
+        >>> SCHEMAS["person"].mirrored_name("left eye"), SCHEMAS["person"].mirrored_name("nose")
+        ('right eye', 'nose')
+        """
+        twins = {a: b for left, right in self.pairs for a, b in ((left, right), (right, left))}
+        return twins.get(name, name)
 
     def own_name(self, name: str) -> str | None:
         """Return the keypoint that a name means in another spelling or as an alias, or None.

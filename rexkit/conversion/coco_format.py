@@ -188,7 +188,7 @@ class CocoWriter(Writer):
 class LvisWriter(CocoWriter):
     """Writes LVIS JSON: as COCO's, with ``neg_category_ids`` for absent phrases."""
 
-    holds = frozenset(FEATURES - {"points", "keypoints", "image attributes"})
+    holds = frozenset(FEATURES - {"points", "keypoints", "hidden keypoints", "image attributes"})
     negatives = True
 
     def annotation_file(self, split: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Literal, get_args
 
+from rexkit.instances import HIDDEN_KEYPOINTS, keypoint_visibility
 from rexkit.structures import Annotation, Instance
 
 Feature = Literal[
@@ -13,6 +14,7 @@ Feature = Literal[
     "polygons",
     "masks",
     "keypoints",
+    "hidden keypoints",
     "texts",
     "scores",
     "ignored instances",
@@ -40,7 +42,7 @@ def features_of(annotation: Annotation) -> Counter[str]:
     """Return how many there are of each feature in an annotation.
 
     "attributes" are instances with ``extra`` other than `DERIVED`; "image attributes" is 1 for an
-    annotation with ``extra``.
+    annotation with ``extra``; "hidden keypoints" have a place where they cannot be seen.
 
     >>> dict(features_of(Annotation((9, 9), [Instance("cup", point=[1, 2], ignore=True)], ["dog"])))
     {'points': 1, 'ignored instances': 1, 'absent phrases': 1}
@@ -52,7 +54,8 @@ def features_of(annotation: Annotation) -> Counter[str]:
         counts["texts"] += instance.text is not None
         counts["scores"] += instance.score is not None
         counts["ignored instances"] += instance.ignore
-        counts["attributes"] += bool(instance.extra.keys() - DERIVED)
+        counts["hidden keypoints"] += [*keypoint_visibility(instance).values()].count(1)
+        counts["attributes"] += bool(instance.extra.keys() - DERIVED - {HIDDEN_KEYPOINTS})
     counts["absent phrases"] += len(annotation.absent)
     counts["image attributes"] += bool(annotation.extra)
     return +counts

@@ -68,7 +68,7 @@ class YoloWriter(Writer):
     becomes polygons throughout, since YOLO's own reader takes the boxes alone where both are mixed.
     """
 
-    holds: frozenset[Feature] = frozenset({"boxes", "polygons", "keypoints"})
+    holds: frozenset[Feature] = frozenset({"boxes", "polygons", "keypoints", "hidden keypoints"})
     replaces: ClassVar[Mapping[Feature, str]] = {
         "masks": "their outline as one polygon, without holes",
         "scores": "left out; a label file holds ground truth",

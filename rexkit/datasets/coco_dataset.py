@@ -50,7 +50,8 @@ class CocoDataset(RowDataset):
         keypoints: the schema of the file's keypoints, a name or a config
             (`rexkit.keypoints.find_schema`), or "file" for the names that the file's categories
             list. Those labelled, hidden ones (v = 1) too, have a place
-            in ``Instance.keypoints``; the others (v = 0) are None.
+            in ``Instance.keypoints``; the others (v = 0) are None. ``extra["hidden_keypoints"]``
+            names the hidden ones.
         on_error: "raise" or "skip", as in `rexkit.datasets.row_dataset.RowDataset`. Annotations
             whose image the file does not list are a row that cannot be used.
         on_outside: "clamp" or "raise", what becomes of boxes that leave their image, as there.

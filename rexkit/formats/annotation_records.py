@@ -16,6 +16,8 @@ list means nothing more, except that ``points`` beside ``boxes`` are the points 
 - ``segmentation``: run lengths, or COCO's list of polygons (one is a polygon, several a mask);
   a polygon by itself, x y x y … or pairs, is read too
 - ``keypoints``: ``{name: [x, y] or null}``
+- ``hidden_keypoints``: the names of those that have a place and cannot be seen there; they stay in
+  ``Instance.extra`` (`rexkit.instances.keypoint_visibility`)
 - ``rotation``: degrees; other than 0 it is an error beside ``bbox``, which knows no rotation
 - ``text``: a transcription; ``ignore``: neither trained on nor scored; ``score``: a confidence
 
@@ -54,7 +56,7 @@ from rexkit.formats.foreign_formats import foreign_format
 from rexkit.formats.masks import read_mask, union_of_polygons
 from rexkit.formats.paired_lists import ListedInstance, pair_points
 from rexkit.geometry import polygon_bounds
-from rexkit.instances import extent, has_outline
+from rexkit.instances import HIDDEN_KEYPOINTS, extent, has_outline
 from rexkit.phrases import clean_phrase, clean_text, has_surrogate
 from rexkit.structures import Annotation, Array, ImageSize, Instance
 
@@ -361,8 +363,18 @@ def _take_keypoints(
         raise DataError(f"{location}: keypoints: {error.reason}") from error
     if len(named) != len(locations):
         raise DataError(f"{location}: two keypoints have the same name but for its spelling")
+    if HIDDEN_KEYPOINTS in entry:
+        entry[HIDDEN_KEYPOINTS] = _hidden_names(entry[HIDDEN_KEYPOINTS], location)
     points = read_points(list(named.values()), locations, image_size, scale)
     return dict(zip(named, points, strict=True))
+
+
+def _hidden_names(value: Any, location: str) -> list[str]:
+    """Names of hidden keypoints, spelled as those of keypoints are."""
+    if not isinstance(value, list) or not all(isinstance(name, str) for name in value):
+        what = f"must be a list of names, got {short(value)}"
+        raise DataError(f"{location}: {HIDDEN_KEYPOINTS} {what}")
+    return [clean_text(name) for name in value]
 
 
 def _take_text(entry: dict[str, Any], location: str) -> str | None:

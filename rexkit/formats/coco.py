@@ -14,7 +14,7 @@ from rexkit.formats.coordinates import short
 from rexkit.formats.foreign_formats import foreign_format
 from rexkit.formats.json_lines import JsonStart, parse_json
 from rexkit.geometry import polygon_area, polygon_bounds
-from rexkit.instances import extent
+from rexkit.instances import HIDDEN_KEYPOINTS, extent, keypoint_visibility
 from rexkit.keypoints import KeypointSchema, plain_names
 from rexkit.run_lengths import decode_mask, packed_mask
 from rexkit.structures import Array, Instance, Prediction
@@ -122,7 +122,8 @@ def coco_entry(
     Args:
         annotation: of the file.
         phrase: what its category is called.
-        keypoint_names: of its keypoints, in order; left out, they stay a flat list.
+        keypoint_names: of its keypoints, in order; left out, they stay a flat list. Those that are
+            hidden (v = 1) are listed in ``hidden_keypoints``.
 
     Returns:
         The entry; ``bbox`` is as in the file. Where it is missing or null, or the annotation has a
@@ -144,7 +145,10 @@ def coco_entry(
         entry["bbox_around_outline"] = True
         entry.pop("rotation", None)
     if keypoint_names is not None and "keypoints" in entry:
-        entry["keypoints"] = _named_keypoints(entry["keypoints"], keypoint_names)
+        triples = entry["keypoints"]
+        entry["keypoints"] = _named_keypoints(triples, keypoint_names)
+        hidden = [n for n, v in zip(keypoint_names, triples[2::3], strict=True) if v == 1]
+        entry |= {HIDDEN_KEYPOINTS: hidden} if hidden else {}
     return entry
 
 
@@ -267,11 +271,15 @@ def to_coco_annotation(instance: Instance, keypoints: Sequence[str] = ()) -> dic
     if "area" not in fields:
         fields["area"] = _area_of(instance, box)
     if instance.keypoints:
-        places = [instance.keypoints.get(name) for name in keypoints]
+        visibility = keypoint_visibility(instance)
+        places = {name: instance.keypoints.get(name) for name in keypoints}
         fields["keypoints"] = [
-            value for xy in places for value in ([0, 0, 0] if xy is None else [*xy.tolist(), 2])
+            value
+            for name, xy in places.items()
+            for value in ([0, 0, 0] if xy is None else [*xy.tolist(), visibility[name]])
         ]
-        fields["num_keypoints"] = sum(xy is not None for xy in places)
+        fields["num_keypoints"] = sum(xy is not None for xy in places.values())
+        fields.pop(HIDDEN_KEYPOINTS, None)
     more = {"text": instance.text, "score": instance.score}
     if instance.point is not None:
         more["point"] = instance.point.tolist()

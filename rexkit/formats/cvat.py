@@ -26,6 +26,7 @@ from rexkit.formats.cvat_shapes import (
     shape_parts,
 )
 from rexkit.formats.voc import legal_xml, parse_xml
+from rexkit.instances import HIDDEN_KEYPOINTS
 from rexkit.structures import Annotation, Instance
 
 ABSENT, IMAGE = "absent", "image"
@@ -114,7 +115,7 @@ def to_cvat_image(
             if len(parts) > 1:
                 shape.set("group_id", str(group))
             if tag == "skeleton":
-                add_elements(shape, instance.keypoints or {})
+                add_elements(shape, instance)
             if part == 0:
                 _add_attributes(shape, attributes_of(instance))
     extra = dict(annotation.extra)
@@ -130,7 +131,7 @@ def to_cvat_image(
 
 def attributes_of(instance: Instance) -> dict[str, Any]:
     """Return what of an instance is written as attributes of its first shape."""
-    own = {"id", *_own_fields(instance.extra)}
+    own = {"id", HIDDEN_KEYPOINTS, *_own_fields(instance.extra)}
     named = {"text": instance.text, "score": instance.score, "ignore": instance.ignore or None}
     fields = {k: v for k, v in instance.extra.items() if k not in own}
     return fields | {name: value for name, value in named.items() if value is not None}

@@ -13,7 +13,7 @@ from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
 from rexkit.formats.voc import legal_xml
 from rexkit.geometry import ellipse_corners, polygon_bounds, rotated_box_corners
-from rexkit.instances import own_box
+from rexkit.instances import HIDDEN_KEYPOINTS, keypoint_visibility, own_box
 from rexkit.run_lengths import decode_mask, encode_placed_mask
 from rexkit.structures import Array, ImageSize, Instance
 
@@ -59,7 +59,7 @@ def read_shapes(element: ET.Element, size: ImageSize, place: str) -> list[dict[s
     if kind == "mask":
         return [{"mask": _read_mask(element, size, place), **_AROUND}]
     if kind == "skeleton":
-        return [{"keypoints": _read_elements(element, place)}]
+        return [_read_elements(element, place)]
     raise DataError(f"{place} is of a kind that is not known")
 
 
@@ -80,7 +80,8 @@ def _read_mask(element: ET.Element, size: ImageSize, place: str) -> dict[str, An
     return encode_placed_mask(pixels, (left, top), size)
 
 
-def _read_elements(skeleton: ET.Element, place: str) -> dict[str, list[float] | None]:
+def _read_elements(skeleton: ET.Element, place: str) -> dict[str, Any]:
+    hidden: list[str] = []
     keypoints: dict[str, list[float] | None] = {}
     for element in skeleton:
         if element.tag == "attribute":
@@ -90,7 +91,9 @@ def _read_elements(skeleton: ET.Element, place: str) -> dict[str, list[float] | 
             raise DataError(f"{place}: elements must be points with a label of their own")
         outside = element.get("outside") == "1"
         keypoints[name] = None if outside else _pairs(element, place)[0]
-    return keypoints
+        if element.get("occluded") == "1" and not outside:
+            hidden.append(name)
+    return {"keypoints": keypoints, **({HIDDEN_KEYPOINTS: hidden} if hidden else {})}
 
 
 def shape_parts(instance: Instance) -> list[tuple[str, str, dict[str, str]]]:
@@ -128,14 +131,14 @@ def _mask(mask: Mapping[str, Any]) -> dict[str, str]:
     return {"rle": ", ".join(map(str, lengths)), **{k: str(v) for k, v in corner.items()}}
 
 
-def add_elements(skeleton: ET.Element, keypoints: Mapping[str, Array | None]) -> None:
-    """Add the points of a skeleton; those without a place are ``outside``."""
-    for name, xy in keypoints.items():
+def add_elements(skeleton: ET.Element, instance: Instance) -> None:
+    """Add the points of a skeleton; those without a place are ``outside``, hidden ``occluded``."""
+    visibility = keypoint_visibility(instance)
+    for name, xy in (instance.keypoints or {}).items():
         fields = {"label": legal_xml(name), "source": "manual", "outside": str(int(xy is None))}
+        fields["occluded"] = str(int(visibility[name] == 1))
         place = np.zeros(2) if xy is None else xy
-        ET.SubElement(
-            skeleton, "points", {**fields, "occluded": "0", "points": _points(place[None])}
-        )
+        ET.SubElement(skeleton, "points", {**fields, "points": _points(place[None])})
 
 
 def _pairs(element: ET.Element, place: str) -> list[list[float]]:

@@ -17,7 +17,7 @@ import yaml
 
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
-from rexkit.instances import extent
+from rexkit.instances import HIDDEN_KEYPOINTS, extent, keypoint_visibility
 from rexkit.structures import Annotation, Array, ImageSize, Instance
 
 SPLITS = ("train", "val", "test")
@@ -214,7 +214,10 @@ def _geometry(
             name: row[:2] if seen else None
             for name, row, seen in zip(keypoints, table.tolist(), known.tolist(), strict=True)
         }
-        return {"bbox": xy[:4], "keypoints": places, **({"score": xy[end]} if xy[end:] else {})}
+        found: dict[str, Any] = {"bbox": xy[:4], "keypoints": places}
+        if dimensions == 3 and (table[:, 2] == 1).any():
+            found[HIDDEN_KEYPOINTS] = [keypoints[n] for n in np.flatnonzero(table[:, 2] == 1)]
+        return found | ({"score": xy[end]} if xy[end:] else {})
     if len(xy) in (4, 5):
         return {"bbox": xy[:4], **({"score": xy[4]} if xy[4:] else {})}
     if len(xy) >= 6:
@@ -237,9 +240,10 @@ def _line(
         return None
     centre = (box[:2] + box[2:]) / 2
     numbers: list[float] = (np.concatenate([centre, box[2:] - box[:2]]) / np.tile(size, 2)).tolist()
+    visibility = keypoint_visibility(instance)
     for name in keypoints or ():
         xy = (instance.keypoints or {}).get(name)
-        numbers += [0.0, 0.0, 0.0] if xy is None else [*(xy / size).tolist(), 2.0]
+        numbers += [0.0, 0.0, 0.0] if xy is None else [*(xy / size).tolist(), visibility[name]]
     return numbers
 
 

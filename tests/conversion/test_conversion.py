@@ -27,13 +27,14 @@ WRITTEN = [name for name, component in FORMATS.components().items() if "writer" 
 def everything() -> Annotation:
     pixels = np.zeros(SIZE[::-1], dtype=bool)
     pixels[4:9, 5:12] = pixels[20:30, 30:50] = True
-    person = {"nose": [5.5, 6], "left ear": None}
+    person = {"nose": [5.5, 6], "left ear": None, "right ear": [7, 8]}
+    hidden = {"hidden_keypoints": ["right ear"]}
     return Annotation(
         SIZE,
         [
             Instance("cup", bbox=[1, 2, 30.25, 40]),
             Instance("cup", bbox=[5, 6, 20, 30], ignore=True, score=0.5),
-            Instance("person", bbox=[0, 0, 10, 20], keypoints=person),
+            Instance("person", bbox=[0, 0, 10, 20], keypoints=person, extra=hidden),
             Instance("sign", bbox=[3, 3, 20, 21], polygon=[[3, 3], [20, 4], [9, 21]], text="EXIT"),
             Instance("cell", point=[7, 8]),
             Instance("leaf", bbox=[5, 4, 50, 30], mask=encode_mask(pixels), extra={"wet": "yes"}),

@@ -285,7 +285,7 @@ def test_a_missing_image(tmp_path: Path, coco: dict[str, Any]) -> None:
         ('{"images": [], "images": [], "annotations": [], "categories": []}', "'images' twice"),
         (
             [{"data": {"image": "a"}, "annotations": []}],
-            "Label Studio.* export the project as COCO",
+            "Label Studio.*, which LabelStudioDataset reads",
         ),
         ([{"image_id": 1, "category_id": 1, "bbox": [], "score": 1}], "COCO results"),
     ],

@@ -50,6 +50,7 @@ def test_flip_moves_image_and_annotation_together(sample, horizontal, vertical):
 def test_a_mirror_swaps_left_and_right_and_half_a_turn_does_not(sample, horizontal, vertical):
     person = sample.annotation.instances[0]
     person.keypoints = {"left eye": np.array([25.0, 20.0]), "right eye": np.array([35.0, 20.0])}
+    person.extra = {"hidden_keypoints": ["left eye"]}
     (flipped,) = RandomFlip(horizontal, vertical)(
         sample, np.random.default_rng(0)
     ).annotation.instances
@@ -58,6 +59,7 @@ def test_a_mirror_swaps_left_and_right_and_half_a_turn_does_not(sample, horizont
     x, y = (75 if horizontal else 25), (40 if vertical else 20)
     assert flipped.keypoints[there].tolist() == [x, y]
     assert list(flipped.keypoints) == ["left eye", "right eye"]
+    assert flipped.extra == {"hidden_keypoints": [there]}
 
 
 def test_a_mirror_refuses_keypoints_it_does_not_know(sample):

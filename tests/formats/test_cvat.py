@@ -13,7 +13,7 @@ from rexkit.errors import DataError
 from rexkit.formats.annotation_records import read_record
 from rexkit.formats.cvat import read_cvat_image, to_cvat_image
 from rexkit.formats.cvat_files import CvatFile, CvatLabels
-from rexkit.instances import extent, has_outline
+from rexkit.instances import extent, has_outline, keypoint_visibility
 from rexkit.run_lengths import decode_mask
 from rexkit.structures import Annotation, Instance
 
@@ -63,6 +63,7 @@ def test_a_skeleton_and_what_attributes_mean():
     ).instances
     assert person.keypoints["left eye"] is None
     assert person.keypoints["right eye"].tolist() == [7, 6]
+    assert keypoint_visibility(person) == {"nose": 2, "left eye": 0, "right eye": 1}
     assert (sign.text, sign.score) == ("12", 0.25)
     assert (crowd.ignore, crowd.extra) == (True, {"is_crowd": True, "bbox_": "big"})
 

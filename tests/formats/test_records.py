@@ -198,6 +198,7 @@ def test_rounding_is_moved_to_the_edge() -> None:
         ({"polygon": [0, 0, 1, math.nan, 2, 3]}, "not finite"),
         ({"polygon": [0, 0, 1, 900, 2, 3]}, "outside"),
         ({"keypoints": {"nose": [1, 999]}}, "keypoint 'nose': .*outside"),
+        ({"keypoints": {"nose": [1, 9]}, "hidden_keypoints": 3}, "must be a list of names, got 3"),
         ({"mask": {"size": [640, 480], "counts": "0"}}, r"the image \[480, 640\]"),
         ({"mask": {"size": [480, 640], "counts": [5, 6]}}, "do not cover"),
         ({"mask": {"size": [480, 640], "counts": ""}}, "do not cover"),

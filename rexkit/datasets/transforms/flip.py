@@ -15,6 +15,7 @@ from rexkit.datasets.transforms.sided_phrases import (
 from rexkit.datasets.transforms.warp import Warp
 from rexkit.datasets.transforms.warped_annotations import warp_sample
 from rexkit.errors import DataError
+from rexkit.instances import HIDDEN_KEYPOINTS
 from rexkit.keypoints import schema_of
 from rexkit.registry import TRANSFORMS
 from rexkit.structures import Instance, Sample
@@ -85,6 +86,10 @@ def _renamed(instance: Instance, source: str) -> Instance:
             source,
         )
     try:
-        return replace(instance, keypoints=schema.mirrored(instance.keypoints))
+        keypoints = schema.mirrored(instance.keypoints)
     except ValueError as error:
         raise DataError(str(error), source) from error
+    extra = dict(instance.extra)
+    if hidden := extra.get(HIDDEN_KEYPOINTS):
+        extra[HIDDEN_KEYPOINTS] = [schema.mirrored_name(name) for name in hidden]
+    return replace(instance, keypoints=keypoints, extra=extra)
