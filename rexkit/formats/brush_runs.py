@@ -71,7 +71,7 @@ def encode_brush(pixels: Mask) -> list[int]:
         pixels: (height, width), true where the mask is.
 
     >>> encode_brush(np.array([[False, True]]))
-    [0, 0, 0, 8, 58, 70, 255, 32, 56, 31, 224]
+    [0, 0, 0, 8, 57, 27, 252, 96, 17, 255, 128]
     """
     flat = pixels.ravel()
     starts = np.concatenate([[0], np.flatnonzero(np.diff(flat.astype(np.int8))) + 1])
