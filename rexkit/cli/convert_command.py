@@ -13,6 +13,7 @@ from rich.progress import track
 
 from rexkit.cli.options import add_import_option, import_components, start_logging
 from rexkit.cli.terminal import Terminal
+from rexkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from rexkit.conversion import ConversionReport
@@ -42,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
     name, source, seen = find_format(args.source, args.source_format)
     console.print(f"{args.source}: {name} ({seen})", soft_wrap=True)
     _, target, _ = find_format(args.source, args.target_format)
-    splits = source.open(args.source, args.images, **_options(args))
+    splits = source.open(args.source, args.images, **_options(args, name, source.options))
     writer = target.writer(args.target, [*splits])
     writer.predicted = source.predicted
 
@@ -77,9 +78,14 @@ def _summary(report: ConversionReport, target: Path) -> str:
     return f"{target}: {images} images{listed}, {report.failures.total} rows could not be used"
 
 
-def _options(args: argparse.Namespace) -> dict[str, Any]:
+def _options(args: argparse.Namespace, name: str, accepted: frozenset[str]) -> dict[str, Any]:
+    """Return the arguments of the data set that were given, which its format must accept."""
     names = ("box_format", "coordinates", "orientation", "exhaustive")
-    return {name: value for name in names if (value := getattr(args, name))}
+    given = {option: value for option in names if (value := getattr(args, option))}
+    if refused := [option for option in given if option not in accepted]:
+        listed = ", ".join(f"--{option}" for option in sorted(accepted))
+        raise ConfigError(f"--{refused[0]}: {name} does not accept it; it accepts {listed}")
+    return given
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -27,6 +27,8 @@ _PREFIX = re.compile(r"(instances|person_keypoints|lvis(_v[0-9.]+)?)_")
 class _CocoFiles(DataFormat):
     """What is common to formats whose files are COCO JSON."""
 
+    options = frozenset({"box_format", "coordinates", "exhaustive", "orientation"})
+
     def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
         """Return the splits: a file of each, or the only one."""
         files = {"": path} if path.is_file() else self._files(path)
@@ -75,6 +77,8 @@ class RoboflowFormat(_CocoFiles):
 @FORMATS.register_module("lvis")
 class LvisFormat(_CocoFiles):
     """LVIS JSON: COCO JSON with the categories that are known not to be in an image."""
+
+    options = frozenset({"orientation"})
 
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""

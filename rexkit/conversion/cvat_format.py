@@ -24,6 +24,8 @@ _SPLITS = {"Train": "train", "Validation": "val", "Test": "test"}
 class CvatFormat(DataFormat):
     """CVAT for images 1.1: ``annotations.xml`` and ``images``."""
 
+    options = frozenset({"orientation"})
+
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
         files = [path] if path.is_file() else [*path.glob("*.xml"), *path.glob("*/*.xml")]

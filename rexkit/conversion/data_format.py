@@ -39,9 +39,12 @@ class DataFormat:
 
     Attributes:
         predicted: whether its annotations are those of a model, for people to correct.
+        options: the arguments of its data set that `open` accepts, of those that
+            ``rexkit convert`` has flags for.
     """
 
     predicted: ClassVar[bool] = False
+    options: ClassVar[frozenset[str]] = frozenset({"coordinates", "orientation"})
 
     def recognise(self, path: Path) -> str | None:
         """Return what shows that a file or folder is of this format, in a few words, or None."""
@@ -53,7 +56,7 @@ class DataFormat:
         Args:
             path: the file or folder.
             images: the folder of the images, where the user names one.
-            options: arguments of the data set, such as ``on_error`` or ``box_format``.
+            options: arguments of the data set, such as ``on_error`` or those of `options`.
 
         Raises:
             FileNotFoundError: something is missing.

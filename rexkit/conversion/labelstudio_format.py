@@ -22,6 +22,8 @@ from rexkit.whole_files import whole_file, write_whole
 class LabelStudioFormat(DataFormat):
     """Label Studio's JSON export: one list of tasks, images in a folder."""
 
+    options = frozenset({"orientation"})
+
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
         return next((f"the tasks in {file}" for file in self._files(path).values()), None)

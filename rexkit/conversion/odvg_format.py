@@ -20,6 +20,8 @@ from rexkit.whole_files import whole_file, write_whole
 class OdvgFormat(DataFormat):
     """ODVG, the JSON Lines of Grounding DINO's training codes."""
 
+    options = frozenset({"box_format", "coordinates", "exhaustive", "orientation"})
+
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
         return next((f"the keys of {file}" for file in self._files(path).values()), None)

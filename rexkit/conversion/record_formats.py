@@ -23,6 +23,8 @@ from rexkit.whole_files import whole_file
 class JsonlFormat(DataFormat):
     """JSON Lines of annotation records, the format that holds everything."""
 
+    options = frozenset({"box_format", "coordinates", "orientation"})
+
     def recognise(self, path: Path) -> str | None:
         """Return what shows it."""
         for file in [path] if path.is_file() else sorted(path.glob("*.jsonl")):
@@ -75,6 +77,8 @@ class JsonlWriter(Writer):
 class RexOmniTSVFormat(DataFormat):
     """The TSV files of the public Rex-Omni fine-tuning code."""
 
+    options = frozenset({"box_format", "coordinates", "orientation"})
+
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
         return next((str(file) for file in _annotation_files(path).values()), None)
@@ -122,6 +126,8 @@ class RexOmniTSVWriter(Writer):
 @FORMATS.register_module("icdar")
 class IcdarFormat(DataFormat):
     """Text files of the Robust Reading Competition: ``gt_NAME.txt`` for each image."""
+
+    options = frozenset({"orientation"})
 
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""

@@ -25,6 +25,8 @@ from rexkit.whole_files import write_whole
 class YoloFormat(DataFormat):
     """YOLO, as Ultralytics and Roboflow lay it out; a folder with ``classes.txt`` is read too."""
 
+    options = frozenset({"coordinates", "exhaustive", "orientation"})
+
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
         config = self._config(path)

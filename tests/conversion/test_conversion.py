@@ -161,6 +161,21 @@ def test_rows_that_cannot_be_used_cost_themselves(source, tmp_path, capsys):
     assert "train.jsonl:5" in said
 
 
+def test_flags_that_a_format_does_not_accept_are_refused(source, tmp_path):
+    from rexkit.errors import ConfigError
+
+    assert main([str(source), str(tmp_path / "first"), "--to", "voc", "--box_format", "xyxy"]) == 0
+    with pytest.raises(ConfigError, match="--exhaustive: voc does not accept it; it accepts --coo"):
+        main([str(tmp_path / "first"), str(tmp_path / "out"), "--exhaustive"])
+    # What a format says that it accepts is accepted.
+    values = {"box_format": "xyxy", "orientation": "upright", "exhaustive": True}
+    for name in WRITTEN:
+        target = tmp_path / name
+        assert main([str(source), str(target), "--to", name, "--link", "--workers", "1"]) == 0
+        _, found, _ = find_format(target)
+        found.open(target, None, **{k: v for k, v in values.items() if k in found.options})
+
+
 def test_rows_of_one_image_become_one(source, tmp_path):
     line = {"image": "images/train/deep/b.jpg", "boxes": [{"phrase": "dog", "bbox": [1, 1, 9, 9]}]}
     with (source / "train.jsonl").open("a") as file:
