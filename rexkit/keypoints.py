@@ -229,6 +229,26 @@ def plain_names(names: Sequence[str]) -> list[str]:
     return [clean_phrase(_plain(name)) for name in names]
 
 
+def known_names(names: Iterable[str]) -> dict[str, str]:
+    """Return what some keypoints of a labelling tool are called in a schema that has all of them.
+
+    Args:
+        names: of the keypoints that are there, which need not be all of the schema.
+
+    Returns:
+        The schema's name for each; itself where no schema has all of them.
+
+    >>> known_names(["nose", "left_eye"]), known_names(["Tip", "left_eye"])
+    ({'nose': 'nose', 'left_eye': 'left eye'}, {'Tip': 'Tip', 'left_eye': 'left_eye'})
+    """
+    listed = list(names)
+    for schema in SCHEMAS.values():
+        found = {name: own for name in listed if (own := schema.own_name(name)) is not None}
+        if len(set(found.values())) == len(listed):
+            return found
+    return {name: name for name in listed}
+
+
 def schema_of(names: Iterable[str]) -> KeypointSchema | None:
     """Return the schema that contains the most of some keypoint names.
 

@@ -14,6 +14,7 @@ from rexkit.formats.coordinates import short
 from rexkit.formats.voc import legal_xml
 from rexkit.geometry import ellipse_corners, polygon_bounds, rotated_box_corners
 from rexkit.instances import HIDDEN_KEYPOINTS, keypoint_visibility, own_box
+from rexkit.keypoints import known_names
 from rexkit.run_lengths import decode_mask, encode_placed_mask
 from rexkit.structures import Array, ImageSize, Instance
 
@@ -93,7 +94,9 @@ def _read_elements(skeleton: ET.Element, place: str) -> dict[str, Any]:
         keypoints[name] = None if outside else _pairs(element, place)[0]
         if element.get("occluded") == "1" and not outside:
             hidden.append(name)
-    return {"keypoints": keypoints, **({HIDDEN_KEYPOINTS: hidden} if hidden else {})}
+    names = known_names(keypoints)
+    found: dict[str, Any] = {"keypoints": {names[name]: xy for name, xy in keypoints.items()}}
+    return found | ({HIDDEN_KEYPOINTS: [names[name] for name in hidden]} if hidden else {})
 
 
 def shape_parts(instance: Instance) -> list[tuple[str, str, dict[str, str]]]:

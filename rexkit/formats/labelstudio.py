@@ -15,6 +15,7 @@ from rexkit.formats.annotation_records import GEOMETRIES
 from rexkit.formats.coordinates import number_array, short
 from rexkit.formats.json_fields import phrases_field
 from rexkit.formats.labelstudio_shapes import read_shape, shape_of
+from rexkit.keypoints import known_names
 from rexkit.structures import ImageSize
 
 ABSENT, IGNORE, INVISIBLE = "absent", "ignore", "invisible"
@@ -171,7 +172,15 @@ def _instances(
         taken = [_take_part(entry, entries[key][0], same) for entry in entries[parent.key]]
         if all(taken):
             entries[key] = []
-    return [entry for listed in entries.values() for entry in listed]
+    return [_renamed(entry) for listed in entries.values() for entry in listed]
+
+
+def _renamed(entry: dict[str, Any]) -> dict[str, Any]:
+    """Return an entry with its keypoints under the names of a schema, where it has all of them."""
+    names = known_names(entry.get("keypoints") or ())
+    parts = [part for part in ("keypoints", "keypoint_fields") if part in entry]
+    renamed = {part: {names[key]: value for key, value in entry[part].items()} for part in parts}
+    return entry | renamed
 
 
 def _entries(

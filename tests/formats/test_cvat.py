@@ -54,8 +54,8 @@ def test_shapes():
 def test_a_skeleton_and_what_attributes_mean():
     [person, sign, crowd] = read(
         '<skeleton label="person" z_order="0"><points label="nose" outside="0" points="5,6"/>'
-        '<points label="left eye" outside="1" points="0,0"/>'
-        '<points label="right eye" outside="0" occluded="1" points="7,6"/></skeleton>',
+        '<points label="left_eye" outside="1" points="0,0"/>'
+        '<points label="right_eye" outside="0" occluded="1" points="7,6"/></skeleton>',
         '<box label="sign" xtl="0" ytl="0" xbr="9" ybr="9"><attribute name="text">12</attribute>'
         '<attribute name="score">0.25</attribute></box>',
         '<box label="crowd" xtl="0" ytl="0" xbr="9" ybr="9">'

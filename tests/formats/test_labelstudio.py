@@ -112,7 +112,7 @@ def test_regions_inside_another():
     person, wheel, alone, car = read(
         point("n", "nose", parentID="p"),
         rectangle("p", "person"),
-        point("e", "left eye", parentID="p", score=0.5),
+        point("e", "left_eye", parentID="p", score=0.5),
         result("polygonlabels", "o", outline, parentID="p"),
         rectangle("w", "wheel", parentID="c"),
         point("x", "nose"),
