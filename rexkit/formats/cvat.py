@@ -34,6 +34,7 @@ ABSENT, IMAGE = "absent", "image"
 
 _RESERVED = {*GEOMETRIES, "phrase", "caption", "label", "rotation", "bbox_around_outline"}
 _IGNORED = ("ignore", "difficult", "is_crowd", "iscrowd")
+_TRUE = (True, "True", "yes", "Yes")
 _PARTS = ("bbox", "polygon", "mask", "point", "keypoints")
 
 
@@ -166,10 +167,12 @@ def _fields(element: ET.Element, label: str) -> dict[str, Any]:
     entry: dict[str, Any] = {"phrase": label}
     for name, value in _attributes(element).items():
         entry[f"{name}_" if name in _RESERVED else name] = value
-    if any(entry.get(name) not in (None, False, 0, "") for name in _IGNORED):
-        entry["ignore"] = True
+    ignored = any(entry.get(name) in _TRUE for name in _IGNORED)
+    entry |= {"ignore": ignored} if ignored or "ignore" in entry else {}
     if "text" in entry:
         entry["text"] = _raw(element, "text")
+    if "score" in entry and not _is_share(entry["score"]):
+        entry["score_"] = entry.pop("score")  # an attribute of that name, of another meaning
     if "score" in element.attrib and "score" not in entry:
         entry["score"] = read_number(element, "score", f"<{element.tag}>")
     for name, usual in (
@@ -186,6 +189,10 @@ def _fields(element: ET.Element, label: str) -> dict[str, Any]:
 
 def _attributes(element: ET.Element) -> dict[str, Any]:
     return {a.get("name", ""): _plain(a.text or "") for a in element.iterfind("attribute")}
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= 1
 
 
 def _raw(element: ET.Element, name: str) -> str:

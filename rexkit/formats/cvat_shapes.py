@@ -69,10 +69,13 @@ def _read_mask(element: ET.Element, size: ImageSize, place: str) -> dict[str, An
     left, top, width, height = (int(read_number(element, name, place)) for name in names)
     try:
         lengths = np.array([int(n) for n in (element.get("rle") or "").split(",")], dtype=np.int64)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{place}: rle must be whole numbers") from error
-    inside = left >= 0 <= top and left + width <= size[0] and top + height <= size[1]
-    if not inside or (lengths < 0).any() or lengths.sum() != width * height:
+    inside = 0 <= left < left + width <= size[0] and 0 <= top < top + height <= size[1]
+    covers = (
+        (lengths >= 0) & (lengths <= width * height)
+    ).all() and lengths.sum() == width * height
+    if not inside or not covers:
         raise DataError(
             f"{place}: its mask of {width}x{height} at {left}, {top} leaves the image of "
             f"{size[0]}x{size[1]}, or its rle does not cover it"

@@ -161,7 +161,10 @@ def _instances(
     transcription = _transcription(regions.values(), text_name)
     entries = {}
     for key, region in regions.items():
-        geometry = read_shape(region.shape, region.size or image_size(), region.place)
+        size = region.size or image_size()
+        if "rle" in region.shape and sorted(size) != sorted(image_size()):
+            raise DataError(f"{region.place} is a mask of {size}, the image is {image_size()}")
+        geometry = read_shape(region.shape, size, region.place)
         region.parent = region.parent if region.parent in regions else None
         entries[key] = _entries(region, geometry, phrase, transcription)
     for key, region in regions.items():

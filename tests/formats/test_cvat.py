@@ -66,6 +66,11 @@ def test_a_skeleton_and_what_attributes_mean():
     assert keypoint_visibility(person) == {"nose": 2, "left eye": 0, "right eye": 1}
     assert (sign.text, sign.score) == ("12", 0.25)
     assert (crowd.ignore, crowd.extra) == (True, {"is_crowd": True, "bbox_": "big"})
+    [plain] = read(
+        '<box label="x" xtl="0" ytl="0" xbr="9" ybr="9"><attribute name="ignore">no</attribute>'
+        '<attribute name="score">7</attribute></box>'
+    ).instances
+    assert (plain.ignore, plain.score, plain.extra) == (False, None, {"score_": 7})
 
 
 def test_groups():
@@ -103,6 +108,11 @@ def test_tags():
         ('<sphere label="x"/>', "<sphere> 1 is of a kind that is not known"),
         ('<mask label="x" rle="1" left="0" top="0" width="2" height="1"/>', "does not cover it"),
         ('<mask label="x" rle="2" left="39" top="0" width="2" height="1"/>', "leaves the image"),
+        ('<mask label="x" rle="1" left="0" top="0" width="-1" height="-1"/>', "leaves the image"),
+        (
+            f'<mask label="x" rle="{10**30}" left="0" top="0" width="2" height="1"/>',
+            "whole numbers",
+        ),
         ('<mask label="x" rle="a" left="0" top="0" width="2" height="1"/>', "whole numbers"),
         ('<skeleton label="x"><box label="y"/></skeleton>', "must be points with a label"),
     ],

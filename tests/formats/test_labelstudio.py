@@ -177,6 +177,7 @@ def test_a_bit_mask():
         ),
         ([result("brush", "a", {"rle": [0, 1, 2]})], "rle ends before"),
         ([result("brush", "a", {"rle": [0, 0, 0, 4]})], "rle has 4 values; the 200x100 pixels"),
+        ([result("brush", "a", {"rle": []}, original_width=99)], r"mask of \(99, 100\), the image"),
         ([result("brush", "a", {"rle": "abc"})], "rle must be a list of bytes"),
         (
             [result("rectangle", "a", {"x": 0, "y": 1, "width": 9, "height": 9})],
