@@ -17,7 +17,7 @@ from rexkit.formats.mask_outlines import mask_polygon
 from rexkit.formats.yolo import is_yolo_config, read_yolo_config, to_yolo
 from rexkit.geometry import box_corners
 from rexkit.registry import FORMATS
-from rexkit.structures import Instance
+from rexkit.structures import Annotation, Instance
 from rexkit.whole_files import write_whole
 
 
@@ -68,6 +68,8 @@ class YoloWriter(Writer):
 
     A data set with keypoints becomes boxes with keypoints, without outlines. One with outlines
     becomes polygons throughout, since YOLO's own reader takes the boxes alone where both are mixed.
+    Ignored instances are left out: a label file has no mark for them, and they are not to be
+    trained on.
     """
 
     holds: frozenset[Feature] = frozenset({"boxes", "polygons", "keypoints", "hidden keypoints"})
@@ -99,7 +101,7 @@ class YoloWriter(Writer):
         phrases, keypoints = self._phrases, [*self._keypoints]
         names = label_names(rows)
         for row in rows:
-            annotation = row.annotation
+            annotation = _without_ignored(row.annotation)
             if self._outlines and not keypoints:
                 annotation = replace(annotation, instances=[*map(_outlined, annotation.instances)])
             text = to_yolo(annotation, phrases, keypoints or None)
@@ -118,6 +120,10 @@ class YoloWriter(Writer):
             config |= {"kpt_shape": [len(keypoints), 3], "kpt_names": {0: keypoints}}
         text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
         write_whole(self.folder / "data.yaml", text)
+
+
+def _without_ignored(annotation: Annotation) -> Annotation:
+    return replace(annotation, instances=[i for i in annotation.instances if not i.ignore])
 
 
 def _outlined(instance: Instance) -> Instance:
