@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET  # to build XML
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer
+from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, first_files
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import CvatDataset
@@ -28,8 +28,8 @@ class CvatFormat(DataFormat):
 
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
-        files = [path] if path.is_file() else [*path.glob("*.xml"), *path.glob("*/*.xml")]
-        return next((f"<annotations> in {f}" for f in sorted(files) if is_cvat(f)), None)
+        files = first_files(path, "*.xml", "*/*.xml")
+        return next((f"<annotations> in {file}" for file in files if is_cvat(file)), None)
 
     def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
         """Return a split for each subset, or the only one."""

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from rexkit.conversion.rows import RowFile
     from rexkit.datasets import RowDataset
 
+_FIRST = 5
+"""How many files of a kind are looked at to recognise a format."""
+
 
 @dataclass
 class SourceSplit:
@@ -117,6 +120,17 @@ class Writer(ABC):
             rows: one for each image. They can be iterated over several times, and are read from
                 disk each time, so that they need not fit into memory.
         """
+
+
+def first_files(path: Path, *patterns: str) -> list[Path]:
+    """Return the first files of each pattern in a folder, or the file itself.
+
+    So many show what the folder is; those of a data set with a file for each image are not all
+    opened for every format.
+    """
+    if path.is_file():
+        return [path]
+    return [file for pattern in patterns for file in sorted(path.glob(pattern))[:_FIRST]]
 
 
 def label_names(rows: RowFile) -> dict[tuple[str, str], str]:

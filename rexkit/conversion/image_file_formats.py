@@ -7,7 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, label_names
+from rexkit.conversion.data_format import (
+    DataFormat,
+    SourceSplit,
+    Writer,
+    first_files,
+    label_names,
+)
 from rexkit.conversion.features import FEATURES, Feature
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import LabelMeDataset, VocDataset
@@ -19,8 +25,7 @@ from rexkit.registry import FORMATS
 from rexkit.whole_files import write_whole
 
 _SPLITS = ("train", "val", "valid", "test")
-_FIRST = 5
-"""How many files of a kind are looked at."""
+_DEEP = ("", "*/", "*/*/")
 
 
 @FORMATS.register_module("voc")
@@ -31,7 +36,7 @@ class VocFormat(DataFormat):
         """Return the file that shows it."""
         if not path.is_dir():
             return None
-        for file in _first_files(path, "xml"):
+        for file in first_files(path, *(f"{folder}*.xml" for folder in _DEEP)):
             try:
                 parse_xml(file.read_bytes(), "annotation")
             except DataError:
@@ -97,7 +102,7 @@ class LabelMeFormat(DataFormat):
         """Return the file that shows it."""
         if not path.is_dir():
             return None
-        for file in _first_files(path, "json"):
+        for file in first_files(path, *(f"{folder}*.json" for folder in _DEEP)):
             try:
                 if is_labelme(parse_json(file.read_bytes())):
                     return f"the shapes in {file}"
@@ -133,14 +138,6 @@ class LabelMeWriter(Writer):
             record = to_labelme(row.annotation, row.name.rpartition("/")[2])
             path = self.folder / row.split / f"{names[row.key]}.json"
             path.write_text(json_text(record, indent=2) + "\n", "utf-8")
-
-
-def _first_files(path: Path, suffix: str) -> list[Path]:
-    return [
-        p
-        for pattern in ("", "*/", "*/*/")
-        for p in sorted(path.glob(f"{pattern}*.{suffix}"))[:_FIRST]
-    ]
 
 
 def _split_folders(path: Path) -> dict[str, Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer
+from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, first_files
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import LabelStudioDataset
@@ -26,11 +26,13 @@ class LabelStudioFormat(DataFormat):
 
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
-        return next((f"the tasks in {file}" for file in self._files(path).values()), None)
+        files = first_files(path, "*.json")
+        return next((f"the tasks in {file}" for file in files if _has_tasks(file)), None)
 
     def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
         """Return a split for each file; of a single one, that without a name."""
-        files = {"": path} if path.is_file() else self._files(path)
+        found = [path] if path.is_file() else sorted(path.glob("*.json"))
+        files = {file.stem: file for file in found if path.is_file() or _has_tasks(file)}
         if not files:
             raise FileNotFoundError(f"there is no JSON list of tasks in {path}")
         if len(files) == 1:
@@ -46,10 +48,6 @@ class LabelStudioFormat(DataFormat):
     def writer(self, folder: Path, splits: list[str]) -> Writer:
         """Return the writer."""
         return LabelStudioWriter(folder, splits)
-
-    def _files(self, path: Path) -> dict[str, Path]:
-        found = [path] if path.is_file() else sorted(path.glob("*.json"))
-        return {f.stem: f for f in found if is_labelstudio_task(first_of_json_list(f))}
 
 
 class LabelStudioWriter(Writer):
@@ -79,3 +77,7 @@ class LabelStudioWriter(Writer):
                         opening = ",\n"
                 out.write(b"[]\n" if opening == "[\n" else b"\n]\n")
         write_whole(self.folder / "label_config.xml", config.xml() + "\n")
+
+
+def _has_tasks(file: Path) -> bool:
+    return is_labelstudio_task(first_of_json_list(file))

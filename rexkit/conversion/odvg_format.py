@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer
+from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, first_files
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import OdvgDataset
@@ -24,11 +24,13 @@ class OdvgFormat(DataFormat):
 
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
-        return next((f"the keys of {file}" for file in self._files(path).values()), None)
+        files = first_files(path, "*.jsonl", "*.json")
+        return next((f"the keys of {file}" for file in files if _is_own(file)), None)
 
     def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
         """Return a split for each file; of a single one, that without a name."""
-        files = {"": path} if path.is_file() else self._files(path)
+        found = [path] if path.is_file() else sorted([*path.glob("*.jsonl"), *path.glob("*.json")])
+        files = {file.stem: file for file in found if path.is_file() or _is_own(file)}
         if not files:
             raise FileNotFoundError(f"there is no file of ODVG in {path}")
         if len(files) == 1:
@@ -43,10 +45,6 @@ class OdvgFormat(DataFormat):
     def writer(self, folder: Path, splits: list[str]) -> Writer:
         """Return the writer."""
         return OdvgWriter(folder, splits)
-
-    def _files(self, path: Path) -> dict[str, Path]:
-        found = [path] if path.is_file() else sorted([*path.glob("*.jsonl"), *path.glob("*.json")])
-        return {f.stem: f for f in found if f.suffix in (".json", ".jsonl") and is_odvg(f)}
 
 
 class OdvgWriter(Writer):
@@ -83,3 +81,7 @@ class OdvgWriter(Writer):
         if not self._grounding.issuperset(self.splits):
             names = {str(label): phrase for phrase, label in self._labels.items()}
             write_whole(self.folder / "label_map.json", json_text(names, indent=2) + "\n")
+
+
+def _is_own(file: Path) -> bool:
+    return file.suffix in (".json", ".jsonl") and is_odvg(file)

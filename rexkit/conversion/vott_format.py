@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer
+from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, first_files
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import VottDataset
@@ -23,10 +23,9 @@ class VottFormat(DataFormat):
 
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
-        found = self._exports(path)
-        if not found and path.is_dir():
-            found = [file for file in sorted(path.glob("*-asset.json")) if is_vott_asset(file)]
-        return next((f"the keys of {file}" for file in found), None)
+        files = first_files(path, f"*{_END}.json", "vott-json-export/*.json", "*-asset.json")
+        own = (f for f in files if f.suffix == ".json" and (is_vott_export(f) or is_vott_asset(f)))
+        return next((f"the keys of {file}" for file in own), None)
 
     def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
         """Return a split for each export; of a single one, and of assets, that without a name."""
