@@ -70,6 +70,37 @@ def test_images_have_the_size_of_the_stock_processor_at_the_public_budget(releas
     assert 16 <= rows * columns // 4 <= 2560
 
 
+@pytest.mark.parametrize(
+    ("size", "resized", "published", "text_tokens", "question"),
+    [
+        (
+            *((1440, 810), (1428, 812), 1549, 70),
+            "Detect man, woman, yellow flower, sofa, robot-shope light, blanket, microwave, "
+            "laptop, cup, white chair, lamp. . Output the bounding box coordinates in [x0, y0, x1, y1] "
+            "format.",
+        ),
+        (
+            *((768, 576), (756, 588), 617, 50),
+            "Detect dog, car, bicycle, motorcycle. Output the bounding box coordinates in "
+            "[x0, y0, x1, y1] format.",
+        ),
+    ],
+)
+def test_prompts_have_the_tokens_that_public_records_state(
+    released, size, resized, published, text_tokens, question
+):
+    # The prompt tokens are those of the image and those of the text, which were counted with the
+    # vocabulary of Qwen2.5: one more with a full stop after the system prompt.
+    vlm = PretrainedVLM(str(released))
+    assert grid_size(size, vlm.processor.image_processor) == resized
+    assert (resized[0] // 28) * (resized[1] // 28) + text_tokens == published
+    assert vlm.encoder.chat(question) == (
+        f"<|im_start|>system\n{PUBLIC}<|im_end|>\n<|im_start|>user\n"
+        f"<|vision_start|><|image_pad|><|vision_end|>{question}<|im_end|>\n"
+        "<|im_start|>assistant\n"
+    )
+
+
 def test_arguments_replace_the_settings(released):
     vlm = PretrainedVLM(str(released), max_pixels=28 * 28 * 20, system_prompt="Be brief.")
     assert budget(vlm) == [16 * 28 * 28, 20 * 28 * 28]
