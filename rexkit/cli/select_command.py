@@ -25,7 +25,7 @@ folders of several runs of rexkit predict on the same images, of other models or
 image is uncertain where scores are low and where its predictions disagree. The best image is taken
 again and again, by its uncertainty and its distance to those that are taken. OUT/selected.jsonl has
 the predictions on the selected images, for rexkit convert, OUT/selected.txt their paths, and
-OUT/ranking.csv the figures of all images.
+OUT/ranking.csv the values of all images.
 """
 
 
@@ -41,7 +41,9 @@ def main(argv: list[str] | None = None) -> int:
 
     files = [file for word in args.data if (file := _records(Path(word))) is not None]
     if files and len(files) < len(args.data):
-        raise UserError("DATA: some words are records of predictions, others images; give one kind")
+        raise UserError(
+            "DATA: some arguments are records of predictions, others images; give one kind"
+        )
 
     def progress(found: Iterator[Any], total: int) -> Iterator[Any]:
         return iter(

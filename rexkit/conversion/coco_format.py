@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer
+from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, by_split
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import ConvertedRow, RowFile
 from rexkit.datasets import CocoDataset, LvisDataset
@@ -34,9 +34,9 @@ class _CocoFiles(DataFormat):
         files = {"": path} if path.is_file() else self._files(path)
         if not files:
             raise FileNotFoundError(f"there is no COCO JSON in {path}")
-        if len(files) == 1:
-            files = {"": next(iter(files.values()))}
-        return {split: self._split(file, images, **options) for split, file in files.items()}
+        return {
+            split: self._split(file, images, **options) for split, file in by_split(files).items()
+        }
 
     def _files(self, path: Path) -> dict[str, Path]:
         """Return the files of a folder, by their splits."""

@@ -133,6 +133,17 @@ def first_files(path: Path, *patterns: str) -> list[Path]:
     return [file for pattern in patterns for file in sorted(path.glob(pattern))[:_FIRST]]
 
 
+def by_split(files: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the files of splits by name; the only one of a data set is a split without a name."""
+    return {"": next(iter(files.values()))} if len(files) == 1 else dict(files)
+
+
+def image_root(folder: Path, split: str, images: Path | None = None) -> Path:
+    """Return the folder of a split's images: that the user names, ``images/SPLIT``, or its own."""
+    own = folder / "images" / split
+    return images or (own if own.is_dir() else folder)
+
+
 def label_names(rows: RowFile) -> dict[tuple[str, str], str]:
     """Return the name of each image without its suffix, by its split and name.
 

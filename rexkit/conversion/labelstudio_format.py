@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, first_files
+from rexkit.conversion.data_format import (
+    DataFormat,
+    SourceSplit,
+    Writer,
+    by_split,
+    first_files,
+    image_root,
+)
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import LabelStudioDataset
@@ -35,15 +42,13 @@ class LabelStudioFormat(DataFormat):
         files = {file.stem: file for file in found if path.is_file() or _has_tasks(file)}
         if not files:
             raise FileNotFoundError(f"there is no JSON list of tasks in {path}")
-        if len(files) == 1:
-            files = {"": next(iter(files.values()))}
-        splits = {}
-        for split, file in files.items():
-            own = file.parent / "images" / split
-            root = images or (own if own.is_dir() else file.parent)
-            dataset = LabelStudioDataset(file, images, **options)
-            splits[split] = SourceSplit(dataset, root)
-        return splits
+        return {
+            split: SourceSplit(
+                LabelStudioDataset(file, images, **options),
+                image_root(file.parent, split, images),
+            )
+            for split, file in by_split(files).items()
+        }
 
     def writer(self, folder: Path, splits: list[str]) -> Writer:
         """Return the writer."""

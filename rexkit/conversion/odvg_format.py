@@ -6,7 +6,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, first_files
+from rexkit.conversion.data_format import (
+    DataFormat,
+    SourceSplit,
+    Writer,
+    by_split,
+    first_files,
+    image_root,
+)
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import OdvgDataset
@@ -33,14 +40,12 @@ class OdvgFormat(DataFormat):
         files = {file.stem: file for file in found if path.is_file() or _is_own(file)}
         if not files:
             raise FileNotFoundError(f"there is no file of ODVG in {path}")
-        if len(files) == 1:
-            files = {"": next(iter(files.values()))}
-        splits = {}
-        for split, file in files.items():
-            own = file.parent / "images" / split
-            root = images or (own if own.is_dir() else file.parent)
-            splits[split] = SourceSplit(OdvgDataset(file, images, **options), root)
-        return splits
+        return {
+            split: SourceSplit(
+                OdvgDataset(file, images, **options), image_root(file.parent, split, images)
+            )
+            for split, file in by_split(files).items()
+        }
 
     def writer(self, folder: Path, splits: list[str]) -> Writer:
         """Return the writer."""

@@ -7,7 +7,14 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, first_row
+from rexkit.conversion.data_format import (
+    DataFormat,
+    SourceSplit,
+    Writer,
+    by_split,
+    first_row,
+    image_root,
+)
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import IcdarDataset, JsonlDataset, TSVDataset
@@ -38,13 +45,11 @@ class JsonlFormat(DataFormat):
     def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
         """Return a split for each file; of a single one, that without a name."""
         files = {"": path} if path.is_file() else {f.stem: f for f in sorted(path.glob("*.jsonl"))}
-        if len(files) == 1:
-            files = {"": next(iter(files.values()))}
         splits = {}
-        for split, file in files.items():
-            root = images or (_common(file, split) if path.is_dir() else file.parent)
+        for split, file in by_split(files).items():
+            root = image_root(file.parent, split, images) if path.is_dir() else file.parent
             dataset = JsonlDataset(file, images, **options)
-            splits[split] = SourceSplit(dataset, root)
+            splits[split] = SourceSplit(dataset, images or root)
         return splits
 
     def writer(self, folder: Path, splits: list[str]) -> Writer:
@@ -85,14 +90,11 @@ class RexOmniTSVFormat(DataFormat):
 
     def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
         """Return a split for each annotation file."""
-        files = _annotation_files(path)
-        if len(files) == 1:
-            files = {"": next(iter(files.values()))}
         return {
             split: SourceSplit(
                 TSVDataset(_sibling(file, "images"), file, f"{file}.lineidx", **options)
             )
-            for split, file in files.items()
+            for split, file in by_split(_annotation_files(path)).items()
         }
 
     def writer(self, folder: Path, splits: list[str]) -> Writer:
@@ -150,9 +152,3 @@ def _annotation_files(path: Path) -> dict[str, Path]:
 
 def _sibling(file: Path, part: str) -> Path:
     return file.with_name(f"{file.name.removesuffix('.annotations.tsv')}.{part}.tsv")
-
-
-def _common(file: Path, split: str) -> Path:
-    """Return the folder of a split's images, as `JsonlWriter` lays it out."""
-    own = file.parent / "images" / split
-    return own if own.is_dir() else file.parent

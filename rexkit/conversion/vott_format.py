@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, first_files
+from rexkit.conversion.data_format import (
+    DataFormat,
+    SourceSplit,
+    Writer,
+    first_files,
+    image_root,
+)
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import VottDataset
@@ -35,9 +41,8 @@ class VottFormat(DataFormat):
         splits = {}
         for split, file in files.items():
             folder = file if file.is_dir() else file.parent
-            own = folder / "images" / split
-            root = images or (own if own.is_dir() else folder)
-            splits[split] = SourceSplit(VottDataset(file, images, **options), root)
+            dataset = VottDataset(file, images, **options)
+            splits[split] = SourceSplit(dataset, image_root(folder, split, images))
         return splits
 
     def writer(self, folder: Path, splits: list[str]) -> Writer:

@@ -48,7 +48,7 @@ class LabelStudioDataset(RowDataset):
         phrase: of regions without a label.
         text_name: the name of the text area that holds transcriptions, where regions have several.
         options: as in `rexkit.datasets.row_dataset.RowDataset`. ``coordinates`` is "pixels", those
-            of the file being percent.
+            of the file are per cent.
 
     Attributes:
         unannotated: how many tasks were left out.

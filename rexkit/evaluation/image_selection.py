@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,13 +55,13 @@ class ImageSelection:
         write_csv(
             folder / "ranking.csv",
             header,
-            [[rank.get(n, ""), *self._figures(n), self.images[n]] for n in [*self.taken, *rest]],
+            [[rank.get(n, ""), *self._columns(n), self.images[n]] for n in [*self.taken, *rest]],
         )
 
-    def _figures(self, number: int) -> list[str]:
+    def _columns(self, number: int) -> list[str]:
         known = self.uncertain[number]
-        figures = (float(self.values[number]), known.doubt, known.disagreement)
-        return ["" if value != value else f"{value:.4f}" for value in figures]
+        values = (float(self.values[number]), known.doubt, known.disagreement)
+        return ["" if math.isnan(value) else f"{value:.4f}" for value in values]
 
 
 def select_images(

@@ -76,7 +76,7 @@ def read_json_item(path: Path, start: int, end: int) -> Any:
 
 
 class _JsonText:
-    """The text of a file, of which the part that is being read is in memory."""
+    """The text of a file, of which the current part is in memory."""
 
     def __init__(self, file: BinaryIO):
         self._file = file

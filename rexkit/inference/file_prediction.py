@@ -68,8 +68,8 @@ def predict_files(
     Raises:
         UserError: ``out_dir`` holds the results of another run, or a damaged record.
     """
-    words = {k: v.prompt_templates if isinstance(v, Task) else v for k, v in question.items()}
-    asked = {**(run or {}), **words, "every": every}
+    described = {k: v.prompt_templates if isinstance(v, Task) else v for k, v in question.items()}
+    asked = {**(run or {}), **described, "every": every}
     keys: deque[str] = deque()
     with PredictionWriter(out_dir, asked) as records:
 
