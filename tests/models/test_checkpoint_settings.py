@@ -76,8 +76,8 @@ def test_images_have_the_size_of_the_stock_processor_at_the_public_budget(releas
         (
             *((1440, 810), (1428, 812), 1549, 70),
             "Detect man, woman, yellow flower, sofa, robot-shope light, blanket, microwave, "
-            "laptop, cup, white chair, lamp. . Output the bounding box coordinates in [x0, y0, x1, y1] "
-            "format.",
+            "laptop, cup, white chair, lamp. . Output the bounding box coordinates in "
+            "[x0, y0, x1, y1] format.",
         ),
         (
             *((768, 576), (756, 588), 617, 50),
