@@ -52,6 +52,7 @@ def agreement(one: Prediction, other: Prediction) -> float:
     Instances are the same if their phrases are, in whatever spelling, and they overlap by `SAME`
     at least; a point is on a box that it is in.
 
+    >>> from rexkit.structures import Instance
     >>> cup = Prediction((9, 9), [Instance("cup", bbox=[0, 0, 4, 4])])
     >>> agreement(cup, cup), agreement(cup, Prediction((9, 9)))
     (1.0, 0.0)
