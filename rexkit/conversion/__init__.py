@@ -9,11 +9,8 @@ from rexkit.conversion.cvat_format import CvatFormat  # isort: skip
 from rexkit.conversion.odvg_format import OdvgFormat  # isort: skip
 from rexkit.conversion.vott_format import VottFormat  # isort: skip
 from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
-from rexkit.conversion.record_formats import (  # isort: skip
-    IcdarFormat,
-    JsonlFormat,
-    RexOmniTSVFormat,
-)
+from rexkit.conversion.text_file_formats import IcdarFormat, TotalTextFormat  # isort: skip
+from rexkit.conversion.record_formats import JsonlFormat, RexOmniTSVFormat  # isort: skip
 from rexkit.conversion.conversion import ConversionReport, convert
 from rexkit.conversion.data_format import (
     DataFormat,
@@ -44,6 +41,7 @@ __all__ = [
     "RexOmniTSVFormat",
     "RowFile",
     "SourceSplit",
+    "TotalTextFormat",
     "VocFormat",
     "VottFormat",
     "Writer",

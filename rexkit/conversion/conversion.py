@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 from rexkit.conversion.data_format import SourceSplit, Writer
-from rexkit.conversion.features import features_of, has_any
 from rexkit.conversion.rows import ConvertedRow, RowFile, failed_line, repair
 from rexkit.datasets.row_failures import RowFailures
 from rexkit.errors import DataError, UserError
@@ -35,7 +34,8 @@ class ConversionReport:
         rows: how many were written, by split.
         failures: those that could not be used.
         losses: how many of each feature the target does not hold as it is, with what became of it.
-        instances_left_out: those without any geometry that the target holds.
+        instances_left_out: those that the target has no place for, as without any geometry that
+            it holds.
         images: how many image files were copied.
     """
 
@@ -47,13 +47,11 @@ class ConversionReport:
     def describe(self, writer: Writer) -> list[str]:
         """Return a line for each kind of loss, then one for each kind of failure."""
         lines = [
-            f"{number} {feature}: {writer.replaces.get(feature, 'left out')}"  # type: ignore[call-overload]
+            f"{number} {feature}: {writer.replaces.get(feature, 'left out')}"
             for feature, number in self.losses.most_common()
         ]
         if self.instances_left_out:
-            lines.append(
-                f"{self.instances_left_out} instances left out: no geometry that can be stored"
-            )
+            lines.append(f"{self.instances_left_out} instances left out: {writer.left_out}")
         return lines + self.failures.describe()
 
 
@@ -204,11 +202,8 @@ def _linked(image: Path, target: Path) -> bool:
 
 def _report(rows: RowFile, writer: Writer) -> ConversionReport:
     report = ConversionReport(failures=rows.failures)
-    stored = frozenset({*writer.holds, *writer.replaces})
     for row in rows:
         report.rows[row.split] += 1
-        for feature, number in features_of(row.annotation).items():
-            if feature not in writer.holds:
-                report.losses[feature] += number
-        report.instances_left_out += sum(not has_any(i, stored) for i in row.annotation.instances)
+        report.losses += writer.losses(row.annotation)
+        report.instances_left_out += sum(not writer.stores(i) for i in row.annotation.instances)
     return report

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rexkit.conversion.features import Feature
+from rexkit.conversion.features import Feature, features_of, has_any
 from rexkit.errors import ConfigError, DataError, UserError
 from rexkit.formats.json_lines import JsonLinesFile
 from rexkit.registry import FORMATS
@@ -16,6 +17,13 @@ from rexkit.registry import FORMATS
 if TYPE_CHECKING:
     from rexkit.conversion.rows import RowFile
     from rexkit.datasets import RowDataset
+    from rexkit.structures import Annotation, Instance
+
+SPLITS = ("train", "val", "valid", "test")
+"""What folders of splits are called."""
+
+DEEP = ("", "*/", "*/*/")
+"""How deep below a folder the files of images are looked for, to recognise a format."""
 
 _FIRST = 5
 """How many files of a kind are looked at to recognise a format."""
@@ -90,6 +98,7 @@ class Writer(ABC):
         holds: what it stores as it is.
         replaces: what becomes of other things, by feature, for the report; what is in neither is
             left out. Geometries here count as stored.
+        left_out: why instances are left out, for the report.
         copies_images: whether images are copied to `image_file`; else the rows name the files of
             the source.
         predicted: whether the annotations are those of a model, for people to correct; formats of
@@ -98,7 +107,8 @@ class Writer(ABC):
 
     predicted: bool = False
     holds: frozenset[Feature]
-    replaces: ClassVar[Mapping[Feature, str]] = {}
+    replaces: ClassVar[Mapping[str, str]] = {}
+    left_out: ClassVar[str] = "no geometry that can be stored"
     copies_images: ClassVar[bool] = True
 
     def __init__(self, folder: Path, splits: list[str]):
@@ -111,6 +121,15 @@ class Writer(ABC):
     def survey(self, rows: RowFile) -> None:
         """Look at all rows before they are written, and set `holds` where it depends on them."""
         return
+
+    def losses(self, annotation: Annotation) -> Counter[str]:
+        """Return how many there are of each thing that is not stored as it is, for the report."""
+        counts = features_of(annotation).items()
+        return Counter({feature: n for feature, n in counts if feature not in self.holds})
+
+    def stores(self, instance: Instance) -> bool:
+        """Return whether an instance is stored at all."""
+        return has_any(instance, frozenset({*self.holds, *self.replaces}))
 
     @abstractmethod
     def write(self, rows: RowFile) -> None:
@@ -142,6 +161,12 @@ def image_root(folder: Path, split: str, images: Path | None = None) -> Path:
     """Return the folder of a split's images: that the user names, ``images/SPLIT``, or its own."""
     own = folder / "images" / split
     return images or (own if own.is_dir() else folder)
+
+
+def split_folders(path: Path) -> dict[str, Path]:
+    """Return the folders of splits in a folder, such as "train", or itself as the only one."""
+    folders = {split: path / split for split in SPLITS if (path / split).is_dir()}
+    return folders or {"": path}
 
 
 def label_names(rows: RowFile) -> dict[tuple[str, str], str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from rexkit.instances import HIDDEN_KEYPOINTS, keypoint_visibility
 from rexkit.structures import Annotation, Instance
@@ -55,12 +55,18 @@ def features_of(annotation: Annotation) -> Counter[str]:
         counts["scores"] += instance.score is not None
         counts["ignored instances"] += instance.ignore
         counts["hidden keypoints"] += [*keypoint_visibility(instance).values()].count(1)
-        counts["attributes"] += bool(instance.extra.keys() - DERIVED - {HIDDEN_KEYPOINTS})
+        counts["attributes"] += bool(attributes_of(instance))
     counts["absent phrases"] += len(annotation.absent)
     counts["image attributes"] += bool(annotation.extra)
     return +counts
 
 
-def has_any(instance: Instance, features: frozenset[Feature]) -> bool:
+def attributes_of(instance: Instance) -> dict[str, Any]:
+    """Return the fields of an instance that neither follow from others nor number it."""
+    own = {*DERIVED, HIDDEN_KEYPOINTS}
+    return {name: value for name, value in instance.extra.items() if name not in own}
+
+
+def has_any(instance: Instance, features: frozenset[str]) -> bool:
     """Return whether an instance has a geometry among some features."""
     return any(getattr(instance, f) is not None for g, f in _GEOMETRIES.items() if g in features)

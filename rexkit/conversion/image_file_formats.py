@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from rexkit.conversion.data_format import (
+    DEEP,
+    SPLITS,
     DataFormat,
     SourceSplit,
     Writer,
     first_files,
     label_names,
+    split_folders,
 )
-from rexkit.conversion.features import FEATURES, Feature
+from rexkit.conversion.features import FEATURES, attributes_of
 from rexkit.conversion.rows import RowFile
 from rexkit.datasets import LabelMeDataset, VocDataset
 from rexkit.errors import DataError
 from rexkit.formats.json_lines import json_text, parse_json
 from rexkit.formats.labelme import is_labelme, to_labelme
-from rexkit.formats.voc import parse_xml, to_voc
+from rexkit.formats.voc import is_voc_field, parse_xml, to_voc
 from rexkit.registry import FORMATS
+from rexkit.structures import Annotation
 from rexkit.whole_files import write_whole
-
-_SPLITS = ("train", "val", "valid", "test")
-_DEEP = ("", "*/", "*/*/")
 
 
 @FORMATS.register_module("voc")
@@ -36,7 +37,7 @@ class VocFormat(DataFormat):
         """Return the file that shows it."""
         if not path.is_dir():
             return None
-        for file in first_files(path, *(f"{folder}*.xml" for folder in _DEEP)):
+        for file in first_files(path, *(f"{folder}*.xml" for folder in DEEP)):
             try:
                 parse_xml(file.read_bytes(), "annotation")
             except DataError:
@@ -46,7 +47,7 @@ class VocFormat(DataFormat):
 
     def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
         """Return the splits of ``ImageSets/Main``, those of folders such as "train", or one."""
-        lists = [path / "ImageSets" / "Main" / f"{split}.txt" for split in _SPLITS]
+        lists = [path / "ImageSets" / "Main" / f"{split}.txt" for split in SPLITS]
         listed = [file.stem for file in lists if file.is_file()]
         if listed:
             pictures = path / "JPEGImages"
@@ -59,7 +60,7 @@ class VocFormat(DataFormat):
             }
         return {
             split: SourceSplit(VocDataset(folder, images, **options), images or _voc_images(folder))
-            for split, folder in _split_folders(path).items()
+            for split, folder in split_folders(path).items()
         }
 
     def writer(self, folder: Path, splits: list[str]) -> Writer:
@@ -71,7 +72,18 @@ class VocWriter(Writer):
     """Writes ``Annotations``, ``JPEGImages`` and ``ImageSets/Main``, coordinates from 0."""
 
     holds = frozenset({"boxes", "polygons", "ignored instances", "attributes"})
-    replaces: ClassVar[Mapping[Feature, str]] = {"masks": "the box around them"}
+    replaces: ClassVar[Mapping[str, str]] = {
+        "masks": "the box around them",
+        "attributes": "instances of which one is no text, number, object or list of several such",
+    }
+
+    def losses(self, annotation: Annotation) -> Counter[str]:
+        """Count instances with attributes that XML has no place for, too."""
+        counts = super().losses(annotation)
+        for instance in annotation.instances:
+            fields = attributes_of(instance).items()
+            counts["attributes"] += not all(is_voc_field(*field) for field in fields)
+        return +counts
 
     def image_file(self, name: str, split: str) -> Path:
         """Return where an image goes; those of several splits are in folders of their own."""
@@ -102,7 +114,7 @@ class LabelMeFormat(DataFormat):
         """Return the file that shows it."""
         if not path.is_dir():
             return None
-        for file in first_files(path, *(f"{folder}*.json" for folder in _DEEP)):
+        for file in first_files(path, *(f"{folder}*.json" for folder in DEEP)):
             try:
                 if is_labelme(parse_json(file.read_bytes())):
                     return f"the shapes in {file}"
@@ -114,7 +126,7 @@ class LabelMeFormat(DataFormat):
         """Return the splits by folders such as "train", or the only one."""
         return {
             split: SourceSplit(LabelMeDataset(folder, images, **options), images or folder)
-            for split, folder in _split_folders(path).items()
+            for split, folder in split_folders(path).items()
         }
 
     def writer(self, folder: Path, splits: list[str]) -> Writer:
@@ -138,11 +150,6 @@ class LabelMeWriter(Writer):
             record = to_labelme(row.annotation, row.name.rpartition("/")[2])
             path = self.folder / row.split / f"{names[row.key]}.json"
             path.write_text(json_text(record, indent=2) + "\n", "utf-8")
-
-
-def _split_folders(path: Path) -> dict[str, Path]:
-    folders = {split: path / split for split in _SPLITS if (path / split).is_dir()}
-    return folders or {"": path}
 
 
 def _voc_images(folder: Path) -> Path:

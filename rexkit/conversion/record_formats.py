@@ -17,7 +17,7 @@ from rexkit.conversion.data_format import (
 )
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import RowFile
-from rexkit.datasets import IcdarDataset, JsonlDataset, TSVDataset
+from rexkit.datasets import JsonlDataset, TSVDataset
 from rexkit.formats.annotation_records import LISTS, to_record
 from rexkit.formats.images import decode_image, image_bytes_to_store, read_image
 from rexkit.formats.json_lines import json_text
@@ -123,25 +123,6 @@ class RexOmniTSVWriter(Writer):
                         stored = image_bytes_to_store(encoded, decode_image(encoded))
                         writer.write(stored, to_record(row.annotation))
                 writer.commit()
-
-
-@FORMATS.register_module("icdar")
-class IcdarFormat(DataFormat):
-    """Text files of the Robust Reading Competition: ``gt_NAME.txt`` for each image."""
-
-    options = frozenset({"orientation"})
-
-    def recognise(self, path: Path) -> str | None:
-        """Return the file that shows it."""
-        if not path.is_dir():
-            return None
-        return next((str(f) for f in [*path.glob("gt_*.txt"), *path.glob("*/gt_*.txt")]), None)
-
-    def open(self, path: Path, images: Path | None, **options: Any) -> dict[str, SourceSplit]:
-        """Return the only split."""
-        texts = next((f.parent for f in [*path.glob("gt_*.txt"), *path.glob("*/gt_*.txt")]), path)
-        folder = images or (path / "images" if (path / "images").is_dir() else texts)
-        return {"": SourceSplit(IcdarDataset(texts, folder, **options), folder)}
 
 
 def _annotation_files(path: Path) -> dict[str, Path]:

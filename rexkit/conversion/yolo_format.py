@@ -73,7 +73,7 @@ class YoloWriter(Writer):
     """
 
     holds: frozenset[Feature] = frozenset({"boxes", "polygons", "keypoints", "hidden keypoints"})
-    replaces: ClassVar[Mapping[Feature, str]] = {
+    replaces: ClassVar[Mapping[str, str]] = {
         "masks": "their outline as one polygon, without holes",
         "scores": "left out; a label file holds ground truth",
     }

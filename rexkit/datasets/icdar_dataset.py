@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ class IcdarDataset(RowDataset):
     transcription, commas included; quotes around all of it, as CVAT writes them, are taken off. The
     files are UTF-8, with or without a byte order mark. An empty file is an image without text; an
     image without a file, or a file without an image, is a row that cannot be used. Rows are in the
-    order of the names, img_2 before img_10.
+    order of the names, img_2 before img_10. Texts and images in sub-folders of the same names are
+    read, too.
 
     These are told from it and read, too:
 
@@ -37,7 +39,7 @@ class IcdarDataset(RowDataset):
     - RCTW-17: ``…,0,"TEXT"``, where 1 stands for a text that is difficult to read, which is
       ``ignore``;
     - Total-Text: ``x: [[…]], y: [[…]], ornt: [u'c'], transcriptions: [u'EXIT']``, where "#" is
-      ``ignore`` (``prefix="poly_gt_"``).
+      ``ignore`` (``prefix="poly_gt_"``); ``ornt`` becomes ``extra["ornt"]``.
 
     Lines with more numbers than eight and no ``####`` are an error.
 
@@ -72,14 +74,14 @@ class IcdarDataset(RowDataset):
         self._image_dir = self._ann_dir if image_dir is None else Path(image_dir)
         self._phrase, self._prefix, self._illegible = phrase, prefix, illegible
         self._images = {
-            path.stem: path
-            for path in self._image_dir.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES
+            name.with_suffix("").as_posix(): self._image_dir / name
+            for name in _files(self._image_dir)
+            if name.suffix.lower() in IMAGE_SUFFIXES
         }
         described = {
-            path.stem.removeprefix(prefix)
-            for path in self._ann_dir.iterdir()
-            if path.suffix == ".txt" and path.stem.startswith(prefix)
+            name.with_name(name.stem.removeprefix(prefix)).as_posix()
+            for name in _files(self._ann_dir)
+            if name.suffix == ".txt" and name.stem.startswith(prefix) and name.stem != prefix
         }
         if not described:
             raise FileNotFoundError(
@@ -93,7 +95,8 @@ class IcdarDataset(RowDataset):
 
     def row_source(self, row: int) -> str:
         """Return the place of a row, for messages."""
-        return str(self._ann_dir / f"{self._prefix}{self._names[row]}.txt")
+        folder, _, name = self._names[row].rpartition("/")
+        return str(self._ann_dir / folder / f"{self._prefix}{name}.txt")
 
     def load_row(self, row: int) -> tuple[Any, Path | bytes]:
         """Return the annotation record of a row, and its image."""
@@ -107,8 +110,17 @@ class IcdarDataset(RowDataset):
                 "text": found.transcription or self._illegible,
                 "ignore": found.transcription is None,
                 "id": found.line,
-                **({} if found.script is None else {"script": found.script}),
+                **found.extra,
             }
             for found in read_icdar(Path(self.row_source(row)), self._illegible)
         ]
         return {"instances": entries}, self._images[name]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, relative to it."""
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}")
+    for place, _, names in os.walk(folder):
+        for name in names:
+            yield (Path(place) / name).relative_to(folder)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from rexkit.errors import DataError
+from rexkit.formats.mask_outlines import mask_polygon
+from rexkit.instances import outline
+from rexkit.structures import Annotation, Array, Instance
 
 _NUMBER = r"\s*-?\d+(?:\.\d*)?\s*"
 _CORNERS = re.compile(rf"((?:{_NUMBER},){{8}})(.*)", re.DOTALL)
 _CURVED = re.compile(rf"((?:{_NUMBER},){{6,}})####(.*)", re.DOTALL)
 _UPRIGHT = re.compile(rf'({_NUMBER}(?:[, ]{_NUMBER}){{3}})[, ]\s*"(.*)"\s*', re.DOTALL)
 _TOTAL_TEXT = re.compile(
-    r"x:\s*\[\[([^]]*)\]\],\s*y:\s*\[\[([^]]*)\]\],\s*ornt:\s*\[[^]]*\],\s*"
+    r"x:\s*\[\[([^]]*)\]\],\s*y:\s*\[\[([^]]*)\]\],\s*ornt:\s*(\[[^]]*\]),\s*"
     r"transcriptions:\s*(\[.*\])",
     re.DOTALL,
 )
@@ -30,6 +35,9 @@ SCRIPTS = (
 )
 """What ICDAR MLT 2017 and 2019 have in the column before the transcription."""
 
+ILLEGIBLE, UNREAD = "###", "#"
+"""The transcriptions of ICDAR and of Total-Text for texts that cannot be read."""
+
 
 class IcdarText(NamedTuple):
     """One text in an image.
@@ -38,16 +46,16 @@ class IcdarText(NamedTuple):
         line: its line in the file, from 1.
         polygon: its corners in pixels, x y x y … (8 numbers or more).
         transcription: its text; None where the file says that it cannot be read.
-        script: the script that the file names, of `SCRIPTS`.
+        extra: what else the file says of it: ``script``, of `SCRIPTS`, or Total-Text's ``ornt``.
     """
 
     line: int
     polygon: list[float]
     transcription: str | None
-    script: str | None = None
+    extra: Mapping[str, str] = {}
 
 
-def read_icdar(path: Path, illegible: str = "###") -> Iterator[IcdarText]:
+def read_icdar(path: Path, illegible: str = ILLEGIBLE) -> Iterator[IcdarText]:
     """Read the texts of a file: UTF-8, with or without a byte order mark.
 
     The forms of a line are told apart by itself, but for MLT, whose files have a script on every
@@ -73,6 +81,98 @@ def read_icdar(path: Path, illegible: str = "###") -> Iterator[IcdarText]:
     for text in texts:
         unread = text.transcription in (illegible, "")
         yield text._replace(transcription=None) if unread else text
+
+
+def to_icdar(annotation: Annotation) -> str:
+    r"""Return the text file of an image, in the form of ICDAR 2015.
+
+    Args:
+        annotation: in pixels. Instances that are neither ignored nor have a text are left out, the
+            others have the outline of `text_outline`. One of other than four points is written as
+            in CTW1500, the text after ``####``. Where `has_scripts`, they are written as in MLT. A
+            text that would be read as something else is in quotes.
+
+    >>> sign = Instance("word", bbox=[3, 4, 9, 8], text="EXIT")
+    >>> to_icdar(Annotation((64, 48), [sign]))
+    '3,4,9,4,9,8,3,8,EXIT\n'
+    """
+    found = [(i, xy) for i in annotation.instances if (xy := text_outline(i)) is not None]
+    of_mlt = has_scripts(annotation)
+    lines = []
+    for instance, points in found:
+        text = ILLEGIBLE if instance.ignore else instance.text or ""
+        numbers = ",".join(map(_decimal, points.ravel().tolist()))
+        if len(points) != 4:
+            lines.append(f"{numbers},####{text}\n")
+            continue
+        if _reads_otherwise(text):
+            text = '"' + text.replace('"', '""') + '"'
+        script = f"{instance.extra['script']}," if of_mlt else ""
+        lines.append(f"{numbers},{script}{text}\n")
+    return "".join(lines)
+
+
+def to_total_text(annotation: Annotation) -> str:
+    r"""Return the text file of an image, in the form of Total-Text.
+
+    Args:
+        annotation: as of `to_icdar`. ``extra["ornt"]`` is the orientation where it is there, else
+            "c" for more than four points, "h" for an upright box, "m" for others, and "#" for
+            texts that are ignored.
+
+    >>> sign = Instance("word", bbox=[3, 4, 9, 8], text="EXIT")
+    >>> to_total_text(Annotation((64, 48), [sign]))
+    "x: [[3 9 9 3]], y: [[4 4 8 8]], ornt: [u'h'], transcriptions: [u'EXIT']\n"
+    """
+    lines = []
+    for instance in annotation.instances:
+        points = text_outline(instance)
+        if points is not None:
+            xs, ys = (" ".join(map(_decimal, side)) for side in points.T.tolist())
+            turn = instance.extra.get("ornt")
+            if not isinstance(turn, str) or "]" in turn:
+                turn = UNREAD if instance.ignore else _orientation(points)
+            text = UNREAD if instance.ignore else instance.text or ""
+            lines.append(
+                f"x: [[{xs}]], y: [[{ys}]], ornt: [u{turn!r}], transcriptions: [u{text!r}]\n"
+            )
+    return "".join(lines)
+
+
+def has_scripts(annotation: Annotation) -> bool:
+    """Return whether every text has four corners and an ``extra["script"]`` of `SCRIPTS`."""
+    found = [(i, xy) for i in annotation.instances if (xy := text_outline(i)) is not None]
+    return all(len(xy) == 4 and i.extra.get("script") in SCRIPTS for i, xy in found)
+
+
+def text_outline(instance: Instance) -> Array | None:
+    """Return the polygon of a text, the outline of its mask, or the corners of its box: (N, 2).
+
+    None for what is no text, which is neither ignored nor has a transcription, or has no extent.
+    """
+    if not (instance.ignore or instance.text):
+        return None
+    if instance.polygon is None and instance.bbox is None and instance.mask is not None:
+        return mask_polygon(instance.mask)
+    has_any = instance.polygon is not None or instance.bbox is not None
+    return outline(instance) if has_any else None
+
+
+def _orientation(points: Array) -> str:
+    if len(points) != 4:
+        return "c"
+    return "h" if len({*points[:, 0]}) == len({*points[:, 1]}) == 2 else "m"
+
+
+def _reads_otherwise(text: str) -> bool:
+    """Return whether a text after four corners would be taken for another form, or cut."""
+    starts = (*(f"{script}," for script in SCRIPTS), '"', "0,", "1,", "####")
+    return text.startswith(starts) or text != text.strip() or bool(_MORE_NUMBERS.match(text))
+
+
+def _decimal(value: float) -> str:
+    """Return a number as it is read, without an exponent."""
+    return np.format_float_positional(value, trim="-")
 
 
 def sort_key(name: str) -> list[tuple[int, str]]:
@@ -111,7 +211,7 @@ def _without_columns(texts: Sequence[IcdarText]) -> list[IcdarText]:
     split = [(text.transcription or "").split(",", 1) for text in texts]
     if all(len(parts) == 2 and parts[0] in SCRIPTS for parts in split):
         texts = [
-            text._replace(script=script, transcription=rest)
+            text._replace(extra={"script": script}, transcription=rest)
             for text, (script, rest) in zip(texts, split, strict=True)
         ]
     marked = [_DIFFICULT.fullmatch(text.transcription or "") for text in texts]
@@ -138,7 +238,7 @@ def _total_text(lines: Sequence[tuple[int, str]]) -> Iterator[IcdarText]:
         text = " ".join(line.strip() for _, line in lines[start:end])
         found = _TOTAL_TEXT.fullmatch(text.strip())
         xs, ys = (_floats(found[i], str.split) if found else [] for i in (1, 2))
-        words = _words(found[3]) if found else None
+        turn, words = (_words(found[i]) if found else None for i in (3, 4))
         if words is None or len(xs) != len(ys) or len(xs) < 3:
             raise DataError(
                 f"line {number} must be x: [[…]], y: [[…]], ornt: […], transcriptions: ['…'], with "
@@ -146,7 +246,8 @@ def _total_text(lines: Sequence[tuple[int, str]]) -> Iterator[IcdarText]:
             )
         polygon = [value for xy in zip(xs, ys, strict=True) for value in xy]
         word = ",".join(words)
-        yield IcdarText(number, polygon, "" if word == "#" else word)
+        extra = {"ornt": turn[0]} if turn else {}
+        yield IcdarText(number, polygon, "" if word == UNREAD else word, extra)
 
 
 def _words(literal: str) -> list[str] | None:

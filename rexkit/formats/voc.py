@@ -19,7 +19,7 @@ from defusedxml.common import DefusedXmlException
 from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
 from rexkit.geometry import rotated_box_corners
-from rexkit.instances import extent
+from rexkit.instances import HIDDEN_KEYPOINTS, extent
 from rexkit.structures import Annotation, Instance
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
@@ -91,8 +91,8 @@ def to_voc(annotation: Annotation, file_name: str, depth: int = 3) -> str:
 
     Args:
         annotation: in pixels. Instances without extent are left out; a polygon is written beside
-            the box around it, as Roboflow does. ``ignore`` is ``difficult``. Fields that are text
-            or numbers are written as they are.
+            the box around it, as Roboflow does. ``ignore`` is ``difficult``. Fields for
+            which `is_voc_field` holds are written as they are.
         file_name: of the image.
         depth: the number of its channels.
     """
@@ -113,13 +113,43 @@ def to_voc(annotation: Annotation, file_name: str, depth: int = 3) -> str:
     return ET.tostring(root, encoding="unicode") + "\n"
 
 
+def is_voc_field(name: str, value: Any) -> bool:
+    """Return whether a file has a place for a field: text, a number, an object, a list of such.
+
+    A list of one item is not told from the item, so that it counts as no field.
+
+    >>> is_voc_field("pose", "Left"), is_voc_field("tags", ["a", "b"]), is_voc_field("tags", ["a"])
+    (True, True, False)
+    """
+    return name not in (*_OWN, HIDDEN_KEYPOINTS) and _is_field(name, value)
+
+
+def _is_field(name: str, value: Any) -> bool:
+    if isinstance(value, list):
+        is_flat = not any(isinstance(item, list) for item in value)
+        return len(value) > 1 and is_flat and all(_is_field(name, item) for item in value)
+    if isinstance(value, Mapping):
+        return bool(value) and all(_is_field(key, item) for key, item in value.items())
+    return name.isidentifier() and isinstance(value, str | int | float)
+
+
+def _add_field(parent: ET.Element, name: str, value: Any) -> None:
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, Mapping):
+            child = _add(parent, name)
+            for key, part in item.items():
+                _add_field(child, key, part)
+        else:
+            _add(parent, name, item)
+
+
 def _add_object(root: ET.Element, instance: Instance, box: list[float]) -> None:
     item = _add(root, "object")
     _add(item, "name", instance.phrase)
     fields: Mapping[str, Any] = {"pose": "Unspecified", "truncated": 0, **instance.extra}
     for name, value in fields.items():
-        if name not in _OWN and name.isidentifier() and isinstance(value, str | int | float):
-            _add(item, name, value)
+        if is_voc_field(name, value):
+            _add_field(item, name, value)
     _add(item, "difficult", int(instance.ignore))
     bndbox = _add(item, "bndbox")
     for corner, value in zip(_CORNERS, box, strict=True):
