@@ -2,6 +2,7 @@
 
 # The order is that in which formats are recognised: the most particular first.
 from rexkit.conversion.predictions_format import PredictionsFormat  # isort: skip
+from rexkit.conversion.refcoco_format import RefcocoFormat  # isort: skip
 from rexkit.conversion.coco_format import CocoFormat, CocoWriter  # isort: skip
 from rexkit.conversion.yolo_format import YoloFormat  # isort: skip
 from rexkit.conversion.labelstudio_format import LabelStudioFormat  # isort: skip
@@ -38,6 +39,7 @@ __all__ = [
     "LabelStudioFormat",
     "OdvgFormat",
     "PredictionsFormat",
+    "RefcocoFormat",
     "RexOmniTSVFormat",
     "RowFile",
     "SourceSplit",

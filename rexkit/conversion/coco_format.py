@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from rexkit.conversion.rows import ConvertedRow, RowFile
 from rexkit.datasets import CocoDataset, LvisDataset
 from rexkit.datasets.coco_dataset import NAMES_OF_FILE
 from rexkit.formats.coco import is_coco, to_coco_annotation
+from rexkit.formats.json_lists import object_of_lists
 from rexkit.formats.lvis import is_lvis
 from rexkit.registry import FORMATS
 from rexkit.whole_files import whole_file
@@ -148,7 +148,7 @@ class CocoWriter(Writer):
             file = self.annotation_file(split)
             file.parent.mkdir(parents=True, exist_ok=True)
             with whole_file(file) as out:
-                for part in _json_lists(
+                for part in object_of_lists(
                     images=self._images(rows, split, phrases),
                     annotations=self._annotations(rows, split, phrases, keypoints),
                     categories=iter(categories),
@@ -210,18 +210,6 @@ class RoboflowWriter(CocoWriter):
     def annotation_file(self, split: str) -> Path:
         """Return where the annotations of a split go."""
         return self.folder / (split or "train") / _ROBOFLOW
-
-
-def _json_lists(**lists: Iterator[Any]) -> Iterator[str]:
-    """Yield the text of an object of lists, an item at a time."""
-    opening = "{"
-    for name, items in lists.items():
-        yield f'{opening}"{name}": ['
-        for number, item in enumerate(items):
-            yield (",\n" if number else "\n") + json.dumps(item)
-        yield "\n]"
-        opening = ",\n"
-    yield "}\n"
 
 
 def _split_name(file: Path) -> str:

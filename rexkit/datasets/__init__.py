@@ -14,6 +14,7 @@ from rexkit.datasets.lvis_dataset import LvisDataset
 from rexkit.datasets.mixture_dataset import MixtureDataset
 from rexkit.datasets.odvg_dataset import OdvgDataset
 from rexkit.datasets.predictions_dataset import PredictionsDataset
+from rexkit.datasets.refcoco_dataset import RefcocoDataset
 from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
 from rexkit.datasets.rexomni_eval_dataset import RexOmniEvalDataset
 from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset, RowOptions
@@ -71,6 +72,7 @@ __all__ = [
     "RandomNoise",
     "RandomPerspective",
     "RandomRotate",
+    "RefcocoDataset",
     "RenderedTextDataset",
     "Resize",
     "RexOmniEvalDataset",

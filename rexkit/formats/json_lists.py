@@ -1,4 +1,4 @@
-"""Files that are one JSON list of objects, read an object at a time."""
+"""Large JSON lists, read and written an object at a time."""
 
 from __future__ import annotations
 
@@ -73,6 +73,22 @@ def read_json_item(path: Path, start: int, end: int) -> Any:
     with path.open("rb") as file:
         file.seek(start)
         return parse_json(file.read(end - start))
+
+
+def object_of_lists(**lists: Iterator[Any]) -> Iterator[str]:
+    """Yield the text of a JSON object of lists, an item at a time.
+
+    >>> "".join(object_of_lists(a=iter([1, 2]), b=iter([]))).split()
+    ['{"a":', '[', '1,', '2', '],', '"b":', '[', ']}']
+    """
+    opening = "{"
+    for name, items in lists.items():
+        yield f'{opening}"{name}": ['
+        for number, item in enumerate(items):
+            yield (",\n" if number else "\n") + json.dumps(item)
+        yield "\n]"
+        opening = ",\n"
+    yield "}\n"
 
 
 class _JsonText:
