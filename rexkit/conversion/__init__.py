@@ -7,6 +7,7 @@ from rexkit.conversion.coco_format import CocoFormat, CocoWriter  # isort: skip
 from rexkit.conversion.yolo_format import YoloFormat  # isort: skip
 from rexkit.conversion.labelstudio_format import LabelStudioFormat  # isort: skip
 from rexkit.conversion.cvat_format import CvatFormat  # isort: skip
+from rexkit.conversion.screenspot_format import ScreenspotFormat  # isort: skip
 from rexkit.conversion.odvg_format import OdvgFormat  # isort: skip
 from rexkit.conversion.vott_format import VottFormat  # isort: skip
 from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
@@ -42,6 +43,7 @@ __all__ = [
     "RefcocoFormat",
     "RexOmniTSVFormat",
     "RowFile",
+    "ScreenspotFormat",
     "SourceSplit",
     "TotalTextFormat",
     "VocFormat",

@@ -18,6 +18,7 @@ from rexkit.datasets.refcoco_dataset import RefcocoDataset
 from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
 from rexkit.datasets.rexomni_eval_dataset import RexOmniEvalDataset
 from rexkit.datasets.row_dataset import OnError, Orientation, RowDataset, RowOptions
+from rexkit.datasets.screenspot_dataset import ScreenspotDataset
 from rexkit.datasets.shapes_dataset import ShapesDataset
 from rexkit.datasets.stick_figures_dataset import StickFiguresDataset
 from rexkit.datasets.synthetic_dataset import SyntheticDataset
@@ -79,6 +80,7 @@ __all__ = [
     "Rotate90",
     "RowDataset",
     "RowOptions",
+    "ScreenspotDataset",
     "ShapesDataset",
     "StickFiguresDataset",
     "SyntheticDataset",

@@ -19,6 +19,7 @@ _FORMATS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("data", "predictions"), _LABEL_STUDIO),
     (("conversations",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
     (("messages",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
+    (("img_filename", "instruction"), "this is ScreenSpot's JSON, which ScreenspotDataset reads"),
     (("shapes", "imagePath"), "this is a LabelMe file: use LabelMeDataset for its folder"),
     (("asset", "regions"), "this is a file of VoTT: use VottDataset for its folder"),
     (("assets", "tags"), "this is VoTT's JSON, which VottDataset reads"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +30,39 @@ class JsonListItem:
     start: int
     end: int
     value: dict[str, Any]
+
+
+class JsonListFile:
+    """A file that is one JSON list of objects, of which any can be read.
+
+    It is read once, to find its objects; one is parsed again when it is accessed. It has the
+    methods of `rexkit.formats.json_lines.JsonLinesFile`.
+
+    Args:
+        path: the file.
+
+    Raises:
+        FileNotFoundError: it is missing.
+        DataError: it is no such list; the message has the number of the object.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+        self._starts, self._ends = array("q"), array("q")
+        for item in json_list_items(self.path):
+            self._starts.append(item.start)
+            self._ends.append(item.end)
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def location(self, index: int) -> str:
+        """Return the location of an object for messages: "train.json[16]"."""
+        return f"{self.path}[{index}]"
+
+    def value(self, index: int) -> Any:
+        """Return an object."""
+        return read_json_item(self.path, self._starts[index], self._ends[index])
 
 
 def json_list_items(path: Path) -> Iterator[JsonListItem]:

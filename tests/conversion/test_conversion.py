@@ -69,7 +69,9 @@ def read(folder: Path, name: str | None = None) -> dict[tuple[str, str], Annotat
             annotation, image = part.dataset.described(index)
             known = isinstance(image, Path) and part.image_root is not None
             key = image.relative_to(part.image_root).as_posix() if known else str(index)
-            annotations[split, key] = annotation
+            if (split, key) in annotations:  # a row of its own for each instance
+                annotations[split, key].instances += annotation.instances
+            annotations.setdefault((split, key), annotation)
     return annotations
 
 
