@@ -11,6 +11,7 @@ from rexkit.conversion.screenspot_format import ScreenspotFormat  # isort: skip
 from rexkit.conversion.odvg_format import OdvgFormat  # isort: skip
 from rexkit.conversion.vott_format import VottFormat  # isort: skip
 from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
+from rexkit.conversion.conversation_formats import ShareGptFormat, SwiftFormat  # isort: skip
 from rexkit.conversion.text_file_formats import IcdarFormat, TotalTextFormat  # isort: skip
 from rexkit.conversion.record_formats import JsonlFormat, RexOmniTSVFormat  # isort: skip
 from rexkit.conversion.conversion import ConversionReport, convert
@@ -44,7 +45,9 @@ __all__ = [
     "RexOmniTSVFormat",
     "RowFile",
     "ScreenspotFormat",
+    "ShareGptFormat",
     "SourceSplit",
+    "SwiftFormat",
     "TotalTextFormat",
     "VocFormat",
     "VottFormat",

@@ -3,6 +3,7 @@
 from rexkit.datasets.chat_dataset import ChatDataset
 from rexkit.datasets.coco_dataset import CocoDataset
 from rexkit.datasets.concat_dataset import ConcatDataset
+from rexkit.datasets.conversation_datasets import ShareGptDataset, SwiftDataset
 from rexkit.datasets.cvat_dataset import CvatDataset
 from rexkit.datasets.folder_dataset import folder_dataset
 from rexkit.datasets.icdar_dataset import IcdarDataset
@@ -82,7 +83,9 @@ __all__ = [
     "RowOptions",
     "ScreenspotDataset",
     "ShapesDataset",
+    "ShareGptDataset",
     "StickFiguresDataset",
+    "SwiftDataset",
     "SyntheticDataset",
     "TSVDataset",
     "TextOverlay",

@@ -13,9 +13,9 @@ from PIL.Image import Image
 from rexkit.datasets.row_dataset import OnError
 from rexkit.datasets.skipped_rows import SKIP_HINT, errors_of_row
 from rexkit.errors import ConfigError, DataError, did_you_mean
+from rexkit.formats.conversations import open_rows
 from rexkit.formats.coordinates import short
 from rexkit.formats.images import decode_image, read_image
-from rexkit.formats.json_lines import JsonLinesFile
 from rexkit.phrases import has_surrogate
 from rexkit.registry import DATASETS
 from rexkit.structures import Annotation, Sample
@@ -35,7 +35,7 @@ _ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "ass
 
 @DATASETS.register_module()
 class ChatDataset:
-    """A JSON Lines file of questions and answers: for `rexkit.tasks.ChatTask`.
+    """JSON Lines, or one JSON list, of questions and answers: for `rexkit.tasks.ChatTask`.
 
     They are mixed into grounding data, so that a model keeps what it knew. A row is one of::
 
@@ -73,7 +73,7 @@ class ChatDataset:
         ):
             if value not in known:
                 raise ConfigError(f"{name}: {value!r} is not one; {did_you_mean(value, known)}")
-        self._file = JsonLinesFile(ann_file)
+        self._file = open_rows(Path(ann_file))
         self._image_dir = self._file.path.parent if image_dir is None else Path(image_dir)
         self.turns: Turns = turns
         self.on_error: OnError = on_error

@@ -7,6 +7,7 @@ from typing import Any
 
 _ROW = '{"image": PATH, "boxes": [{"bbox": [x0, y0, x1, y1], "phrase": NAME}]}'
 
+_CONVERSATION = "this is a conversation: ChatDataset reads its text"
 _LABEL_STUDIO = "this is Label Studio's JSON, which LabelStudioDataset reads"
 _JSON_MIN = "this is Label Studio's JSON-MIN; export as JSON, which LabelStudioDataset reads"
 
@@ -17,8 +18,8 @@ _FORMATS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("data", "annotations"), _LABEL_STUDIO),
     (("data", "completions"), _LABEL_STUDIO),
     (("data", "predictions"), _LABEL_STUDIO),
-    (("conversations",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
-    (("messages",), f"this is a conversation, whose text is not read; write rows as {_ROW}"),
+    (("conversations",), f"{_CONVERSATION}; ShareGptDataset reads its boxes"),
+    (("messages",), f"{_CONVERSATION}; SwiftDataset reads its boxes"),
     (("img_filename", "instruction"), "this is ScreenSpot's JSON, which ScreenspotDataset reads"),
     (("shapes", "imagePath"), "this is a LabelMe file: use LabelMeDataset for its folder"),
     (("asset", "regions"), "this is a file of VoTT: use VottDataset for its folder"),

@@ -96,7 +96,8 @@ def test_a_format_gives_back_what_it_holds(name, source, tmp_path, capsys):
         changed |= {feature for feature in FEATURES if after[feature] < before[feature]}
         for one, other in zip(old.instances, kept(new, old), strict=False):
             if one.bbox is not None and other is not None:
-                np.testing.assert_allclose(other.bbox, one.bbox, atol=1e-6)
+                atol = 1e-6 if "boxes" in writer.holds else max(SIZE) / 999
+                np.testing.assert_allclose(other.bbox, one.bbox, atol=atol)
     for feature in changed:
         assert f" {feature}: " in said
     for feature in FEATURES - writer.holds:

@@ -74,8 +74,8 @@ def test_a_byte_order_mark_costs_nothing(folder: Path) -> None:
 
 CONVERSATION = [{"from": "human", "value": "<image>"}, {"from": "gpt", "value": "[1, 2, 3, 4]"}]
 FOREIGN: list[tuple[dict[str, Any], str]] = [
-    ({"image": "a.png", "conversations": CONVERSATION}, "this is a conversation, whose text"),
-    ({"messages": [{"role": "user"}], "images": ["a.png"]}, "this is a conversation, whose text"),
+    ({"image": "a.png", "conversations": CONVERSATION}, "this is a conversation: ChatData"),
+    ({"messages": [{"role": "user"}], "images": ["a.png"]}, "this is a conversation: ChatData"),
     (TASK, "Label Studio's JSON"),
     ({"image": "a.png", "label": [{"x": 1, "original_width": 64}]}, "JSON-MIN; export as JSON"),
     ({"image": "a.png", "gt": {"cup": [[1, 2, 3, 4]]}}, "holds none of"),
