@@ -83,7 +83,7 @@ def _options(args: argparse.Namespace, name: str, accepted: frozenset[str]) -> d
     names = ("box_format", "coordinates", "orientation", "exhaustive")
     given = {option: value for option in names if (value := getattr(args, option))}
     if refused := [option for option in given if option not in accepted]:
-        listed = ", ".join(f"--{option}" for option in sorted(accepted))
+        listed = ", ".join(f"--{option}" for option in sorted(accepted)) or "none of these flags"
         raise ConfigError(f"--{refused[0]}: {name} does not accept it; it accepts {listed}")
     return given
 

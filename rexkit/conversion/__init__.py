@@ -12,6 +12,7 @@ from rexkit.conversion.odvg_format import OdvgFormat  # isort: skip
 from rexkit.conversion.vott_format import VottFormat  # isort: skip
 from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
 from rexkit.conversion.conversation_formats import ShareGptFormat, SwiftFormat  # isort: skip
+from rexkit.conversion.rexomni_eval_format import RexOmniEvalFormat  # isort: skip
 from rexkit.conversion.text_file_formats import IcdarFormat, TotalTextFormat  # isort: skip
 from rexkit.conversion.record_formats import JsonlFormat, RexOmniTSVFormat  # isort: skip
 from rexkit.conversion.conversion import ConversionReport, convert
@@ -42,6 +43,7 @@ __all__ = [
     "OdvgFormat",
     "PredictionsFormat",
     "RefcocoFormat",
+    "RexOmniEvalFormat",
     "RexOmniTSVFormat",
     "RowFile",
     "ScreenspotFormat",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from rexkit.datasets.jsonl_dataset import JsonlDataset
 from rexkit.datasets.row_dataset import OnError
@@ -58,6 +58,8 @@ class RexOmniEvalDataset(JsonlDataset):
     """
 
     image_keys = ("image_path", "image_name")
+    by_category: ClassVar[bool] = True
+    """Whether each category of a row's visual prompt is a sample."""
 
     def __init__(
         self,
@@ -79,7 +81,7 @@ class RexOmniEvalDataset(JsonlDataset):
         self._questions: list[_Question] = []
         super().__init__(
             file,
-            _root(file) if image_dir is None else image_dir,
+            image_folder(file) if image_dir is None else image_dir,
             on_error=on_error,
             on_outside=on_outside,
             background=background,
@@ -117,7 +119,7 @@ class RexOmniEvalDataset(JsonlDataset):
             # What is wrong with a row is said when it is read.
             with suppress(DataError, AttributeError):
                 prompt = self._file.value(line).get("visual_prompt")
-        if not isinstance(prompt, Mapping) or not prompt:
+        if not isinstance(prompt, Mapping) or not prompt or not self.by_category:
             yield _Question(line)
             return
         for number, category in enumerate(prompt):
@@ -143,6 +145,7 @@ def _find(ann_file: Path) -> Path:
     )
 
 
-def _root(ann_file: Path) -> Path:
+def image_folder(ann_file: Path) -> Path:
+    """Return the folder that paths of images in a file are relative to."""
     above = [parent.parent for parent in ann_file.parents if parent.name in ANNOTATION_FOLDERS]
     return above[0] if above else ann_file.parent
