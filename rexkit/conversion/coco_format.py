@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, by_split
+from rexkit.conversion.data_format import DataFormat, SourceSplit, Writer, by_split, first_files
 from rexkit.conversion.features import FEATURES
 from rexkit.conversion.rows import ConvertedRow, RowFile
 from rexkit.datasets import CocoDataset, LvisDataset
@@ -22,6 +22,8 @@ from rexkit.whole_files import whole_file
 _ROBOFLOW = "_annotations.coco.json"
 _PREFIX = re.compile(r"(instances|person_keypoints|lvis(_v[0-9.]+)?)_")
 """What the names of COCO's and LVIS's files have before the split."""
+_PLACES = ("*.json", "annotations/*.json", "instances_*.json", "annotations/instances_*.json")
+"""Where files of either are; those of instances may come after many others."""
 
 
 class _CocoFiles(DataFormat):
@@ -82,7 +84,7 @@ class LvisFormat(_CocoFiles):
 
     def recognise(self, path: Path) -> str | None:
         """Return the file that shows it."""
-        files = [path] if path.is_file() else self._files(path).values()
+        files = first_files(path, *_PLACES)
         return next((f"neg_category_ids in {file}" for file in files if self._is_own(file)), None)
 
     def _is_own(self, file: Path) -> bool:
@@ -105,7 +107,8 @@ class CocoFormat(_CocoFiles):
         """Return the file that shows it."""
         if path.is_file():
             return "its keys" if path.suffix == ".json" and self._is_own(path) else None
-        return next((f"the keys of {file}" for file in self._files(path).values()), None)
+        files = first_files(path, *_PLACES)
+        return next((f"the keys of {file}" for file in files if self._is_own(file)), None)
 
     def writer(self, folder: Path, splits: list[str]) -> Writer:
         """Return the writer."""

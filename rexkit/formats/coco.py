@@ -33,7 +33,9 @@ def is_coco(path: Path) -> bool:
     lists = {key for key, opening in start.keys.items() if opening == "["}
     if start.closed:  # a row of JSON Lines may have a list "images" too
         return start.alone and "images" in lists and bool(lists & {"annotations", "categories"})
-    return bool(lists & {*_REQUIRED}) and not start.keys.keys() & {"image", "image_name"}
+    if start.keys.keys() & {"image", "image_name"}:
+        return False
+    return "images" in lists if start.whole else bool(lists & {*_REQUIRED})
 
 
 def read_coco(

@@ -86,6 +86,7 @@ class JsonStart:
         closed: whether it ends on the line that it begins on.
         alone: whether nothing follows it.
         over_lines: whether it goes on after its first line.
+        whole: whether the file is no longer than that.
     """
 
     opening: str = ""
@@ -93,14 +94,16 @@ class JsonStart:
     closed: bool = False
     alone: bool = True
     over_lines: bool = False
+    whole: bool = True
 
     @classmethod
     def of(cls, path: Path) -> JsonStart:
         """Look at a file, with or without a byte order mark."""
         with path.open("rb") as file:
             start = file.read(_START)
+            whole = not file.read(1)
         text = start.decode("utf-16" if start.startswith(_UTF16) else "utf-8-sig", "replace")
-        found = cls()
+        found = cls(whole=whole)
         found._read(text.lstrip())
         return found
 

@@ -244,3 +244,35 @@ def test_real_data_comes_back(name, shared_data, tmp_path):
         expected = given[Path(row["image"]).name].boxes().tolist()
         lists = (sorted(x, key=lambda box: np.round(box, 3).tolist()) for x in (boxes, expected))
         np.testing.assert_allclose(*lists, atol=1e-6)
+
+
+def test_a_folder_of_many_files_is_not_read_for_every_format(tmp_path, monkeypatch):
+    for number in range(50):
+        (tmp_path / f"{number:03}.json").write_text('{"categories": [\n], "things": []}')
+    opened = []
+    read = Path.open
+    monkeypatch.setattr(
+        Path, "open", lambda self, *args, **kw: opened.append(self.name) or read(self, *args, **kw)
+    )
+    from rexkit.errors import ConfigError
+
+    with pytest.raises(ConfigError, match=r"there is 50 \.json"):
+        find_format(tmp_path)
+    assert len({*opened}) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('{"categories": [\n{"id": 1, "name": "cup"}]}', None),
+        ('{"annotations": [\n], "categories": []}', None),
+        ('{"images": [\n], "categories": []}', "coco"),
+        ('{"images": [], "annotations": [], "categories": []}', "coco"),
+    ],
+)
+def test_small_files_of_coco_have_images(text, name, tmp_path):
+    (tmp_path / "a.json").write_text(text)
+    found = next(
+        (n for n, c in FORMATS.components().items() if c().recognise(tmp_path / "a.json")), None
+    )
+    assert found == name
