@@ -13,6 +13,7 @@ from rexkit.conversion.vott_format import VottFormat  # isort: skip
 from rexkit.conversion.image_file_formats import LabelMeFormat, VocFormat  # isort: skip
 from rexkit.conversion.conversation_formats import ShareGptFormat, SwiftFormat  # isort: skip
 from rexkit.conversion.rexomni_eval_format import RexOmniEvalFormat  # isort: skip
+from rexkit.conversion.parquet_format import ParquetFormat  # isort: skip
 from rexkit.conversion.text_file_formats import IcdarFormat, TotalTextFormat  # isort: skip
 from rexkit.conversion.record_formats import JsonlFormat, RexOmniTSVFormat  # isort: skip
 from rexkit.conversion.conversion import ConversionReport, convert
@@ -41,6 +42,7 @@ __all__ = [
     "LabelMeFormat",
     "LabelStudioFormat",
     "OdvgFormat",
+    "ParquetFormat",
     "PredictionsFormat",
     "RefcocoFormat",
     "RexOmniEvalFormat",

@@ -168,6 +168,8 @@ def _name(split: SourceSplit, index: int, image: Path | bytes) -> str:
             str(plain.parent).encode("utf-8", "surrogatepass"), usedforsecurity=False
         )
         return f"{folder.hexdigest()[:8]}-{plain.name}"
+    if (name := split.dataset.image_name(index)) is not None:
+        return name
     suffixes = {b"\xff\xd8": "jpg", b"\x89P": "png", b"RI": "webp", b"BM": "bmp", b"GI": "gif"}
     return f"{index:08d}.{suffixes.get(image[:2], 'img')}"
 
@@ -175,7 +177,8 @@ def _name(split: SourceSplit, index: int, image: Path | bytes) -> str:
 def _place_image(image: Path | bytes, row: ConvertedRow, writer: Writer, link: bool) -> Path:
     if isinstance(image, Path) and not writer.copies_images:
         return image
-    target = writer.folder / writer.image_file(row.name, row.split)
+    folder = writer.folder if writer.copies_images else writer.folder / WORK
+    target = folder / writer.image_file(row.name, row.split)
     if not target.resolve().is_relative_to(writer.folder.resolve()):
         raise DataError(f"the image {row.name!r} would be written outside of {writer.folder}")
     target.parent.mkdir(parents=True, exist_ok=True)

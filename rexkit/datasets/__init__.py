@@ -14,6 +14,7 @@ from rexkit.datasets.labelstudio_dataset import LabelStudioDataset
 from rexkit.datasets.lvis_dataset import LvisDataset
 from rexkit.datasets.mixture_dataset import MixtureDataset
 from rexkit.datasets.odvg_dataset import OdvgDataset
+from rexkit.datasets.parquet_dataset import ParquetDataset
 from rexkit.datasets.predictions_dataset import PredictionsDataset
 from rexkit.datasets.refcoco_dataset import RefcocoDataset
 from rexkit.datasets.rendered_text_dataset import RenderedTextDataset
@@ -65,6 +66,7 @@ __all__ = [
     "OnError",
     "OnOutside",
     "Orientation",
+    "ParquetDataset",
     "PredictionsDataset",
     "RandomBlur",
     "RandomCrop",

@@ -150,6 +150,10 @@ class RowDataset:
         """Return the annotation record of a row, without its image where that saves reading it."""
         return self.load_row(row)[0]
 
+    def image_name(self, index: int) -> str | None:
+        """Return the name of an image that is no file of its own, for formats that keep one."""
+        return None
+
     def row_phrases(self, index: int) -> list[str]:
         """Return the phrase of every instance of a sample, without decoding its image.
 

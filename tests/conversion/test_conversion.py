@@ -226,7 +226,8 @@ def test_what_is_unknown_is_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "name", ["coco", "yolo", "voc", "labelme", "labelstudio", "cvat", "odvg", "vott", "refcoco"]
+    "name",
+    ["coco", "yolo", "voc", "labelme", "labelstudio", "cvat", "odvg", "vott", "refcoco", "parquet"],
 )
 def test_real_data_comes_back(name, shared_data, tmp_path):
     file, images = shared_data / "bccd" / "val.json", shared_data / "bccd" / "val"

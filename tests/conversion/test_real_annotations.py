@@ -13,7 +13,7 @@ from rexkit.conversion import find_format
 from rexkit.instances import keypoint_visibility
 from rexkit.structures import Annotation
 
-HOLD_EVERYTHING = ["labelstudio", "cvat", "odvg", "vott"]
+HOLD_EVERYTHING = ["labelstudio", "cvat", "odvg", "vott", "parquet"]
 
 
 def rows(path: Path) -> list[Annotation]:
