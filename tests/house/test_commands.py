@@ -26,13 +26,15 @@ from rexkit.cli import COMMANDS as SUBCOMMANDS
 from rexkit.cli import main
 from rexkit.component_arguments import check_names
 from rexkit.datasets import ShapesDataset
-from rexkit.registry import REWARDS, TASK_FNS, TRAINERS
+from rexkit.formats.predictions import PredictionRecord, to_line
+from rexkit.registry import DATASETS, FORMATS, REWARDS, TASK_FNS, TRAINERS
+from rexkit.structures import Instance, Prediction
 
 BLOCK = re.compile(r"^( *)```(bash|python)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
 PAGES = (
     *("README.md", "CONTRIBUTING.md", "rexkit/models/tiny/README.md"),
     *("docs/rex_omni.md", "docs/releasing.md", "docs/reliability.md"),
-    *("docs/data_mixing.md", "docs/data_augmentation.md"),
+    *("docs/data.md", "docs/data_mixing.md", "docs/data_augmentation.md"),
 )
 TESTED_APART = ("docs/plugins.md", "docs/extend/")
 """Pages that `tests/house/test_docs.py` tests as a whole, in environments of their own."""
@@ -108,6 +110,23 @@ def coco_folder(folder: Path) -> None:
             "categories": [{"id": 1, "name": "cell"}],
         }
         (root / f"{split}.json").write_text(json.dumps(data))
+
+
+def own_data(folder: Path) -> None:
+    """Boxes as COCO JSON, texts as JSON Lines, predictions of one image, and an evaluation set."""
+    coco_folder(folder)
+    (folder / "path" / "to" / "bccd").rename(folder / "my_data")
+    (folder / "my_signs").mkdir()
+    Image.new("RGB", (64, 48)).save(folder / "my_signs" / "a.png")
+    sign = {"phrase": "word", "bbox": [5, 5, 20, 20], "text": "EXIT"}
+    row = json.dumps({"image": "a.png", "boxes": [sign]})
+    (folder / "my_signs" / "annotations.jsonl").write_text(row)
+    evaluation_set(folder)
+    found = Prediction((64, 48), [Instance("cup", bbox=[5, 5, 20, 20], score=0.5)])
+    path = str(folder / "my_signs" / "a.png")
+    record = PredictionRecord(path, "detection", "Detect cup.", ["cup"], found, image_path=path)
+    (folder / "found").mkdir()
+    (folder / "found" / "predictions.jsonl").write_text(to_line(record.to_dict()))
 
 
 def evaluation_set(folder: Path) -> None:
@@ -343,6 +362,42 @@ COMMANDS: dict[str, dict[str, Run | Elsewhere]] = {
         ),
     },
     "docs/data_augmentation.md": {},
+    "docs/data.md": {
+        "rexkit convert my_data as_jsonl": Run(before=own_data, leaves=("as_jsonl/val.jsonl",)),
+        "rexkit train my_data.py --dry-run": Run(),
+        "rexkit train my_data.py": Run(f"--cfg-options {STEP} trainer.save_strategy=no"),
+        **{
+            f"rexkit convert my_{data} as_{name.removeprefix('rexomni-')} --to {name}": Run()
+            for data, names in (
+                (
+                    "data",
+                    (
+                        "coco",
+                        "roboflow",
+                        "lvis",
+                        "yolo",
+                        "voc",
+                        "labelme",
+                        "labelstudio",
+                        "cvat",
+                        "vott",
+                        "odvg",
+                        "refcoco",
+                        "screenspot",
+                        "rexomni-tsv",
+                        "parquet",
+                        "swift",
+                        "sharegpt",
+                    ),
+                ),
+                ("signs", ("icdar", "totaltext")),
+            )
+            for name in names
+        },
+        "rexkit convert found corrections --to labelstudio": Run(),
+        "rexkit convert Rex-Omni-Eval/annotations/box_eval/Dense200.jsonl eval_as_coco "
+        "--to coco": Run(leaves=("eval_as_coco/annotations",)),
+    },
     "docs/reliability.md": {
         "REXKIT_FUZZ=2000 pytest tests/stress": Elsewhere(
             "it takes an hour; the tests of the folder are its short version", "tests/stress"
@@ -434,6 +489,10 @@ def test_a_page_does_what_it_says(page: str, folder: Path, monkeypatch: pytest.M
     assert [command for command in known if command not in ran] == []
     if page == "README.md":
         _check_fragments(names)
+    if page == "docs/data.md":
+        assert {*names["datasets"]} == {*FORMATS.components()}
+        for name, dataset in names["datasets"].items():
+            assert DATASETS.build(dataset)[0].annotation.instances, name
 
 
 def _check_fragments(names: dict[str, Any]) -> None:
