@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from numbers import Real
-from types import SimpleNamespace, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from rexkit.errors import ConfigError, ErrorCollector, did_you_mean, near_misses
+from rexkit.errors import ConfigError, ErrorCollector, did_you_mean
 
 __all__ = ["accepted_arguments"]
 
@@ -76,92 +74,3 @@ def check_arguments(
         if named and parameter.default is parameter.empty and parameter.name not in names:
             title = getattr(component, "__name__", str(component))
             raise ConfigError(f"{f'{key}: ' if key else ''}{title} needs {parameter.name!r}")
-
-
-def check_choices(component: Callable[..., Any], arguments: Mapping[str, Any], key: str) -> None:
-    """Check the strings for arguments that are annotated as a ``Literal``.
-
-    Args:
-        component: a class or function.
-        arguments: what the config sets.
-        key: the config key of the component.
-
-    Raises:
-        ConfigError: a string is none of the choices; the message has the nearest.
-    """
-    errors = ErrorCollector()
-    for name, value in arguments.items():
-        choices = _choices(component, name) if isinstance(value, str | list | Mapping) else None
-        if choices is not None and value not in choices:
-            full_key = f"{key}.{name}" if key else name
-            with errors.collect():
-                near = [f"; did you mean {hit!r}?" for hit in near_misses(value, choices)[:1]]
-                raise ConfigError(
-                    f"{full_key}: must be {' or '.join(map(repr, choices))}, got {value!r}"
-                    + "".join(near)
-                )
-    errors.raise_all()
-
-
-def check_numbers(component: Callable[..., Any], arguments: Mapping[str, Any], key: str) -> None:
-    """Check the values for arguments that are annotated as numbers, or as true or false.
-
-    Args:
-        component: a class or function.
-        arguments: what the config sets.
-        key: the config key of the component.
-
-    Raises:
-        ConfigError: a value is of another type.
-    """
-    errors = ErrorCollector()
-    for name, value in arguments.items():
-        members = set(_members(_hint(component, name))) - {type(None)}
-        if value is None or not members or not members <= {int, float, bool}:
-            continue
-        if members == {bool}:
-            wanted, right = "True or False", isinstance(value, bool) or value in (0, 1)
-        else:
-            right = isinstance(value, Real) and (bool in members or not isinstance(value, bool))
-            wanted = "a number"
-            if float not in members:
-                wanted, right = "a whole number", right and value == value // 1
-        if not right:
-            with errors.collect():
-                full_key = f"{key}.{name}" if key else name
-                raise ConfigError(f"{full_key}: expected {wanted}, got {value!r}")
-    errors.raise_all()
-
-
-def _choices(component: Callable[..., Any], name: str) -> list[str] | None:
-    """Return the strings that an argument accepts; None if it accepts any or does not say."""
-    found: list[str] = []
-    for member in _members(_hint(component, name)):
-        if get_origin(member) is Literal:
-            found += [choice for choice in get_args(member) if isinstance(choice, str)]
-        elif member not in (int, float, bool, type(None)):
-            return None  # such as str or Sequence[str], which other strings belong to
-    return found or None
-
-
-def _hint(component: Callable[..., Any], name: str) -> Any:
-    """Return the annotation of an argument; None if there is none that can be read."""
-    function: Any = component.__init__ if inspect.isclass(component) else component  # type: ignore[misc]
-    annotation = getattr(function, "__annotations__", {}).get(name)
-    if annotation is None:
-        return None
-    try:
-        # One at a time: other annotations may have names that only type checkers import.
-        return get_type_hints(
-            SimpleNamespace(__annotations__={name: annotation}),
-            getattr(function, "__globals__", {}),
-        )[name]
-    except NameError:
-        return None
-
-
-def _members(hint: Any) -> list[Any]:
-    """Return the types of a union, or the one type that an annotation is."""
-    if hint is None:
-        return []
-    return list(get_args(hint)) if get_origin(hint) in (Union, UnionType) else [hint]

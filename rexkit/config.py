@@ -11,7 +11,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
 from importlib import import_module
@@ -21,6 +21,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from rexkit.argument_types import check_type
 from rexkit.component_arguments import accepted_arguments, check_names
 from rexkit.config_files import read_config
 from rexkit.errors import ConfigError, ErrorCollector, UserError, did_you_mean
@@ -75,6 +76,13 @@ MIXTURE_KEYS: dict[str, str] = {
     "gradual": "whether shares and easiest go evenly from one stage to the next",
 }
 """What a mixture of sources may set; ``sources`` must be there."""
+
+_TYPES: dict[str, Any] = {
+    "metrics": Sequence[str | Mapping[str, Any]],
+    "requires": Sequence[str],
+    "test_before": bool,
+    "num_images": int,
+}
 
 _DATA_KEYS = ("train_data", "val_data", "test_data")
 
@@ -165,6 +173,9 @@ def _load(path: str | Path, overrides: Mapping[str, Any], imports: Iterable[str]
     config.setdefault("work_dir", str(Path("work_dirs") / Path(path).stem))
     variables = {k: v for k, v in config.items() if isinstance(v, (str, int, float))}
     filled: dict[str, Any] = _fill(config, variables, "", errors)
+    for name, wanted in _TYPES.items():
+        with errors.collect():
+            check_type(filled.get(name), wanted, name)
     for place, registry, cfg in _components(filled):
         own = set(cfg) - {"type"} - _EXTRA_KEYS.get(registry.name, set())
         with errors.collect():

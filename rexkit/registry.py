@@ -17,7 +17,8 @@ from typing import Any
 
 import mmengine.registry
 
-from rexkit.component_arguments import check_arguments, check_choices, check_numbers
+from rexkit.argument_types import check_types
+from rexkit.component_arguments import check_arguments
 from rexkit.component_check import check_component
 from rexkit.errors import ConfigError, UserError, near_misses
 from rexkit.plugins import credit_component, failed_plugins, load_plugins
@@ -108,20 +109,23 @@ class Registry(mmengine.registry.Registry):
                 refuses with a ``ValueError`` or ``TypeError``; a file that cannot be opened.
             UserError: raised by the component; its message gets the key where it has none.
         """
-        if not isinstance(cfg, Mapping) or "type" not in cfg:
-            raise ConfigError(
-                f"{key or self.name}: expected a dict with the key 'type', got {cfg!r}"
-            )
-        arguments = {name: value for name, value in cfg.items() if name != "type"}
         component = self.component(cfg, key)
+        arguments = {name: value for name, value in cfg.items() if name != "type"}
         check_arguments(component, arguments, key, given)
-        check_choices(component, arguments, key)
-        check_numbers(component, arguments, key)
+        check_types(component, arguments, key)
         with errors_at(key, arguments, given):
             return component(**arguments, **given)
 
     def component(self, cfg: Mapping[str, Any], key: str = "") -> Any:
-        """Return the class or function that a config names by ``type``."""
+        """Return the class or function that a config names by ``type``.
+
+        Raises:
+            ConfigError: it is no dict with that key, or there is no such component.
+        """
+        if not isinstance(cfg, Mapping) or "type" not in cfg:
+            raise ConfigError(
+                f"{key or self.name}: expected a dict with the key 'type', got {cfg!r}"
+            )
         named, place = cfg["type"], f"{key}.type" if key else "type"
         if isinstance(named, str):
             return self._find(named, place)
@@ -182,6 +186,10 @@ def errors_at(key: str, arguments: Mapping[str, Any], given: Iterable[str] = ())
     except (ValueError, TypeError, ImportError) as error:
         text = str(error) or type(error).__name__
         raise ConfigError(_prefix(text, key, arguments, given) + text) from error
+    except Exception as error:  # of a value that the component does not check
+        if not key:
+            raise
+        raise ConfigError(f"{key}: a value has a wrong type or range ({error!r})") from error
 
 
 def _prefix(text: str, key: str, arguments: Iterable[str], given: Iterable[str]) -> str:

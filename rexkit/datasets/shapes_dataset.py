@@ -77,6 +77,8 @@ class ShapesDataset(SyntheticDataset):
         self.colors, self.shapes, self.styles = tuple(colors), tuple(shapes), tuple(styles)
         self.num_objects, self.num_absent = num_objects, num_absent
         self.object_size = object_size
+        if not 0 <= repeat <= 1:
+            raise ValueError(f"repeat: must be from 0 to 1, got {repeat!r}")
         self.repeat = repeat
 
     def phrases(self, style: Style) -> list[str]:
@@ -200,6 +202,8 @@ _NAMING: dict[str, Callable[[Sequence[str], Sequence[str]], list[str]]] = {
 
 
 def _check_known(argument: str, names: Sequence[str], known: Sequence[str] | dict) -> None:
+    if not names:
+        raise ValueError(f"{argument}: an empty list draws nothing; name at least one")
     for name in names:
         if name not in known:
             raise ValueError(f"{argument}: unknown {name!r}; known are {', '.join(known)}")

@@ -22,6 +22,9 @@ class SyntheticDataset(ABC):
     """
 
     def __init__(self, size: int, seed: int, image_size: ImageSize):
+        for name, value in {"size": size, "seed": seed}.items():
+            if value < 0:
+                raise ValueError(f"{name}: must be 0 or more, got {value!r}")
         self.size, self.seed = size, seed
         self.image_size = (int(image_size[0]), int(image_size[1]))
 

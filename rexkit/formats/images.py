@@ -80,12 +80,30 @@ def read_image(path: Path) -> bytes:
                 f"{MAX_FILE_BYTES})"
             )
         return path.read_bytes()
+    except FileNotFoundError as error:
+        hint = _hint(path)
+        raise DataError(f"cannot read the image {path} ({error.strerror}{hint})") from error
     except OSError as error:
         raise DataError(f"cannot read the image {path} ({error.strerror})") from error
     except DataError:
         raise
     except ValueError as error:  # a NUL, or a surrogate that the file system cannot encode
         raise DataError(f"cannot read the image {str(path)!a} ({error})") from error
+
+
+def _hint(path: Path) -> str:
+    """Return what may be wrong with the name of an image that is missing, as the end of a text."""
+    if "\\" in str(path):
+        return "; its name has the separators of Windows: write / in their place"
+    folder = path.parent
+    if not os.path.isdir(folder):
+        while not os.path.isdir(folder.parent) and folder != folder.parent:
+            folder = folder.parent
+        return f"; there is no folder {folder}"
+    known = sorted(IMAGE_SUFFIXES)
+    others = [path.suffix.lower(), path.suffix.upper(), *known, *map(str.upper, known)]
+    near = (path.with_suffix(suffix) for suffix in others)
+    return next((f"; there is {file.name}" for file in near if os.path.isfile(file)), "")
 
 
 def decode_image(data: bytes, background: Color = "white") -> Image.Image:

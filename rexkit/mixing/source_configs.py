@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rexkit.argument_types import check_type
 from rexkit.config import MIXTURE_KEYS, SOURCE_KEYS
 from rexkit.datasets.skipped_rows import describe_skipped
 from rexkit.errors import ConfigError, ErrorCollector, did_you_mean
@@ -16,6 +17,13 @@ from rexkit.registry import DATASETS, PARSERS, TASK_FNS, TRANSFORMS, errors_at
 
 _SAMPLING = {"share": 0.0, "max_examples": 1, "repeat_threshold": 0.0, "max_per_category": 1}
 """The keys of sources that say what is drawn in training, with their least values."""
+
+_TYPES: dict[str, Any] = {
+    "name": str,
+    "weight": float,
+    "rewards": Sequence[str | Mapping[str, Any]],
+    "reward_name": str,
+}
 
 
 def build_sources(
@@ -101,7 +109,7 @@ def _sources(cfg: Any, key: str, training: bool, parser: Mapping[str, Any] | Non
     errors.raise_all()
     tasks = parts.pop("task")
     kept = ("weight", "name", "rewards", *_SAMPLING)
-    parts |= {name: cfg[name] for name in kept if name in cfg}
+    parts |= {name: cfg[name] for name in kept if cfg.get(name) is not None}
     if "reward_name" in cfg:
         parts["rewards"] = [cfg["reward_name"]]
     parts["key"] = key
@@ -124,6 +132,7 @@ def _dataset(cfg: Any, key: str) -> Any:
 
 
 def _transforms(cfg: Any, key: str) -> list[Any]:
+    check_type(cfg, Sequence[Mapping[str, Any]], key)
     errors = ErrorCollector()
     transforms = []
     for number, transform in enumerate(cfg or ()):
@@ -170,12 +179,16 @@ def _check_source(cfg: Mapping[str, Any], key: str, training: bool) -> None:
         with errors.collect():
             hint = did_you_mean(unknown, SOURCE_KEYS)
             raise ConfigError(f"{key}.{unknown}: a source has no {unknown!r}; {hint}")
-    name, weight = cfg.get("name", ""), cfg.get("weight", 1.0)
+    for key_name, wanted in _TYPES.items():
+        with errors.collect():
+            check_type(cfg.get(key_name), wanted, f"{key}.{key_name}")
+    errors.raise_all()
+    name, weight = cfg.get("name") or "", cfg.get("weight")
     with errors.collect():
-        if not isinstance(name, str) or name != Path(name).name or name == "..":
+        if name != Path(name).name or name == "..":
             raise ConfigError(f"{key}.name: {name!r} cannot be the name of a folder")
     with errors.collect():
-        if not isinstance(weight, (int, float)) or not weight > 0:
+        if weight is not None and not 0 < weight < math.inf:
             raise ConfigError(f"{key}.weight: must be a number above 0, got {weight!r}")
     for key_name, least in _SAMPLING.items():
         with errors.collect():

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rexkit.component_arguments import check_choices, check_names
+from rexkit.argument_types import check_types
+from rexkit.component_arguments import check_names
 from rexkit.errors import UserError
 from rexkit.registry import REWARDS
 from rexkit.structures import Annotation, Array, Prediction
@@ -192,5 +193,5 @@ def build_reward(config: Mapping[str, Any], key: str) -> Any:
         return REWARDS.build(config, key=key)
     arguments = {name: value for name, value in config.items() if name != "type"}
     check_names(component, arguments, key)
-    check_choices(component, arguments, key)
+    check_types(component, arguments, key)
     return partial(component, **arguments) if arguments else component

@@ -9,6 +9,7 @@ import numpy as np
 from rexkit.errors import DataError
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Example, ImageSize, Question, Sample
+from rexkit.tasks.prompt_sets import Diverse
 from rexkit.tasks.task import QuestionArguments, Task
 
 
@@ -31,7 +32,7 @@ class ChatTask(Task):
     placeholders = ("question",)
     accepts = ()
 
-    def __init__(self, templates: Sequence[str] | None = None):
+    def __init__(self, templates: Sequence[str] | Diverse | None = None):
         super().__init__(templates)
 
     def build_question(self, image_size: ImageSize, arguments: QuestionArguments) -> Question:

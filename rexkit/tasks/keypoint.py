@@ -17,6 +17,7 @@ from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.instance_order import sort_from_left
 from rexkit.tasks.phrase import PhraseTask
+from rexkit.tasks.prompt_sets import Diverse
 from rexkit.tasks.task import QuestionArguments
 
 
@@ -51,7 +52,7 @@ class KeypointTask(PhraseTask):
     def __init__(
         self,
         keypoint_type: str | Mapping[str, Any] = "person",
-        templates: Sequence[str] | None = None,
+        templates: Sequence[str] | Diverse | None = None,
         **options: Any,
     ):
         super().__init__(templates, **options)

@@ -16,6 +16,7 @@ from rexkit.grammar.writer import Transcription, write
 from rexkit.phrases import clean_phrase
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
+from rexkit.tasks.prompt_sets import Diverse
 from rexkit.tasks.reading_order import reading_order
 from rexkit.tasks.task import QuestionArguments, Task
 from rexkit.tasks.writable import with_area, writable
@@ -55,7 +56,7 @@ class OCRTask(Task):
         self,
         level: str = "word",
         transcription: Transcription = "phrase",
-        templates: Sequence[str] | None = None,
+        templates: Sequence[str] | Diverse | None = None,
     ):
         if level not in LEVELS:
             raise ValueError(f"level: {level!r} is not one of {LEVELS}")

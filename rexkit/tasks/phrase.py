@@ -14,6 +14,7 @@ from rexkit.phrases import clean_phrase
 from rexkit.structures import Annotation, Example, ImageSize, Instance, Question, Sample
 from rexkit.tasks.instance_order import sort_from_left
 from rexkit.tasks.negative_sampling import NegativeSampler
+from rexkit.tasks.prompt_sets import Diverse
 from rexkit.tasks.task import QuestionArguments, Task
 from rexkit.tasks.wordings import Wordings
 from rexkit.tasks.writable import with_area, writable
@@ -55,7 +56,7 @@ class PhraseTask(Task):
 
     def __init__(
         self,
-        templates: Sequence[str] | None = None,
+        templates: Sequence[str] | Diverse | None = None,
         extra_categories: Sequence[str] = (),
         num_negatives: int | tuple[int, int] | None = None,
         num_categories: int | tuple[int, int] | None = None,

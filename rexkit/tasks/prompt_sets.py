@@ -6,7 +6,10 @@ its own templates and from those of its set.
 
 from __future__ import annotations
 
-DIVERSE = "diverse"
+from typing import Literal
+
+Diverse = Literal["diverse"]
+DIVERSE: Diverse = "diverse"
 """The value of ``templates`` that stands for a task's own templates and its set."""
 
 PROMPT_SETS: dict[str, tuple[str, ...]] = {

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from rexkit.grammar.forms import AnswerForm
 from rexkit.structures import Example, ImageSize, Question, Sample
-from rexkit.tasks.prompt_sets import DIVERSE, LIST_STYLES, PROMPT_SETS, join_phrases
+from rexkit.tasks.prompt_sets import DIVERSE, LIST_STYLES, PROMPT_SETS, Diverse, join_phrases
 
 
 @dataclass(slots=True)
@@ -67,13 +67,15 @@ class Task(ABC):
     placeholders: ClassVar[tuple[str, ...]] = ()
     accepts: ClassVar[tuple[str, ...]] = ("categories",)
 
-    def __init__(self, templates: Sequence[str] | None = None):
+    def __init__(self, templates: Sequence[str] | Diverse | None = None):
         self.diverse = templates == DIVERSE
         if self.diverse:
             templates = (*type(self).templates, *self._prompt_set())
         elif isinstance(templates, str):
             raise ValueError(f"templates: must be a list or {DIVERSE!r}, got {templates!r}")
         self.prompt_templates = tuple(type(self).templates if templates is None else templates)
+        if templates is not None and not self.prompt_templates:
+            raise ValueError("templates: an empty list asks nothing; give at least one")
         for template in self.prompt_templates:
             for name in self.placeholders:
                 if f"{{{name}}}" not in template:

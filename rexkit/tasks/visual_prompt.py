@@ -16,6 +16,7 @@ from rexkit.phrases import normalise_phrase
 from rexkit.registry import TASK_FNS
 from rexkit.structures import Annotation, Array, Example, ImageSize, Question, Sample
 from rexkit.tasks.instance_order import sort_from_left
+from rexkit.tasks.prompt_sets import Diverse
 from rexkit.tasks.task import QuestionArguments, Task
 from rexkit.tasks.writable import with_area, writable
 
@@ -65,7 +66,7 @@ class VisualPromptTask(Task):
 
     def __init__(
         self,
-        templates: Sequence[str] | None = None,
+        templates: Sequence[str] | Diverse | None = None,
         num_references: tuple[int, int] = (1, 3),
         left_to_right: bool = False,
         reference_style: ReferenceStyle = "wrapper",

@@ -12,7 +12,7 @@ from torch.utils.data import Sampler
 from transformers import TrainerCallback, TrainingArguments
 
 from rexkit._compat.transformers import TrainerWithSampler
-from rexkit.component_arguments import check_numbers
+from rexkit.argument_types import check_types
 from rexkit.examples import ExampleDataset, Key
 from rexkit.grammar.tokens import BOX_START
 from rexkit.models.vlm import VLM, Part
@@ -112,7 +112,7 @@ class SFTTrainer(TrainerMixin, TrainerWithSampler):
         )
         self._positions: LabelPositions | None = None
         self.work_dir = work_dir = Path(work_dir)
-        check_numbers(TrainingArguments, training_arguments, "trainer")
+        check_types(TrainingArguments, training_arguments, "trainer")
         super().__init__(
             model=vlm.model,
             args=TrainingArguments(

@@ -214,6 +214,25 @@ def test_paths_that_are_no_image_files(
     str(caught.value).encode()
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("a.jpeg", "; there is a.jpg"),
+        ("b.jpg", "; there is b.PNG"),
+        ("sub\\a.jpg", "; its name has the separators of Windows: write / in their place"),
+        ("none/deeper/a.jpg", "; there is no folder {folder}/none"),
+        ("c.jpg", ""),
+    ],
+)
+def test_a_missing_image_comes_with_what_may_be_wrong(name: str, hint: str, tmp_path: Path) -> None:
+    for file in ("a.jpg", "b.PNG"):
+        (tmp_path / file).write_bytes(b"1")
+    with pytest.raises(DataError) as caught:
+        read_image(tmp_path / name)
+    expected = f"(No such file or directory{hint.format(folder=tmp_path)})"
+    assert str(caught.value) == f"cannot read the image {tmp_path / name} {expected}"
+
+
 def test_large_images_are_decoded_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rexkit.formats.images._LARGE_PIXELS", 1000)
     at_once: list[int] = []

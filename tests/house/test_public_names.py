@@ -16,7 +16,14 @@ import rexkit
 LIST = Path(__file__).with_name("public_names.txt")
 PRIVATE = {
     f"rexkit.{name}"
-    for name in ("config_files", "lazy_names", "run_lengths", "shipped_configs", "whole_files")
+    for name in (
+        "argument_types",
+        "config_files",
+        "lazy_names",
+        "run_lengths",
+        "shipped_configs",
+        "whole_files",
+    )
 }
 MODULES = [
     "rexkit",

@@ -178,12 +178,14 @@ def test_several_tasks_are_one_source_in_training_only(training, tasks):
         (dict(dataset=dict(SHAPES, size=0), task=GROUNDING), r"^data\.dataset"),
         *(
             (dict(dataset=SHAPES, task=GROUNDING, name=name), r"^data\.name: .* name of a folder")
-            for name in ("..", "a/b", 3)
+            for name in ("..", "a/b")
         ),
         *(
             (dict(dataset=SHAPES, task=GROUNDING, weight=weight), r"^data\.weight: must be")
-            for weight in (0, -0.5, "1", None, float("nan"))
+            for weight in (0, -0.5, float("nan"), float("inf"))
         ),
+        (dict(dataset=SHAPES, task=GROUNDING, weight="1"), r"^data\.weight: expected a number"),
+        (dict(dataset=SHAPES, task=GROUNDING, name=3), r"^data\.name: expected a string"),
     ],
 )
 def test_a_source_that_cannot_be_used_is_an_error_with_its_key(cfg, message):

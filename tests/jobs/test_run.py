@@ -74,7 +74,10 @@ def run_of(file: Path, overrides: dict[str, Any], job: str = "train") -> Run:
         ({"trainer.coord_sigma": -1}, r"^trainer\.coord_sigma must not be negative, got -1$"),
         ({"trainer.coord_sigma": (2.0, 0.0)}, r"^trainer\.coord_sigma: a changing spread"),
         ({"trainer.lr_scheduler_type": "cosin"}, r"^trainer: cosin is not a valid"),
-        ({"model.freeze": ["head"]}, r"^model\.freeze: unknown part 'head'"),
+        (
+            {"model.freeze": ["head"]},
+            r"^model\.freeze: expected a list of 'vision_tower' or .*got \['head'\]$",
+        ),
         ({"model.weights": "/nowhere/w"}, r"^model: no weights at /nowhere/w"),
         ({"visualizer": dict(type="PillowVisualizer", line=1)}, r"^visualizer\.line: "),
         ({"backend.max_new_tokens": 0}, r"^backend.*max_new_tokens"),

@@ -77,7 +77,6 @@ def test_names_of_the_core_cannot_be_taken_by_early_user_code():
             dict(type="ShapesDataset", colors=["octarine"]),
             r"train_data\.dataset\.colors: unknown 'octarine'",
         ),
-        (dict(type="ConcatDataset", datasets=3), r"train_data\.dataset: 'int' object"),
         (
             dict(type="ConcatDataset", datasets=[dict(type="ShapesDataset", shapes=["cube"])]),
             r"train_data\.dataset\.datasets\.0\.shapes: unknown 'cube'",

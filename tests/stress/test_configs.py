@@ -54,6 +54,42 @@ def test_malformed_files(text: str, tmp_path: Path) -> None:
         Run.from_config(load_config(tmp_path / "config.py", {"work_dir": str(tmp_path)}), "train")
 
 
+WRONG = {
+    "metrics=5": "metrics: expected a list",
+    "num_images=x": "num_images: expected a whole number, got 'x'",
+    "test_before=x": "test_before: expected True or False, got 'x'",
+    "requires=x": "requires: expected a list of strings, got 'x'",
+    "backend=x": "backend: expected a dict with the key 'type', got 'x'",
+    "trainer=0.5": "trainer: expected a dict with the key 'type', got 0.5",
+    "model.freeze=5": r"model\.freeze: expected a list of 'vision_tower' or ",
+    "model.system_prompt=[]": r"model\.system_prompt: expected a string, got \[\]",
+    "train_data.transforms=5": r"train_data\.transforms: expected a list of dicts, got 5",
+    "train_data.rewards=5": r"train_data\.rewards: expected a list, got 5",
+    "train_data.weight=x": r"train_data\.weight: expected a number, got 'x'",
+    "train_data.dataset.image_size=64": r"image_size: expected a list of 2 whole numbers, got 64",
+    "train_data.dataset.colors=[]": r"train_data\.dataset\.colors: an empty list",
+    "train_data.dataset.seed=-1": r"train_data\.dataset\.seed: must be 0 or more, got -1",
+    "train_data.task.templates=[]": r"train_data\.task\.templates: an empty list asks nothing",
+    "train_data.task.templates=5": r"templates: expected a list of strings or 'diverse', got 5",
+    "train_data.task.num_negatives=x": r"task\.num_negatives: expected a whole number or a list",
+    "trainer.report_to=5": r"trainer\.report_to: expected a string or a list of strings",
+    "trainer.coord_sigma=x": r"trainer\.coord_sigma: expected a number or a list of 2 numbers",
+}
+
+
+@pytest.mark.parametrize("override", WRONG)
+def test_a_value_of_a_wrong_type_is_named_with_its_key(override: str, tmp_path: Path) -> None:
+    (tmp_path / "config.py").write_text(CONFIG)
+    overrides = dict([parse_override(override)]) | {"work_dir": str(tmp_path / "run")}
+    if "backend" in overrides:
+        overrides["val_data"] = dict(
+            dataset=dict(type="ShapesDataset", size=4), task=dict(type="GroundingTask")
+        )
+    with pytest.raises(UserError, match=WRONG[override]) as caught:
+        Run.from_config(load_config(tmp_path / "config.py", overrides), "train")
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("suffix", ["yaml", "yml"])
 def test_yaml_makes_no_objects(suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"a.{suffix}"

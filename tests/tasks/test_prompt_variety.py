@@ -63,9 +63,12 @@ def test_diverse_prompts_are_drawn_in_training_and_never_in_tests():
 @pytest.mark.parametrize(
     ("task", "message"),
     [
-        (dict(templates="divers"), r"templates: must be a list or 'diverse'"),
+        (
+            dict(templates="divers"),
+            r"templates: expected a list of strings or 'diverse', got 'divers'; did you mean",
+        ),
         (dict(plural_rate=2), r"plural_rate: must be from 0 to 1"),
-        (dict(synonyms=["cup"]), r"synonyms: must be a dict"),
+        (dict(synonyms=["cup"]), r"synonyms: expected a dict"),
         (dict(synonyms={"cup": "mug"}), r"synonyms: 'cup' must have a list"),
         (dict(synonyms={"cup": ["<0>"]}), r"synonyms: 'cup': .*special token"),
         (dict(negatives="hard"), r"negatives: 'hard' is not one of"),

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from rexkit._compat.accelerate import is_peft_model
 from rexkit._compat.peft import complete_wrappers
 from rexkit._compat.trl import GRPOConfig
-from rexkit.component_arguments import check_numbers
+from rexkit.argument_types import check_types
 from rexkit.errors import ConfigError
 from rexkit.examples import ExampleDataset, Key
 from rexkit.models.generation_defaults import without_generation_defaults
@@ -153,7 +153,7 @@ class GRPOTrainer(TrainerMixin, SharedPrefixGRPOTrainer):
         generation = dict(arguments.pop("generation_kwargs", None) or {})
         forbidden = {*vlm.forbidden_ids(), *generation.pop("suppress_tokens", ())}
         accelerated = torch.cuda.is_available()
-        check_numbers(GRPOConfig, arguments, "trainer")
+        check_types(GRPOConfig, arguments, "trainer")
         try:
             config = GRPOConfig(
                 output_dir=str(work_dir),
