@@ -25,6 +25,9 @@ from rexkit.whole_files import partial_name, write_whole
 WORK = ".rexkit-convert"
 _CHUNK = 32
 
+_Work = Callable[[list[tuple[str, int]]], list[str]]
+"""What makes the lines of some rows."""
+
 
 @dataclass
 class ConversionReport:
@@ -88,7 +91,7 @@ def convert(
     chunks = (todo[i : i + _CHUNK] for i in range(done, len(todo), _CHUNK))
     numbers = iter(range(len(todo) - done))
     tracked = numbers if progress is None else progress(numbers, len(todo) - done)
-    pool = _pool(workers) if workers > 1 else nullcontext(None)
+    pool = _pool(workers, one) if workers > 1 else nullcontext(None)
     with spool.open("a", encoding="utf-8") as file, pool as executor:
         for lines in _ordered(executor, one, chunks, 4 * workers):
             file.write("".join(f"{line}\n" for line in lines))
@@ -122,24 +125,36 @@ def _claim(work: Path, identity: str, folder: Path) -> None:
     write_whole(state, identity)
 
 
-def _pool(workers: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork"))
+def _pool(workers: int, one: _Work) -> ProcessPoolExecutor:
+    """Return processes that have the data set from the fork: it is not sent with each chunk."""
+    context = multiprocessing.get_context("fork")
+    return ProcessPoolExecutor(workers, context, initializer=_work.append, initargs=(one,))
+
+
+_work: list[_Work] = []
+"""What a process of the pool does with a chunk."""
+
+
+def _in_pool(chunk: list[tuple[str, int]]) -> list[str]:
+    return _work[-1](chunk)
 
 
 def _ordered(
     executor: Executor | None,
-    one: Callable[[Any], list[str]],
-    chunks: Iterator[Any],
+    one: _Work,
+    chunks: Iterator[list[tuple[str, int]]],
     ahead: int,
 ) -> Iterator[list[str]]:
     """Yield the results in order, with so many chunks in work at once."""
     if executor is None:
         yield from map(one, chunks)
         return
-    waiting: list[Future[list[str]]] = [executor.submit(one, c) for c in islice(chunks, ahead)]
+    waiting: list[Future[list[str]]] = [
+        executor.submit(_in_pool, chunk) for chunk in islice(chunks, ahead)
+    ]
     while waiting:
         yield waiting.pop(0).result()
-        waiting += [executor.submit(one, chunk) for chunk in islice(chunks, 1)]
+        waiting += [executor.submit(_in_pool, chunk) for chunk in islice(chunks, 1)]
 
 
 def _convert_rows(

@@ -128,7 +128,13 @@ def test_what_is_ignored_is_not_trained_on_as_yolo(source, tmp_path, capsys):
     np.testing.assert_allclose(boxes, everything().boxes("cup")[:1])
 
 
-def test_several_processes_write_the_same(source, tmp_path):
+def test_several_processes_write_the_same(source, tmp_path, monkeypatch):
+    from rexkit.datasets import JsonlDataset
+
+    def refuse(self):
+        raise AssertionError("the data set is sent with each chunk")
+
+    monkeypatch.setattr(JsonlDataset, "__getstate__", refuse)
     for workers in ("1", "3"):
         words = [str(source), str(tmp_path / workers), "--to", "coco", "--workers", workers]
         assert main(words) == 0
