@@ -69,7 +69,12 @@ class RefcocoDataset(RowDataset):
         data = read_coco(self._path.with_name(INSTANCES), unusable)
         self._images = {image["id"]: image for image in data["images"]}
         self._categories = {category["id"]: category["name"] for category in data["categories"]}
-        self._annotations = {annotation.get("id"): annotation for annotation in data["annotations"]}
+        # Those with another id have no reference: theirs are numbers or texts.
+        self._annotations = {
+            annotation["id"]: annotation
+            for annotation in data["annotations"]
+            if isinstance(annotation.get("id"), int | str)
+        }
         super().__init__(len(self._refs), "xywh", **options)
         if unusable:
             self.skipped[:0] = unusable

@@ -17,6 +17,7 @@ from typing import Any
 from rexkit.errors import DataError, UserError
 from rexkit.formats.annotation_records import LISTS, to_record
 from rexkit.formats.coordinates import short
+from rexkit.formats.json_fields import phrases_field
 from rexkit.formats.json_lines import json_text, parse_json
 from rexkit.structures import Annotation
 
@@ -155,7 +156,7 @@ def read_objects(
         for number, item in enumerate(_items(row.get(column), column)):
             entry = _entry(item, f"{column}[{number}]", names, labels)
             entries.append(entry | ({"ignore": True} if column != OBJECTS else {}))
-    entries += [{"phrase": phrase, "bbox": None} for phrase in row.get("absent") or ()]
+    entries += [{"phrase": phrase, "bbox": None} for phrase in phrases_field(row, "absent")]
     own = (IMAGE, OBJECTS, "width", "height", "ignored", "absent", "extra", *_NAMED)
     extra = {name: value for name, value in row.items() if name not in own and _is_json(value)}
     extra |= _parsed(row.get("extra"), "extra")

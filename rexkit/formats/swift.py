@@ -194,7 +194,7 @@ def _only(candidates: Sequence[str], phrase: str | None) -> str:
 def _scale(objects: Mapping[str, Any], size: Callable[[], ImageSize]) -> Any:
     """Return what coordinates are multiplied by: (4,)."""
     kind = objects.get("bbox_type", "real")
-    if kind not in _SCALES:
+    if not isinstance(kind, str) or kind not in _SCALES:
         raise DataError(f"objects.bbox_type must be one of {[*_SCALES]}, got {short(kind)}")
     whole = _SCALES[kind]
     return np.ones(4) if whole is None else np.tile(size(), 2) / whole
