@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from rexkit.conversion.features import Feature, features_of, has_any
 from rexkit.errors import ConfigError, DataError, UserError
 from rexkit.formats.json_lines import JsonLinesFile
+from rexkit.formats.voc import parse_xml
 from rexkit.registry import FORMATS
 
 if TYPE_CHECKING:
@@ -208,7 +209,7 @@ def find_format(path: Path, name: str | None = None) -> tuple[str, DataFormat, s
             return known, found, seen
     raise ConfigError(
         f"{path}: this is of none of the formats {', '.join(FORMATS.components())}; "
-        f"there is {_content(path)}. Name the format with --from"
+        f"there is {_content(path)}{_unreadable(path)}. Name the format with --from"
     )
 
 
@@ -233,6 +234,22 @@ def _content(path: Path) -> str:
             counts[suffix] = counts.get(suffix, 0) + 1
     most = sorted(counts.items(), key=lambda item: -item[1])[:5]
     return ", ".join(f"{number} {suffix}" for suffix, number in most) or "nothing in it"
+
+
+def _unreadable(path: Path) -> str:
+    """Describe the first file that cannot be read, so that no format is recognised, or ""."""
+    for file in first_files(path, "*.jsonl", "*.xml"):
+        try:
+            if file.suffix == ".jsonl":
+                lines = JsonLinesFile(file)
+                if len(lines):
+                    lines.value(0)
+            elif file.suffix == ".xml":
+                parse_xml(file.read_bytes())
+        except (DataError, OSError) as error:
+            place = "" if str(file) in str(error) else f"{file}: "
+            return f"; {place}{error}"
+    return ""
 
 
 def _name_of(found: DataFormat) -> str:

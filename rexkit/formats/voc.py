@@ -28,12 +28,12 @@ _ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _OWN = ("name", "bndbox", "robndbox", "polygon", "difficult")
 
 
-def parse_xml(data: bytes, root: str) -> ET.Element:
+def parse_xml(data: bytes, root: str | None = None) -> ET.Element:
     """Return the root of an XML document.
 
     Args:
         data: the document.
-        root: the name that its root must have.
+        root: the name that its root must have, if any.
 
     Raises:
         DataError: it is not XML, declares entities, or has another root.
@@ -42,7 +42,7 @@ def parse_xml(data: bytes, root: str) -> ET.Element:
         found: ET.Element = ElementTree.fromstring(data, forbid_dtd=True)
     except (ET.ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise DataError(f"this is not usable XML ({error})") from error
-    if found.tag != root:
+    if root is not None and found.tag != root:
         raise DataError(f"the root of the XML must be <{root}>, it is <{short(found.tag)[1:-1]}>")
     return found
 

@@ -219,6 +219,24 @@ def test_files_are_never_overwritten(source, tmp_path):
     assert main([str(source), str(tmp_path / "coco"), "--to", "coco"]) == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("a.jsonl", b'{"image": "a.png", "image": "b.png", "boxes": []}', "'image' twice"),
+        ("a.jsonl", '{"image": "é.png", "boxes": []}'.encode("latin-1"), "can't decode byte 0xe9"),
+        ("a.xml", b"<!DOCTYPE a [<!ENTITY x 'y'>]><annotation/>", "not usable XML"),
+        ("a.xml", b"<annotation>", "not usable XML"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_the_reason(tmp_path, name, content, why):
+    from rexkit.errors import ConfigError
+
+    (tmp_path / name).write_bytes(content)
+    for source in (tmp_path, tmp_path / name):
+        with pytest.raises(ConfigError, match=rf"none of the formats .*{name}.*{why}"):
+            main([str(source), str(tmp_path / "out")])
+
+
 def test_what_is_unknown_is_named(tmp_path, capsys):
     from rexkit.errors import ConfigError
 
