@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from rexkit.structures import Annotation, Example, ImageSize, Prediction, Sample
+from rexkit.structures import Annotation, Example, ImageSize, Instance, Prediction, Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "CombiningTransform",
     "Dataset",
     "Format",
+    "Masker",
     "Metric",
     "Model",
     "Parser",
@@ -245,6 +246,23 @@ class Visualizer(Protocol):
         ...
 
 
+class Masker(Protocol):
+    """Makes masks of boxes, points and polygons (MASKERS; see `docs/extend/masker.md`)."""
+
+    def __call__(self, image: Image, instances: Sequence[Instance]) -> Sequence[Instance]:
+        """Return the instances with masks.
+
+        Args:
+            image: RGB, upright.
+            instances: at least one, without masks; coordinates are pixels of the image.
+
+        Returns:
+            Copies in the same order, with ``mask`` as COCO RLE of the image's size. One without a
+            mask, where none can be made, is left as it is.
+        """
+        ...
+
+
 class Model(Protocol):
     """A vision-language model and its processor (MODELS; see `docs/extend/model_family.md`).
 
@@ -356,6 +374,7 @@ PROTOCOLS: dict[str, tuple[type, str]] = {
     "REWARDS": (Reward, "reward"),
     "METRICS": (Metric, "metric"),
     "VISUALIZERS": (Visualizer, "visualizer"),
+    "MASKERS": (Masker, "masker"),
     "MODELS": (Model, "model_family"),
     "BACKENDS": (Backend, "backend"),
     "TRAINERS": (Trainer, "trainer"),

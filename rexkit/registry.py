@@ -27,6 +27,7 @@ __all__ = [
     "BACKENDS",
     "DATASETS",
     "FORMATS",
+    "MASKERS",
     "METRICS",
     "MODELS",
     "PARSERS",
@@ -224,6 +225,7 @@ REWARDS = _registry("REWARDS", "rewards")
 METRICS = _registry("METRICS", "metrics")
 FORMATS = _registry("FORMATS", "conversion")
 VISUALIZERS = _registry("VISUALIZERS", "visualizers")
+MASKERS = _registry("MASKERS", "maskers")
 MODELS = _registry("MODELS", "models")
 BACKENDS = _registry("BACKENDS", "backends")
 TRAINERS = _registry("TRAINERS", "training.trainers")
@@ -233,7 +235,7 @@ REGISTRIES: dict[str, Registry] = {
     for registry in (
         *(DATASETS, TRANSFORMS, TASK_FNS, PARSERS, REWARDS),
         *(METRICS, VISUALIZERS, MODELS, BACKENDS, TRAINERS),
-        FORMATS,
+        *(FORMATS, MASKERS),
     )
 }
 """Every registry by its name, for listings."""

@@ -98,24 +98,38 @@ class Instance:
     def geometries(self) -> list[dict[str, Any]]:
         """Its geometries as public records have them, with a text that differs from the phrase.
 
+        A mask, which those do not have, is in the first of them as "mask"; alone, it is of the type
+        "mask".
+
         >>> Instance("cup", bbox=np.array([1.0, 2.0, 3.0, 4.0])).geometries
         [{'type': 'box', 'coords': [1.0, 2.0, 3.0, 4.0]}]
         """
-        if self.keypoints is not None:
-            visible = {
-                name: "unvisible" if xy is None else xy.tolist()
-                for name, xy in self.keypoints.items()
+        found = self._keypoint_geometries if self.keypoints is not None else self._plain_geometries
+        if self.mask is None:
+            return found
+        if not found:
+            return [{"type": "mask", "coords": dict(self.mask)}]
+        return [{**found[0], "mask": dict(self.mask)}, *found[1:]]
+
+    @property
+    def _keypoint_geometries(self) -> list[dict[str, Any]]:
+        visible = {
+            name: "unvisible" if xy is None else xy.tolist()
+            for name, xy in (self.keypoints or {}).items()
+        }
+        box = None if self.bbox is None else self.bbox.tolist()
+        return [
+            {
+                "type": "keypoint",
+                "coords": box,
+                "bbox": box,
+                "keypoints": visible,
+                "instance_id": self.name,
             }
-            box = None if self.bbox is None else self.bbox.tolist()
-            return [
-                {
-                    "type": "keypoint",
-                    "coords": box,
-                    "bbox": box,
-                    "keypoints": visible,
-                    "instance_id": self.name,
-                }
-            ]
+        ]
+
+    @property
+    def _plain_geometries(self) -> list[dict[str, Any]]:
         named = (("box", self.bbox), ("point", self.point), ("polygon", self.polygon))
         text = {} if self.text in (None, self.phrase) else {"text": self.text}
         return [

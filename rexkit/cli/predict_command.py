@@ -92,6 +92,12 @@ def main(argv: list[str] | None = None) -> int:
         metavar="NAME[:KEY=VALUE,…]",
         help="of VISUALIZERS, such as PillowVisualizer:line_width=4",
     )
+    parser.add_argument(
+        "--masks",
+        metavar="NAME[:KEY=VALUE,…]",
+        help="make masks of what was predicted: of MASKERS, such as "
+        "SAMMasker:model=facebook/sam2.1-hiera-small of the plugin rexkit-plugin-sam",
+    )
     add_import_option(parser)
     args = parser.parse_args(argv)
     if args.every < 1:
@@ -115,6 +121,7 @@ def main(argv: list[str] | None = None) -> int:
     visualizer = None
     if args.visualizer:
         visualizer = VISUALIZERS.build(parse_component(args.visualizer), key="--visualizer")
+    masks = parse_component(args.masks) if args.masks else None
     paths = list_inputs(args.images)
 
     from rexkit.formats.predictions import PREDICTIONS
@@ -124,7 +131,12 @@ def main(argv: list[str] | None = None) -> int:
         "paths": paths,
         "out_dir": args.out,
         "question": question,
-        "run": {"model": args.model, "backend": args.backend, "options": options},
+        "run": {
+            "model": args.model,
+            "backend": args.backend,
+            "options": options,
+            **({} if masks is None else {"masks": masks}),
+        },
         "images": not args.no_images,
         "every": args.every,
         "batch_size": args.batch_size,
@@ -136,7 +148,7 @@ def main(argv: list[str] | None = None) -> int:
         results = predict_files_on_ray(
             args.model,
             args.backend,
-            options,
+            {**options, "masks": masks},
             **job,
             address=args.ray_address,
             workers=args.workers,
@@ -144,8 +156,11 @@ def main(argv: list[str] | None = None) -> int:
         )
     else:
         from rexkit.inference.predictor import Predictor
+        from rexkit.maskers import build_masker
 
-        results = predict_files(Predictor(args.model, args.backend, **options), **job)
+        masker = None if masks is None else build_masker(masks, "--masks")
+        predictor = Predictor(args.model, args.backend, masks=masker, **options)
+        results = predict_files(predictor, **job)
     total = None
     if not any(map(is_video, paths)):
         done = finished(args.out / PREDICTIONS)

@@ -13,8 +13,8 @@ from rexkit.errors import DataError
 from rexkit.formats.coordinates import short
 from rexkit.formats.foreign_formats import foreign_format
 from rexkit.formats.json_lines import JsonStart, parse_json
-from rexkit.geometry import polygon_area, polygon_bounds
-from rexkit.instances import HIDDEN_KEYPOINTS, extent, keypoint_visibility
+from rexkit.geometry import polygon_area
+from rexkit.instances import HIDDEN_KEYPOINTS, extent, has_outline, keypoint_visibility
 from rexkit.keypoints import KeypointSchema, plain_names
 from rexkit.run_lengths import decode_mask, packed_mask
 from rexkit.structures import Array, Instance, Prediction
@@ -198,7 +198,8 @@ def to_coco(prediction: Prediction, file_name: str, image_id: int = 1) -> dict[s
     Returns:
         ``images``, ``annotations`` and ``categories``; a box is ``[x, y, width, height]``. Category
         ids follow the order of the phrases, from 1; absent phrases have a category and no
-        annotation. A score goes to ``score``, a transcription to ``attributes.text``.
+        annotation. A mask is ``segmentation`` as run lengths; a polygon beside it is ``polygon``. A
+        score goes to ``score``, a transcription to ``attributes.text``.
     """
     width, height = prediction.image_size
     ids = {phrase: number for number, phrase in enumerate(prediction.phrases, 1)}
@@ -219,10 +220,8 @@ def to_coco(prediction: Prediction, file_name: str, image_id: int = 1) -> dict[s
         if bbox is not None:
             x0, y0, x1, y1 = bbox.tolist()
             annotation["bbox"] = [x0, y0, x1 - x0, y1 - y0]
-            annotation["area"] = (x1 - x0) * (y1 - y0)
-        if instance.polygon is not None:
-            annotation["segmentation"] = [instance.polygon.ravel().tolist()]
-            annotation["area"] = polygon_area(instance.polygon)
+            annotation["area"] = _area_of(instance, bbox)
+        annotation |= _segmentation(instance)
         if keypoints := keypoints_or_point(instance):
             points = [keypoints.get(name) for name in names[instance.phrase]]
             annotation["keypoints"] = [
@@ -261,15 +260,7 @@ def to_coco_annotation(instance: Instance, keypoints: Sequence[str] = ()) -> dic
     own = ("id", "image_id", "category_id", "iscrowd", "segmentation", "not_exhaustive")
     fields = {name: value for name, value in instance.extra.items() if name not in own}
     fields |= {"bbox": [x0, y0, x1 - x0, y1 - y0], "iscrowd": int(instance.ignore)}
-    outline = None if instance.polygon is None else instance.polygon.ravel().tolist()
-    if instance.mask is not None:
-        mask = packed_mask(instance.mask)
-        counts = mask["counts"]
-        text = counts.decode("ascii") if isinstance(counts, bytes) else counts
-        fields["segmentation"] = {"size": mask["size"], "counts": text}
-        fields |= {} if outline is None else {"polygon": outline}
-    elif outline is not None:
-        fields["segmentation"] = [outline]
+    fields |= _segmentation(instance)
     if "area" not in fields:
         fields["area"] = _area_of(instance, box)
     if instance.keypoints:
@@ -288,6 +279,18 @@ def to_coco_annotation(instance: Instance, keypoints: Sequence[str] = ()) -> dic
     return fields | {name: value for name, value in more.items() if value is not None}
 
 
+def _segmentation(instance: Instance) -> dict[str, Any]:
+    """Return the mask as ``segmentation`` and the polygon beside it, or the polygon alone."""
+    outline = None if instance.polygon is None else instance.polygon.ravel().tolist()
+    if instance.mask is None:
+        return {} if outline is None else {"segmentation": [outline]}
+    mask = packed_mask(instance.mask)
+    counts = mask["counts"]
+    text = counts.decode("ascii") if isinstance(counts, bytes) else counts
+    rle = {"size": mask["size"], "counts": text}
+    return {"segmentation": rle} | ({} if outline is None else {"polygon": outline})
+
+
 def _area_of(instance: Instance, box: Array) -> float:
     if instance.mask is not None:
         return float(decode_mask(instance.mask).sum())
@@ -297,10 +300,10 @@ def _area_of(instance: Instance, box: Array) -> float:
 
 
 def instance_box(instance: Instance) -> Array | None:
-    """Return the box of an instance, or the one around its polygon: (4,) xyxy in pixels."""
-    if instance.bbox is not None or instance.polygon is None:
+    """Return the box of an instance, or the one around its outline: (4,) xyxy in pixels."""
+    if instance.bbox is not None or not has_outline(instance):
         return instance.bbox
-    return polygon_bounds(instance.polygon)
+    return extent(instance)
 
 
 def keypoints_or_point(instance: Instance) -> dict[str, Array | None]:

@@ -32,7 +32,7 @@ GeometriesByPhrase = dict[str, list[Any]]
 """``{phrase: [geometry, …]}``, as the module docstring describes it."""
 
 _BY_LENGTH = {4: "bbox", 2: "point"}
-_BY_WRAPPER_TYPE = {"box": "bbox", "point": "point", "polygon": "polygon"}
+_BY_WRAPPER_TYPE = {"box": "bbox", "point": "point", "polygon": "polygon", "mask": "mask"}
 
 # Which of several geometries is written, by the geometry of the predictions. A point is right where
 # the object is, so the most exact region is written for it.
@@ -134,6 +134,7 @@ def _from_wrapper(fields: dict[str, Any], location: str) -> dict[str, Any]:
             "bbox": fields.get("bbox", coords),
             "keypoints": fields.get("keypoints"),
             "name": fields.get("instance_id"),
+            "mask": fields.get("mask"),
         }
     if not isinstance(kind, str) or kind not in _BY_WRAPPER_TYPE:
         known = ", ".join((*_BY_WRAPPER_TYPE, "keypoint"))

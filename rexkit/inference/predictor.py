@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -17,8 +17,11 @@ from rexkit.formats.image_sources import ImageSource, describe_source, open_sour
 from rexkit.formats.images import Color, rgb_color
 from rexkit.inference.arguments import Arguments
 from rexkit.inference.loading import load_backend
+from rexkit.inference.masked_results import mask_results
 from rexkit.inference.requests import build_request, parse_generation
 from rexkit.inference.result import Result
+from rexkit.interfaces import Masker
+from rexkit.maskers import build_masker
 from rexkit.models import VLM
 from rexkit.models.pixels import grid_size, resize_to_grid
 from rexkit.registry import PARSERS
@@ -55,10 +58,13 @@ class Predictor:
             unless they are given.
         background: the colour behind the transparent pixels of images, such as "white" or
             "#404040"; give datasets the same one.
+        masks: what makes masks of the predicted boxes, points and polygons: a name of MASKERS, a
+            config such as ``dict(type="SAMMasker", model="facebook/sam2.1-hiera-small")``, or a
+            `rexkit.interfaces.Masker`. Left out, predictions have no masks.
 
     Raises:
-        ConfigError: no such backend or colour, or an option that neither the backend nor the model
-            accepts.
+        ConfigError: no such backend, mask maker or colour, or an option that neither the backend
+            nor the model accepts.
 
     >>> from PIL import Image
     >>> predictor = Predictor("tiny", max_new_tokens=48)
@@ -75,9 +81,11 @@ class Predictor:
         backend: str | Backend = "transformers",
         *,
         background: Color = "white",
+        masks: str | Mapping[str, Any] | Masker | None = None,
         **options: Any,
     ):
         self._background = rgb_color(background)
+        self._masker = None if masks is None else build_masker(masks)
         self.vlm, self.backend = load_backend(model, backend, options)
         self._parsers: dict[int, Any] = {}
         known: VLM | Backend = self.vlm or self.backend
@@ -230,6 +238,9 @@ class Predictor:
                 results[position].error = str(generation.error)
                 continue
             self._fill(results[position], batch[position].task, generation)
+        if self._masker is not None:
+            images = [id(row.opened) for row in batch]
+            mask_results(self._masker, results, images, raises=on_error == "raise")
         yield from results
 
     def _question(self, row: _Pending, size: ImageSize, number: int) -> Question:

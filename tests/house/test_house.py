@@ -22,7 +22,7 @@ ROOMS = [
     *("plugins", "registry"),
     *("shipped_configs", "config_files", "config"),
     *("grammar", "formats", "datasets"),
-    *("tasks", "parsers", "rewards", "metrics", "visualizers"),
+    *("tasks", "parsers", "rewards", "metrics", "visualizers", "maskers"),
     *("mixing", "examples", "conversion"),
     *("_compat", "models", "packing", "backends", "inference", "compat", "evaluation", "training"),
     *("source_check", "run", "jobs", "cli"),
